@@ -102,7 +102,7 @@ fn rendered(derivation: &Derivation, settings: &Settings, output: Output) -> Res
         Output::Projects => Ok(yaml::text(&json!({"projects": derivation.projects}))),
         Output::Explain => Ok(explain::explain(derivation)),
         Output::Json => Ok(format!("{:#}\n", json!({"apiVersion": "v1", "kind": "List", "items": derivation.objects}))),
-        Output::Table | Output::Csv | Output::Contexts => Err(Failure::usage(
+        Output::Table | Output::Csv | Output::Jsonl | Output::Md | Output::Contexts => Err(Failure::usage(
             "`controller render` prints yaml, json, projects, explain, contexts or dashboards: use `--output yaml` or leave it out",
         )),
     }

@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Usage,
     /// A source failed; others were still synced.
     Source,
+    /// A check found what it looks for.
+    Found,
     /// The backend did not accept everything; the rest stays in the journal.
     Backend,
     /// Stopped by SIGINT (Ctrl-C).
@@ -32,7 +34,7 @@ impl Exit {
             Self::Done => 0,
             Self::Internal => 1,
             Self::Usage => 2,
-            Self::Source => 3,
+            Self::Source | Self::Found => 3,
             Self::Backend => 4,
             Self::Interrupted => 130,
             Self::Terminated => 143,

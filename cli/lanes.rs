@@ -23,6 +23,12 @@ pub(crate) fn state_dir(given: Option<&Path>) -> Result<StateDir, Failure> {
     })
 }
 
+/// The state directory as it is, to read it: makes nothing. Where there is none, it holds nothing.
+pub(crate) fn state_dir_to_read(given: Option<&Path>) -> StateDir {
+    let found = || StateDir::find(variable).unwrap_or_else(|_| StateDir::at("/nonexistent"));
+    given.map_or_else(found, |path| StateDir::at(std::path::absolute(path).unwrap_or_else(|_| path.to_owned())))
+}
+
 /// The headers that the environment gives every OTLP request.
 pub(crate) fn headers() -> Headers {
     Headers::parse(&variable("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default())

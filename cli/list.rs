@@ -142,14 +142,14 @@ async fn table<F: Printed>(
 }
 
 /// A table of chosen fields; any of its columns may be cut.
-fn plain_table(fields: &Fields) -> Table {
+pub(crate) fn plain_table(fields: &Fields) -> Table {
     let headings: Vec<String> = fields.names().iter().map(|name| name.to_uppercase()).collect();
     let columns: Vec<_> = headings.iter().map(|heading| (heading.as_str(), Column::Flexible)).collect();
     Table::new(&columns)
 }
 
 /// The names of sprints by native id. People read names; programs read the ids.
-type SprintNames = BTreeMap<String, String>;
+pub(crate) type SprintNames = BTreeMap<String, String>;
 
 /// Whether a field of a task holds ids of sprints.
 fn is_sprint(field: &str) -> bool {
@@ -180,7 +180,7 @@ fn values<'a>(item: &'a RawValue, fields: &'a Fields) -> serde_json::Result<Vec<
 }
 
 /// The values of an item as cells of a table.
-fn named_cells(item: &RawValue, fields: &Fields, sprints: &SprintNames) -> serde_json::Result<Vec<Cell>> {
+pub(crate) fn named_cells(item: &RawValue, fields: &Fields, sprints: &SprintNames) -> serde_json::Result<Vec<Cell>> {
     let named = |text: String| sprints.get(&text).cloned().unwrap_or(text);
     let text = |(name, value): (&str, Option<&RawValue>)| {
         let text = value.map(cell).unwrap_or_default();
@@ -194,7 +194,7 @@ fn named_cells(item: &RawValue, fields: &Fields, sprints: &SprintNames) -> serde
 }
 
 /// The values of an item as cells of CSV.
-fn csv_cells(item: &RawValue, fields: &Fields) -> serde_json::Result<Vec<String>> {
+pub(crate) fn csv_cells(item: &RawValue, fields: &Fields) -> serde_json::Result<Vec<String>> {
     let text = |value: &RawValue| if is_number(value) { value.get().to_owned() } else { csv_text(&cell(value)) };
     Ok(values(item, fields)?.into_iter().map(|(_, value)| value.map(text).unwrap_or_default()).collect())
 }

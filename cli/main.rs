@@ -3,6 +3,7 @@
 //! Read [`args`] for what can be typed, [`failure`] for what the codes mean. Each subcommand has a file of its own name; what
 //! they share is in [`app`] (configuration, store, engine), [`reader`] (reading the store) and [`list`] (printing lists).
 
+mod agents;
 mod app;
 mod args;
 mod check;
@@ -19,17 +20,27 @@ mod duration;
 mod failure;
 #[cfg(test)]
 mod fixture;
+mod git;
+mod guide;
 mod host;
 mod humanize;
 mod init;
+mod insight;
+mod insights;
 mod lanes;
 mod list;
 mod logging;
+#[cfg(feature = "mcp")]
+mod mcp;
+mod moment;
 mod output;
+mod person;
 #[cfg(feature = "demo")]
 mod portfolio;
 mod progress;
+mod project;
 mod reader;
+mod record;
 mod replay;
 mod report;
 #[cfg(all(test, feature = "kubernetes"))]
@@ -124,7 +135,17 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Sync(arguments) => sync::run(context, &arguments).await,
         Command::Serve => serve::run(context).await,
         Command::Task(arguments) => task::run(context, *arguments),
+        Command::Guide(arguments) => guide::run(context, *arguments).await,
+        Command::Git(command) => git::run(context, command).await,
+        Command::Agents(command) => agents::run(context, &command).await,
+        Command::Insight(command) => insight::run(context, *command).await,
+        Command::Handoff(command) => insight::handoff(context, *command).await,
+        Command::Answer(arguments) => insight::answer(context, arguments).await,
+        Command::Questions(arguments) => insight::questions(context, arguments).await,
+        Command::Handoffs(arguments) => insight::handoffs(context, arguments).await,
         Command::Drain(arguments) => drain::run(context, &arguments).await,
+        #[cfg(feature = "mcp")]
+        Command::Mcp(arguments) => mcp::run(context, &arguments).await,
         Command::Tasks(arguments) => list::print(context, arguments.query()).await,
         Command::Sprints(arguments) => list::print(context, arguments.query()).await,
         Command::Show(arguments) => show::run(context, &arguments).await,
@@ -139,9 +160,10 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Controller(_) => Err(failure::Failure::usage(
             "`controller` is not in this build: use the image, or `cargo build --features kubernetes`",
         )),
-        Command::Schema(arguments) => print(&match arguments.projects {
-            true => contextcore_core::config::projects::json_schema(),
-            false => contextcore_core::config::json_schema(&app::kinds()),
+        Command::Schema(arguments) => print(&match (arguments.projects, arguments.guidance) {
+            (true, _) => contextcore_core::config::projects::json_schema(),
+            (_, true) => contextcore_core::config::guidance::json_schema(),
+            _ => contextcore_core::config::json_schema(&app::kinds()),
         }),
         Command::Completions(arguments) => {
             let mut script = Vec::new();

@@ -4,8 +4,10 @@
 use contextcore_core::clock;
 use contextcore_core::config::Config;
 use contextcore_core::http::local::{Local, Refusal};
+use contextcore_core::model::guidance::stored::AllGuidance;
 use contextcore_core::query::{
-    Cursor, DeadLetterItem, List, ListLine, ListQuery, ShowView, StatusView, TaskSelector, Viewer,
+    Cursor, DeadLetterItem, Found, InsightQuery, InsightSelector, InsightView, List, ListLine, ListQuery, PageEnd,
+    ShowView, StatusView, TaskSelector, Viewer,
 };
 use contextcore_core::store::Store;
 use contextcore_core::{Error, ErrorKind, Millis};
@@ -46,6 +48,15 @@ impl Reader {
         query: &ListQuery<F>,
         visit: &mut dyn FnMut(&RawValue) -> Result<(), Failure>,
     ) -> Result<Option<Cursor>, Failure> {
+        self.page(query, visit).await.map(|end| end.next)
+    }
+
+    /// Visits the items of a page as JSON, and gives how many there are on all pages too.
+    pub(crate) async fn page<F: List>(
+        &self,
+        query: &ListQuery<F>,
+        visit: &mut dyn FnMut(&RawValue) -> Result<(), Failure>,
+    ) -> Result<PageEnd, Failure> {
         let local = match self {
             Self::Here { store, config, now } => {
                 return Viewer::new(store, config, *now).each_json(query, |item| visit(&item));
@@ -55,8 +66,8 @@ impl Reader {
         let mut end = None;
         let read = |line: &[u8]| match serde_json::from_slice(line).map_err(torn)? {
             ListLine::Item(item) => visit(&item).map_err(Stop),
-            ListLine::End { next_cursor } => {
-                end = Some(next_cursor);
+            ListLine::End { next_cursor, total } => {
+                end = Some(PageEnd { next: next_cursor, total });
                 Ok(())
             }
             ListLine::Error(Refusal { kind, message }) => Err(Error::new(kind, message).into()),
@@ -75,6 +86,19 @@ impl Reader {
         })
     }
 
+    /// The insights that fit a question.
+    pub(crate) async fn insights(&self, query: &InsightQuery) -> Result<Found, Error> {
+        match self {
+            Self::Here { store, config, now } => Viewer::new(store, config, *now).find_insights(query),
+            Self::There(local) => local.post("/v1/insights", query).await.map_err(unanswered),
+        }
+    }
+
+    /// One insight with its history.
+    pub(crate) async fn insight(&self, selector: &InsightSelector) -> Result<InsightView, Error> {
+        self.view("insight", selector, |viewer| viewer.insight(selector)).await
+    }
+
     /// The state of every source, backend and of the store.
     pub(crate) async fn status(&self) -> Result<StatusView, Failure> {
         Ok(self.view("status", &(), |viewer| viewer.status()).await?)
@@ -85,7 +109,12 @@ impl Reader {
         Ok(self.view("dead-letters", &(), |viewer| viewer.dead_letters()).await?)
     }
 
-    async fn view<T: DeserializeOwned>(
+    /// The guidance that the command line reported.
+    pub(crate) async fn guidance(&self) -> Result<AllGuidance, Failure> {
+        Ok(self.view("guidance", &(), |viewer| viewer.guidance()).await?)
+    }
+
+    pub(crate) async fn view<T: DeserializeOwned>(
         &self,
         name: &str,
         query: &impl Serialize,

@@ -11,7 +11,7 @@ use crate::app::{self, Context};
 use crate::args;
 use crate::failure::{Failure, Outcome};
 use crate::report::RunReport;
-use crate::{host, progress, stop, sync};
+use crate::{host, moment, progress, stop, sync};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome {
     let json = context.is_json("replay")?;
@@ -45,7 +45,7 @@ fn selection(config: &Config, arguments: &args::Replay, now: Millis) -> Result<S
     if let Some(source) = source {
         app::chosen(config, std::slice::from_ref(source))?;
     }
-    let since = since.as_deref().map(|text| moment(text, now)).transpose()?;
+    let since = since.as_deref().map(|text| moment::past(text, now)).transpose()?;
     let project = project.as_ref().map(|typed| project_id(config, typed));
     Ok(Selection { since, source: source.clone(), project })
 }
@@ -70,47 +70,10 @@ fn known_project(project: &str, known: &[&str]) -> Result<(), Failure> {
     Err(Failure::usage(format!("the store holds no project `{project}`; {hint}")))
 }
 
-/// A moment on the command line: RFC 3339, a date (its first moment, UTC), or an age such as `30d`.
-fn moment(text: &str, now: Millis) -> Result<Millis, Failure> {
-    let date = || Millis::parse(&format!("{text}T00:00:00Z"));
-    let age = || age(text).map(|age| now.plus(-age));
-    Millis::parse(text).or_else(date).or_else(age).ok_or_else(|| {
-        let message = format!("`{text}` is not a time: write 2026-11-10, 2026-11-10T09:30:00Z, or an age such as 30d");
-        Failure::usage(message)
-    })
-}
-
-/// An age in milliseconds.
-fn age(text: &str) -> Option<i64> {
-    use contextcore_core::model::time::{DAY, HOUR, MINUTE};
-    let place = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(place);
-    let unit = match unit {
-        "w" => 7 * DAY,
-        "d" => DAY,
-        "h" => HOUR,
-        "m" => MINUTE,
-        _ => return None,
-    };
-    number.parse::<i64>().ok()?.checked_mul(unit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture;
-
-    #[test]
-    fn a_time_can_be_written_in_three_ways() {
-        let now = fixture::NOW;
-        let read = |text| moment(text, now).map(|at| at.to_string());
-        assert_eq!(read("2026-11-10T09:30:00Z").unwrap(), "2026-11-10T09:30:00.000Z");
-        assert_eq!(read("2026-11-10").unwrap(), "2026-11-10T00:00:00.000Z");
-        assert_eq!(read("36h").unwrap(), now.plus(-36 * 3_600_000).to_string());
-        for wrong in ["yesterday", "30", "d", "-3d", "99999999999999999d"] {
-            assert!(read(wrong).unwrap_err().lines[0].contains("30d"), "{wrong}");
-        }
-    }
 
     #[test]
     fn names_are_checked_and_native_projects_map_to_the_portfolio() {

@@ -57,8 +57,7 @@ async fn export(from: &Access, file: &Path, json: bool) -> Outcome {
         return Ok(Exit::Done);
     }
     let counts = export_to(from, file).await?;
-    let held = format!("{}, {}", humanize::plural(counts.tasks, "task"), humanize::plural(counts.sprints, "sprint"));
-    let text = format!("exported {} to {} ({held})", humanize::plural(counts.keys, "key"), file.display());
+    let text = format!("exported {} to {} ({})", humanize::plural(counts.keys, "key"), file.display(), held(counts));
     print(json, &json!(counts), &text)
 }
 
@@ -122,11 +121,20 @@ fn import(path: &Path, file: &Path, json: bool) -> Outcome {
         let number = humanize::plural(problems.len() as u64, "problem");
         eprintln!("warning: the store that was exported has {number}: `contextcore store verify` lists them");
     }
-    let held = format!("{}, {}", humanize::plural(counts.tasks, "task"), humanize::plural(counts.sprints, "sprint"));
-    let text = format!("imported {} ({held})", humanize::plural(counts.keys, "key"));
+    let text = format!("imported {} ({})", humanize::plural(counts.keys, "key"), held(counts));
     let mut report = json!(counts);
     report["verified"] = verified.into();
     print(json, &report, &text)
+}
+
+fn held(counts: Counts) -> String {
+    let (tasks, sprints) = (humanize::plural(counts.tasks, "task"), humanize::plural(counts.sprints, "sprint"));
+    format!("{tasks}, {sprints}{}", insights(counts.insights))
+}
+
+/// How many insights, where there are some.
+fn insights(number: u64) -> String {
+    if number > 0 { format!(", {}", humanize::plural(number, "insight")) } else { String::new() }
 }
 
 fn open(file: &Path) -> Result<BufReader<File>, Failure> {
@@ -152,10 +160,11 @@ fn verify(found: &Verified, json: bool, all: bool) -> Outcome {
 
 fn verified(found: &Verified) -> String {
     format!(
-        "read {}, {} timeline events, {}, {}",
+        "read {}, {} timeline events, {}{}, {}",
         humanize::plural(found.tasks, "task"),
         humanize::count(found.events),
         humanize::plural(found.sprints, "sprint"),
+        insights(found.insights),
         humanize::plural(found.journal, "journal item")
     )
 }

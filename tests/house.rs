@@ -28,6 +28,7 @@ const WRITTEN: &[&str] = &[
     "deploy",
     "docs",
     "fakes",
+    "mcp",
     "operator",
     "schemas",
     "sdk",
@@ -335,7 +336,9 @@ const SOURCES: &[&str] = &[
     "dashboards/src",
     "operator/src",
     "tests/cluster/src",
+    "sdk/rust/src",
     "spool/src",
+    "mcp/src",
     "cli",
 ];
 

@@ -5,7 +5,9 @@
 //! truth about the sample world ([`truth`]); a sync follows a world that changes ([`sync`]); a kill loses nothing ([`crash`]);
 //! faults of either side are retried ([`tool_faults`], [`backend_faults`], [`timeouts`]); bad input gives one error line
 //! ([`input`]); no secret leaks ([`secrets`]), not through the doctor either ([`doctor`]); a service works on beside other commands
-//! and through kills ([`serve_robustness`]); work that a shell reports is sent by a helper ([`spool`]); a store is protected, and
+//! and through kills ([`serve_robustness`]); work that a shell reports is sent by a helper ([`spool`]), and insights are recorded,
+//! found and changed ([`insight_commands`]) in the lines that the SDKs write ([`shell_conformance`]); guidance, hooks and checks in a
+//! repository ([`checkout`]); a store is protected, and
 //! damage is said ([`store`]); a disk that fails below it loses nothing ([`disk_faults`]); [`controller`] checks and renders files for
 //! Kubernetes, `cluster_controller` runs in a cluster. [`licences`] and [`features`] check the manifests, [`image`] what the image is
 //! made of.
@@ -13,9 +15,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
 mod backend_faults;
+mod checkout;
 #[cfg(feature = "kubernetes")]
 mod cluster_controller;
 mod commands;
+mod conformance;
 mod controller;
 mod crash;
 mod disk_faults;
@@ -25,12 +29,17 @@ mod file_source;
 mod golden;
 mod image;
 mod input;
+mod insight_commands;
+mod insights;
 mod licences;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod projects_file;
 mod rig;
 mod secrets;
 mod serve;
 mod serve_robustness;
+mod shell_conformance;
 mod spool;
 mod store;
 mod sync;

@@ -11,10 +11,10 @@ use crate::duration;
 /// Where reported work goes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Place {
-    /// Project that the task belongs to [default: $CONTEXTCORE_PROJECT, else default]
+    /// Project to report to [default: $CONTEXTCORE_PROJECT, else the file .contextcore/project here or above]
     #[arg(long, short = 'p', value_name = "PROJECT", global = true)]
     pub(crate) project: Option<String>,
-    /// Who does it [default: nobody is named]
+    /// Who does it [default: nobody is named; of insights the user of the operating system, unless an agent does]
     #[arg(long, value_name = "NAME", global = true)]
     pub(crate) actor: Option<String>,
     /// When it happened, e.g. 2026-11-26T09:00:00Z [default: now]
@@ -231,16 +231,16 @@ fn linger(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "write it like 10m, 30s or 0s".to_owned())
 }
 
-fn number(text: &str) -> Result<f64, String> {
+pub(super) fn number(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| "is not a number".to_owned())
 }
 
-fn percent(text: &str) -> Result<f64, String> {
+pub(super) fn percent(text: &str) -> Result<f64, String> {
     let inside = number(text)?;
     if (0.0..=100.0).contains(&inside) { Ok(inside) } else { Err("is not between 0 and 100".to_owned()) }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it like name=value")?;
     if name.is_empty() { Err("the name is missing".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
 }

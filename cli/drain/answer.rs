@@ -10,8 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contextcore_spool::{Headers, LaneDir};
-use serde::Deserialize;
+use contextcore_core::query::{InsightQuery, InsightSelector, Viewer};
+use contextcore_core::{Error, clock};
+use contextcore_spool::{Headers, LaneDir, Transport};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -20,6 +22,7 @@ use tokio::time::Instant;
 
 use super::export;
 use super::shared::{Shared, lock_of};
+use crate::host;
 
 /// Longer paths do not fit a socket on every system.
 const LONGEST_PATH: usize = 100;
@@ -94,6 +97,15 @@ enum Request {
         #[serde(default)]
         timeout_ms: u64,
     },
+    /// Which insights are there?
+    #[serde(rename = "insight.query")]
+    InsightQuery {
+        #[serde(default)]
+        query: Box<InsightQuery>,
+    },
+    /// One insight with its history.
+    #[serde(rename = "insight.show")]
+    InsightShow { query: InsightSelector },
     /// Leave the lane to the one that asks.
     Stop,
 }
@@ -151,10 +163,31 @@ async fn answer(shared: &Shared, request: Request) -> Value {
             json!({"ok": true})
         }
         Request::Flush { writers, timeout_ms } => flush(shared, &writers, Duration::from_millis(timeout_ms)).await,
+        Request::InsightQuery { query } => read(shared, move |viewer| viewer.find_insights(&query)).await,
+        Request::InsightShow { query } => read(shared, move |viewer| viewer.insight(&query)).await,
         Request::Stop => {
             shared.cancel.cancel();
             json!({"ok": true})
         }
+    }
+}
+
+/// Reads the store of the lane: `ok` and the fields of what was found.
+async fn read<T: Serialize + Send + 'static>(
+    shared: &Shared,
+    read: impl FnOnce(&Viewer<'_>) -> Result<T, Error> + Send + 'static,
+) -> Value {
+    let Some(engine) = lock_of(&shared.engine).clone() else {
+        return json!({"ok": false, "error": "the store is not open yet"});
+    };
+    let found = host::blocking(engine, |engine| read(&Viewer::new(&engine.store, &engine.config(), clock::now())));
+    match found.await.map(|found| serde_json::to_value(found)) {
+        Ok(Ok(Value::Object(mut fields))) => {
+            fields.insert("ok".to_owned(), true.into());
+            Value::Object(fields)
+        }
+        Ok(_) => json!({"ok": false, "error": "the answer could not be written"}),
+        Err(error) => json!({"ok": false, "error": error.full()}),
     }
 }
 
@@ -183,6 +216,10 @@ fn has_arrived(shared: &Shared, writers: &BTreeMap<String, u64>) -> bool {
     let is_stored = |(writer, seq): (&String, &u64)| stored.has_read(writer, *seq);
     if !writers.iter().all(is_stored) {
         return false;
+    }
+    if shared.to.protocol == Transport::Ops {
+        // What was posted is on the disk of the service.
+        return true;
     }
     let engine = lock_of(&shared.engine).clone();
     engine.is_some_and(|engine| export::is_done(&engine).unwrap_or(false))

@@ -11,11 +11,13 @@ mod post;
 mod shared;
 mod start;
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use contextcore_core::config::{self, Privacy};
 use contextcore_spool::destination::NOWHERE;
 use contextcore_spool::{Destination, Headers, LaneDir, Lock, StateDir};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -70,7 +72,8 @@ async fn post_all(state: &StateDir, arguments: &args::Drain, post: &Post) -> Out
     let cancel = CancellationToken::new();
     let work = async {
         let lanes = taken(state, arguments).await?;
-        let posting = lanes.iter().map(|(lane, _lock)| post.run(lane, arguments.linger, &cancel));
+        let (nudge, posted) = (Notify::new(), Mutex::default());
+        let posting = lanes.iter().map(|(lane, _lock)| post.run(lane, arguments.linger, &cancel, (&nudge, &posted)));
         let exits = futures::future::join_all(posting).await.into_iter().collect::<Result<Vec<Exit>, Failure>>()?;
         Ok(Exit::worst(exits))
     };

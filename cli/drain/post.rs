@@ -1,20 +1,26 @@
-//! `contextcore drain --to`: posts operations to the `/v1/ops` of a `serve`, for machines that share no disk with it.
+//! Posts operations to the `/v1/ops` of a `serve`, for machines that share no disk with it: all lanes with `contextcore drain --to`,
+//! else those that go there.
 //!
 //! How far a lane was posted is in a file beside it, written after each answer: what is posted again counts once there.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
+use contextcore_core::config::HeaderValue;
 use contextcore_core::http::Auth;
 use contextcore_core::http::service::{Reply, Service};
 use contextcore_core::{Error, Secret, clock};
-use contextcore_spool::{Chunk, Cursor, Header, LaneDir, Reader, SpoolLine};
+use contextcore_spool::{Chunk, Cursor, Destination, Header, Headers, LaneDir, Reader, SpoolLine};
+use http::header::{AUTHORIZATION, HeaderName};
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::shared::lock_of;
 use crate::failure::{Exit, Failure};
 
 /// A body is not larger: the other side takes 1 MiB.
@@ -38,6 +44,12 @@ pub(super) struct Post {
 impl Post {
     /// The address of `/v1/ops`, and the file with the token.
     pub(super) fn new(url: &str, token_file: &Path) -> Result<Self, Failure> {
+        let unread = |error| Failure::usage(format!("read {}: {error}", token_file.display()));
+        let token = std::fs::read_to_string(token_file).map_err(unread)?;
+        Self::at(url, Auth::Bearer(Secret::new(token.trim())))
+    }
+
+    fn at(url: &str, auth: Auth) -> Result<Self, Failure> {
         let url = url.trim().replacen("+ops://", "://", 1);
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(Failure::usage("--to is not an address: write it like https://contextcore.example/v1/ops"));
@@ -45,25 +57,41 @@ impl Post {
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let base = format!("{scheme}://{host}");
         let path = if path.is_empty() { "v1/ops".to_owned() } else { path.to_owned() };
-        let unread = |error| Failure::usage(format!("read {}: {error}", token_file.display()));
-        let token = std::fs::read_to_string(token_file).map_err(unread)?;
-        let service = Service::new("contextcore serve", &base, Auth::Bearer(Secret::new(token.trim())), None)?;
+        let service = Service::new("contextcore serve", &base, auth, None)?;
         Ok(Self { service, path })
     }
 
-    /// Posts what is in a lane, until nothing has come for the linger.
+    /// The service to which a lane goes, with the headers of its requests.
+    pub(super) fn of_lane(to: &Destination, headers: &Headers) -> Result<Self, Failure> {
+        let mut headers = headers.0.clone();
+        let auth = headers.remove("authorization").map_or(Auth::None, |value| {
+            let (name, value) = (AUTHORIZATION, Secret::new(value));
+            Auth::Header { name, value }
+        });
+        let mut post = Self::at(&to.endpoint, auth)?;
+        for (name, value) in headers {
+            let unfit = |_| Failure::usage(format!("`{name}` is no name of a header"));
+            let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(unfit)?;
+            post.service = post.service.with_header(parsed, &HeaderValue::Given(Secret::new(value)))?;
+        }
+        Ok(post)
+    }
+
+    /// Posts what is in a lane, until nothing has come for the linger. `posted` says how far.
     pub(super) async fn run(
         &self,
         lane: &LaneDir,
         linger: Duration,
         cancel: &CancellationToken,
+        (nudge, posted): (&Notify, &Mutex<Cursor>),
     ) -> Result<Exit, Failure> {
         let reader = Reader::new(vec![lane.spool()], MOST_LINES);
         let failed = |error: io::Error| Failure::new(Exit::Internal, format!("lane {}: {error}", lane.name()));
         let file = lane.path().join(POSTED);
-        let mut cursor = posted(&file);
+        let mut cursor = known(&file);
         let (mut last_line, mut wait) = (Instant::now(), LOOK);
         while !cancel.is_cancelled() {
+            lock_of(posted).clone_from(&cursor);
             reader.finish(&cursor).map_err(failed)?;
             let chunk = reader.read(&cursor).map_err(failed)?;
             let pause = match self.post(&chunk).await {
@@ -93,6 +121,7 @@ impl Post {
             };
             tokio::select! {
                 () = cancel.cancelled() => {}
+                () = nudge.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -178,7 +207,7 @@ fn body(lines: &[SpoolLine]) -> String {
     body
 }
 
-fn posted(file: &Path) -> Cursor {
+fn known(file: &Path) -> Cursor {
     let known = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     known.unwrap_or_default()
 }

@@ -1,18 +1,16 @@
 //! `contextcore task`: reports work from a shell. Writes one line to the spool, and starts the helper that sends it.
 
-use contextcore_core::clock;
 use contextcore_core::model::operation::{
     Attributes, Operation, Scalar, TaskBlock, TaskComment, TaskEvent, TaskFields, TaskLink, TaskOnly, TaskProgress,
     TaskReason, TaskStatus,
 };
-use contextcore_spool::destination::NOWHERE;
-use contextcore_spool::{Appended, LaneDir, StateDir, Writer};
 use serde_json::json;
 
 use crate::app::Context;
-use crate::args::{self, Given, Place, TaskOperation};
+use crate::args::{self, Given, TaskOperation};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::{drain, lanes, output};
+use crate::record::record;
+use crate::{lanes, output, project};
 
 pub(crate) fn run(context: &Context, arguments: args::Task) -> Outcome {
     let json = context.is_json("task")?;
@@ -21,69 +19,17 @@ pub(crate) fn run(context: &Context, arguments: args::Task) -> Outcome {
     if task.is_empty() {
         return Err(Failure::usage("the task's key is empty"));
     }
-    let (place, name) = (arguments.place, operation.name());
-    let reported = report(place, operation)?;
-    let view = json!({
-        "project": reported.project, "task": task, "op": name, "lane": reported.lane.name(),
-        "writer": reported.writer, "seq": reported.seq,
-    });
-    output::print_compact(json, &view, |_| format!("{name} {task} ({})\n", reported.project))?;
-    Ok(Exit::Done)
-}
-
-/// What was reported, and where it was written.
-pub(crate) struct Reported {
-    project: String,
-    lane: LaneDir,
-    writer: String,
-    seq: u64,
-}
-
-/// Writes an operation, and starts the helper that sends it.
-pub(crate) fn report(place: Place, operation: Operation) -> Result<Reported, Failure> {
-    let project =
-        place.project.or_else(|| lanes::variable("CONTEXTCORE_PROJECT")).unwrap_or_else(|| "default".to_owned());
-    let project = project.trim().to_owned();
-    if project.is_empty() {
-        return Err(Failure::usage("the project's name is empty"));
-    }
+    let (mut place, name) = (arguments.place, operation.name());
     let state = lanes::state_dir(place.state.as_deref())?;
-    let lane = lanes::lane(&state, &project, place.endpoint.as_deref(), place.protocol.as_deref())?;
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let mut writer = Writer::new(&lane, &project, "shell", host.trim());
-    let failed =
-        |error| Failure::new(Exit::Internal, format!("write to the spool {}: {error}", lane.spool().display()));
-    let seq = match writer.append(clock::now(), place.at, operation, place.actor).map_err(failed)? {
-        Appended::Written(seq) => seq,
-        Appended::Dropped => {
-            let text = format!("the spool {} is full, so that nothing was written", lane.spool().display());
-            return Err(Failure::new(Exit::Internal, text));
-        }
-    };
-    let writer = writer.id().to_owned();
-    send(&state, &lane, place.no_drain);
-    Ok(Reported { project, lane, writer, seq })
-}
-
-/// Starts the helper, unless one drains the lane already. What it cannot do now, the next call may.
-fn send(state: &StateDir, lane: &LaneDir, no_drain: bool) {
-    if lane.name() == NOWHERE {
-        let path = state.path();
-        let text = "no OTLP endpoint is known, so this stays in the spool; send it with";
-        tracing::warn!("{text} `contextcore drain --state {} --endpoint URL --linger 0s`", path.display());
-        return;
-    }
-    if no_drain || lanes::variable("CONTEXTCORE_DRAIN").is_some_and(|value| value == "off") {
-        return;
-    }
-    let started = match lane.is_drained() {
-        Ok(true) => Ok(()),
-        Ok(false) => drain::start(state.path(), &[]),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = started {
-        tracing::warn!(%error, "could not start `contextcore drain`; what was reported is in the spool");
-    }
+    let project = project::find(context, place.project.as_deref(), &state)?;
+    let actor = place.actor.take();
+    let recorded = record(&state, &project, &place, vec![(operation, actor)])?;
+    let view = json!({
+        "project": project.name, "task": task, "op": name, "lane": recorded.lane.name(),
+        "writer": recorded.writer, "seq": recorded.seq,
+    });
+    output::print_compact(json, &view, |_| format!("{name} {task} ({})\n", project.described()))?;
+    Ok(Exit::Done)
 }
 
 /// The operation of a command.
@@ -145,7 +91,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::args::{Cli, Command, Place};
 
     fn written(arguments: &[&str]) -> String {
         let line = ["contextcore", "task"].iter().chain(arguments);
@@ -200,8 +146,11 @@ mod tests {
             protocol: None,
             no_drain: true,
         };
-        let reported = report(place, Operation::Complete(TaskOnly { task: "A-1".into() })).unwrap();
-        let lane = StateDir::at(dir.path().join("state")).lane(&reported.lane.name());
+        let state = lanes::state_dir(place.state.as_deref()).unwrap();
+        let project = project::named(place.project.as_deref()).unwrap().unwrap();
+        let complete = Operation::Complete(TaskOnly { task: "A-1".into() });
+        let reported = record(&state, &project, &place, vec![(complete, place.actor.clone())]).unwrap();
+        let lane = state.lane(&reported.lane.name());
         let name = format!("{}.1.jsonl", reported.writer);
         let text = std::fs::read_to_string(lane.spool().join("shop").join(name)).unwrap();
         let lines: Vec<&str> = text.lines().collect();

@@ -82,7 +82,7 @@ impl Rig {
         let options = Options { now: Some(Millis(now)), ..Options::default() };
         let report = sync_source(
             &self.store,
-            &Source { config, connector, portfolio: std::sync::Mutex::default() },
+            &Source { config, connector, portfolio: std::sync::Mutex::default(), insights: Default::default() },
             &options,
             &Quiet,
             &self.stop,
@@ -215,4 +215,26 @@ async fn the_order_in_which_tools_are_asked_does_not_show() {
         seen.push((format!("{:?}", task.timeline), history));
     }
     assert_eq!(seen[0], seen[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_name_tasks_that_no_branch_or_title_names() {
+    let rig = Rig::new().await;
+    let open = |branch: &str, body: &str, message: &str| {
+        let mut forge = rig.github.world();
+        let web = forge.find_project("WEB").unwrap();
+        let mut edit = forge.edit(NOW - HOUR);
+        let draft = PullDraft { body: body.into(), ..PullDraft::new(web, branch, "Build it") };
+        let pull = edit.open_pull(draft);
+        edit.push(pull, message);
+    };
+    open("one", "", "feat: begin\n\nTask: proj-1\nCo-authored-by: Bob <bob@example.com>");
+    // A body as GitHub gives it: as plain text, without empty lines.
+    open("two", "Why it is.\nCloses: proj-2\nPart-of: PROJ-9", "feat: begin");
+    open("three", "Refs: see proj-3 for it\nand more", "feat: proj-3 in prose is no key");
+    for name in ["github", "jira"] {
+        rig.sync(name, NOW).await;
+    }
+    let statuses = ["PROJ-1", "PROJ-2", "PROJ-3"].map(|key| rig.task(key, NOW).status.as_str().to_owned());
+    assert_eq!(statuses, ["in_progress", "in_progress", "todo"]);
 }

@@ -56,7 +56,12 @@ async fn what_is_printed_is_what_is_read() {
     let store = Store::open(&dir.path().join("data")).unwrap();
     let registration = contextcore_connectors::registration("file").unwrap();
     let connector = (registration.build)(&config.sources[0], &config.privacy).unwrap();
-    let source = Source { config: config.sources[0].clone(), connector, portfolio: std::sync::Mutex::default() };
+    let source = Source {
+        config: config.sources[0].clone(),
+        connector,
+        portfolio: std::sync::Mutex::default(),
+        insights: std::sync::Mutex::default(),
+    };
     let options = Options { now: Some(Millis(NOW)), ..Options::default() };
     let report = sync_source(&store, &source, &options, &Quiet, &rig.stop).await;
     assert!(report.error.is_none() && report.set_aside == 0, "{report:?} {:?}", store.quarantined_records(None));

@@ -5,7 +5,9 @@
 use contextcore_core::Millis;
 use contextcore_core::config::{self, Config};
 use contextcore_core::ingest::sync::{Options, Source, SourceReport, sync_source};
-use contextcore_core::model::operation::{Operation, TaskComment, TaskFields, TaskOnly, TaskStatus};
+use contextcore_core::model::operation::{
+    GuidanceAdd, GuidanceEnd, Operation, TaskComment, TaskFields, TaskOnly, TaskStatus,
+};
 use contextcore_core::progress::Quiet;
 use contextcore_core::query::{TaskFilter, TaskView, Viewer};
 use contextcore_core::store::Store;
@@ -48,7 +50,8 @@ impl Installation {
         let config = self.config.source(name).unwrap().clone();
         let registration = contextcore_connectors::registration(&config.kind).unwrap();
         let connector = (registration.build)(&config, &self.config.privacy).unwrap();
-        let source = Source { config, connector, portfolio: self.config.projects.clone().into() };
+        let source =
+            Source { config, connector, portfolio: self.config.projects.clone().into(), insights: Default::default() };
         let options = Options { now: Some(Millis(now)), ..Options::default() };
         let report = sync_source(&self.store, &source, &options, &Quiet, &CancellationToken::new()).await;
         assert!(report.error.is_none(), "{report:?}");
@@ -173,4 +176,40 @@ async fn a_lane_that_a_helper_drains_is_left_to_it() {
     assert!(report.records == 0 && report.warnings.len() == 1, "{report:?}");
     drop(held);
     assert_eq!(home.sync("sdk", NOW).await.records, 1);
+}
+
+#[tokio::test]
+async fn guidance_is_stored_once_whoever_wrote_it_and_is_in_an_export() {
+    let home = Installation::new(false);
+    let add = |id: &str, text: &str| {
+        let (id, word, text) = (id.to_owned(), "constraint".to_owned(), text.to_owned());
+        Operation::GuidanceAdd(Box::new(GuidanceAdd { id, word, text, ..GuidanceAdd::default() }))
+    };
+    let (mut one, mut two) = (home.writer(), home.writer());
+    two.append(Millis(NOW + 2), None, add("api", "The later one"), Some("bob".into())).unwrap();
+    home.sync("sdk", NOW + 10).await;
+    one.append(Millis(NOW + 1), None, add("api", "The earlier one"), Some("ada".into())).unwrap();
+    one.append(Millis(NOW + 1), None, add("old", "Ended"), None).unwrap();
+    let end = GuidanceEnd { id: "old".into(), reason: None };
+    one.append(Millis(NOW + 2), None, Operation::GuidanceEnd(Box::new(end)), None).unwrap();
+    home.sync("sdk", NOW + 20).await;
+    home.sync("sdk", NOW + 30).await;
+    let said = |store: &Store| {
+        let items = store.guidance().unwrap().items(Some("shop"));
+        items
+            .iter()
+            .map(|item| format!("{} {} {} {}", item.id, item.severity, item.source, item.rule))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(said(&home.store), ["store:api warning local, by bob The later one"]);
+    drop((one, two));
+    for step in 4..8 {
+        home.sync("sdk", NOW + step * 10).await;
+    }
+    assert_eq!(home.files(), 0, "nothing of it waits in the spool");
+    let mut text = Vec::new();
+    home.store.export(&mut text).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    Store::import(&dir.path().join("data"), &mut text.as_slice()).unwrap();
+    assert_eq!(said(&Store::open(&dir.path().join("data")).unwrap()), said(&home.store));
 }

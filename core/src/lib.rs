@@ -12,6 +12,7 @@ pub mod ingest;
 mod lock;
 pub mod progress;
 pub mod query;
+pub mod repository;
 pub mod simulated;
 pub mod store;
 

@@ -126,7 +126,7 @@ fn exported() -> Vec<u8> {
     let store = Store::over(Arc::<MemoryKv>::default()).unwrap();
     let options = Options { now: Some(Millis(NOW)), ..Options::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let source = Source { config, connector, portfolio: Default::default() };
+    let source = Source { config, connector, portfolio: Default::default(), insights: Default::default() };
     let report = runtime.block_on(sync_source(&store, &source, &options, &Quiet, &Default::default()));
     assert!(report.error.is_none(), "{report:?}");
     let mut text = Vec::new();

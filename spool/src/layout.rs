@@ -1,5 +1,6 @@
 //! The state directory: where it is, and what is in it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -115,6 +116,24 @@ impl StateDir {
         Ok(lane)
     }
 
+    /// The projects that have reported something here. Those whose names are too long for a file are left out.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    pub fn projects(&self) -> io::Result<BTreeSet<String>> {
+        let mut projects = BTreeSet::new();
+        for lane in self.lanes()? {
+            let listed = match fs::read_dir(lane.spool()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                listed => listed?,
+            };
+            for entry in listed {
+                projects.extend(project_of(&entry?.file_name().to_string_lossy()));
+            }
+        }
+        Ok(projects)
+    }
+
     /// The only lane with a destination in which a project has reported something, if there is exactly one.
     ///
     /// # Errors
@@ -146,6 +165,11 @@ const LONGEST: usize = 200;
 pub fn project_directory(project: &str) -> String {
     let encoded = contextcore_model::operation::percent_encode(project);
     if encoded.len() <= LONGEST { encoded } else { format!("%{}", &crate::digest(["project", project])[..32]) }
+}
+
+/// The project of a directory; `None` where the name is a hash.
+fn project_of(directory: &str) -> Option<String> {
+    contextcore_model::percent::percent_decode(directory).filter(|name| project_directory(name) == directory)
 }
 
 #[cfg(test)]
@@ -197,6 +221,10 @@ mod tests {
         fs::create_dir(second.spool().join("a%20b")).unwrap();
         assert!(state.only_lane_of("a b").unwrap().is_none(), "two are no answer");
         assert_eq!(state.lanes().unwrap().len(), 3);
+        fs::create_dir(second.spool().join(project_directory("../ü"))).unwrap();
+        fs::create_dir(second.spool().join(project_directory(&"ü".repeat(100)))).unwrap();
+        let projects: Vec<String> = state.projects().unwrap().into_iter().collect();
+        assert_eq!(projects, ["../ü", "a b"]);
         assert_eq!(project_directory(&"ü".repeat(100)).len(), 33);
     }
 }

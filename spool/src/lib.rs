@@ -7,7 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod destination;
-mod digest;
+mod guidance;
 mod lane;
 pub mod layout;
 mod reader;
@@ -15,8 +15,9 @@ mod receive;
 mod segment;
 mod writer;
 
+pub use contextcore_model::hash::sha256 as digest;
 pub use destination::{Destination, Headers, Transport};
-pub use digest::digest;
+pub use guidance::add_guidance;
 pub use lane::{LaneDir, Lock};
 pub use layout::StateDir;
 pub use reader::{Chunk, Cursor, Place, Reader, SpoolLine};

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -15,6 +15,8 @@ use crate::segment::{self, Header};
 
 /// A spool may take so much space.
 const MOST_BYTES: u64 = 1 << 30;
+/// Milliseconds until it is seen again whether the file is still there.
+const LOOK: i64 = 1_000;
 
 /// What became of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Writer {
     number: u32,
     seq: u64,
     last: Millis,
+    /// When it was last seen that the file is still there.
+    checked: Millis,
 }
 
 /// The segment that is written.
@@ -58,7 +62,7 @@ impl Writer {
             host: host.to_owned(),
             pid: std::process::id(),
         };
-        Self { spool: lane.spool(), header, open: None, number: 0, seq: 0, last: Millis(0) }
+        Self { spool: lane.spool(), header, open: None, number: 0, seq: 0, last: Millis(0), checked: Millis(0) }
     }
 
     /// Its id.
@@ -77,8 +81,24 @@ impl Writer {
         operation: Operation,
         actor: Option<String>,
     ) -> io::Result<Appended> {
+        self.append_from(now, at, operation, actor, None)
+    }
+
+    /// As [`Self::append`], with the span in which the caller works, as the W3C writes it.
+    ///
+    /// # Errors
+    /// When the spool cannot be made. A full disk is [`Appended::Dropped`].
+    pub fn append_from(
+        &mut self,
+        now: Millis,
+        at: Option<Millis>,
+        operation: Operation,
+        actor: Option<String>,
+        traceparent: Option<String>,
+    ) -> io::Result<Appended> {
         let t = now.max(self.last);
-        let line = Line { v: VERSION, seq: self.seq + 1, t, at, operation, actor, traceparent: None };
+        let line = Line { v: VERSION, seq: self.seq + 1, t, at, operation, actor, traceparent };
+        self.leave_a_removed_file(now);
         let Some(text) = line.text() else { return Ok(Appended::Dropped) };
         if !self.make_room(text.len() as u64)? {
             return Ok(Appended::Dropped);
@@ -97,6 +117,15 @@ impl Writer {
         let Some(open) = &self.open else { return Ok(()) };
         open.file.sync_data()?;
         File::open(self.spool.join(project_directory(&self.header.project)))?.sync_all()
+    }
+
+    /// Gives up a file that somebody removed, so that what follows is not lost with it. Looks once a second.
+    fn leave_a_removed_file(&mut self, now: Millis) {
+        if now < self.checked.plus(LOOK) {
+            return;
+        }
+        self.checked = now;
+        self.open = self.open.take_if(|open| open.file.metadata().is_ok_and(|meta| meta.nlink() > 0));
     }
 
     /// Opens a segment with room for a line. `false` when the spool is full.

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use contextcore_core::config::CommentPrivacy;
-use contextcore_core::model::observation::{Observation, Operations};
+use contextcore_core::model::guidance::{self, stored::GuidanceReport};
+use contextcore_core::model::insight::{InsightReport, Said, record};
+use contextcore_core::model::observation::{InsightReported, Observation, Operations};
 use contextcore_core::model::operation::{self, Attributes, Line, Operation, Parsed, Sprint, TaskFields, TaskLink};
 use contextcore_core::model::report::{Fields, Report, Reported, SprintReport};
 use contextcore_core::model::{Artifact, SmolStr, Status, TaskType};
@@ -104,6 +106,8 @@ impl Reading {
             Operation::Link(link) => Report::Artifact(artifact(link)),
             Operation::SprintStart(_)
             | Operation::SprintEnd(_)
+            | Operation::GuidanceAdd(_)
+            | Operation::GuidanceEnd(_)
             | Operation::InsightEmit(_)
             | Operation::InsightUpdate(_) => return None,
         })
@@ -141,11 +145,6 @@ fn is_date(text: &str) -> bool {
     text.parse::<jiff::civil::Date>().is_ok()
 }
 
-/// A date (its begin in UTC) or a time.
-fn moment(text: &str) -> Option<Millis> {
-    Millis::parse(text).or_else(|| Millis::parse(&format!("{}T00:00:00Z", text.trim())))
-}
-
 /// What a record reports; nothing of a project that is not wanted.
 ///
 /// # Errors
@@ -159,24 +158,39 @@ pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observ
     if !reading.projects.is_empty() && !reading.projects.contains(&project) {
         return Ok(Vec::new());
     }
-    Ok(observation(reading, writer.unwrap_or_default(), project, *line).into_iter().collect())
+    let observation = observation(reading, writer.unwrap_or_default(), project, *line).map_err(bad)?;
+    Ok(observation.into_iter().collect())
 }
 
-fn observation(reading: &Reading, writer: &str, project: String, line: Line) -> Option<Observation> {
+fn observation(reading: &Reading, writer: &str, project: String, line: Line) -> Result<Option<Observation>, String> {
+    if guidance::stored::id_of(&line.operation).is_some() {
+        let report = GuidanceReport { project, writer: writer.to_owned(), line };
+        return Ok(Some(Observation::Guidance(Box::new(report))));
+    }
     let (at, seq) = (line.counts_at(), line.seq);
     let actor = match &line.operation {
         Operation::Comment(comment) => comment.author.clone().or(line.actor),
         _ => line.actor,
     };
-    match line.operation {
-        Operation::SprintStart(sprint) => Some(sprint_observation(writer, project, (at, seq, actor), sprint, false)),
-        Operation::SprintEnd(sprint) => Some(sprint_observation(writer, project, (at, seq, actor), sprint, true)),
-        operation => {
-            let id = operation.task()?.trim().to_owned();
-            let report = Reported { writer: writer.into(), seq, at, actor, report: reading.report(operation)? };
-            Some(Observation::Operations(Box::new(Operations { project, id, reports: vec![report] })))
+    let said = match line.operation {
+        Operation::SprintStart(sprint) => {
+            return Ok(Some(sprint_observation(writer, project, (at, seq, actor), sprint, false)));
         }
-    }
+        Operation::SprintEnd(sprint) => {
+            return Ok(Some(sprint_observation(writer, project, (at, seq, actor), sprint, true)));
+        }
+        Operation::InsightEmit(insight) => Said::Emit(Box::new(record::accepted(*insight)?)),
+        Operation::InsightUpdate(update) => Said::Update(Box::new(record::accepted_update(*update)?)),
+        operation => {
+            let Some(id) = operation.task().map(|id| id.trim().to_owned()) else { return Ok(None) };
+            let Some(report) = reading.report(operation) else { return Ok(None) };
+            let report = Reported { writer: writer.into(), seq, at, actor, report };
+            return Ok(Some(Observation::Operations(Box::new(Operations { project, id, reports: vec![report] }))));
+        }
+    };
+    let id = said.id().to_owned();
+    let report = InsightReport { traceparent: line.traceparent, ..InsightReport::new(writer, seq, at, actor, said) };
+    Ok(Some(Observation::Insight(Box::new(InsightReported { project, id, report }))))
 }
 
 fn sprint_observation(
@@ -186,7 +200,7 @@ fn sprint_observation(
     sprint: Sprint,
     ended: bool,
 ) -> Observation {
-    let time = |text: Option<String>| text.and_then(|text| moment(&text));
+    let time = |text: Option<String>| text.and_then(|text| Millis::parse_date_or_time(&text));
     let report =
         SprintReport { ended, name: sprint.name, goal: sprint.goal, start: time(sprint.start), end: time(sprint.end) };
     let reports = vec![Reported { writer: writer.into(), seq, at, actor, report }];

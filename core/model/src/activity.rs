@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::observation::Activity;
 use crate::time::Millis;
 use crate::timeline;
+use crate::trailers;
 use crate::{Artifact, Change, Event, EventId, StoredEvent, TaskKey};
 
 /// The most names one activity may have. A text that lists more tasks than this belongs to none of them.
@@ -56,17 +57,20 @@ pub fn name_of_id(key: &TaskKey) -> String {
     format!("id:{key}")
 }
 
-/// Every name by which an activity of `source` mentions tasks: keys in upper case, and ids as [`name_of_id`] writes
-/// them.
+/// Every name by which an activity of `source` mentions tasks: keys in upper case, in texts and in their trailers, and ids
+/// as [`name_of_id`] writes them.
 pub fn names(source: &str, activity: &Activity) -> BTreeSet<String> {
     let ids = activity.tasks.iter().map(|id| name_of_id(&TaskKey::new(source, id.as_str())));
-    let keys: BTreeSet<String> = activity.mentions.iter().flat_map(|text| keys_in(text)).collect();
+    let repository = trailers::repository(&activity.artifact.url);
+    let named = |text: &String| keys_in(text).into_iter().chain(trailers::tasks(text, repository.as_deref()));
+    let keys: BTreeSet<String> = activity.mentions.iter().flat_map(named).collect();
     ids.chain(keys.into_iter().take(MAX_NAMES)).collect()
 }
 
 /// The task keys in a text, in upper case: `PROJ-123` as a word of its own (written in upper case, as the trackers
 /// themselves require) and `owner/repo#12`.
-fn keys_in(text: &str) -> BTreeSet<String> {
+#[must_use]
+pub fn keys_in(text: &str) -> BTreeSet<String> {
     let between = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '#'));
     text.split(between).flat_map(|word| numbered(word).into_iter().chain(dashed(word))).collect()
 }
@@ -200,6 +204,21 @@ mod tests {
             mentions: vec!["PROJ-1".into(), "and PROJ-1".into()],
         };
         assert_eq!(names("gh", &activity).into_iter().collect::<Vec<_>>(), ["PROJ-1", "id:gh/I_7"]);
+    }
+
+    #[test]
+    fn trailers_name_tasks_of_any_host() {
+        let mut activity = Activity {
+            native_id: "commit:a1".into(),
+            at: Millis(1),
+            actor: None,
+            artifact: Artifact { url: "https://github.com/acme/shop/commit/a1".into(), ..artifact("commit", "a1") },
+            tasks: vec![],
+            mentions: vec!["feat: pay by card\n\nTask: eng-7\nCloses: #12\nPart-of: SHOP-1\n".into()],
+        };
+        assert_eq!(names("gh", &activity).into_iter().collect::<Vec<_>>(), ["ACME/SHOP#12", "ENG-7", "SHOP-1"]);
+        activity.mentions = vec!["feat: pay by card, see eng-7".into()];
+        assert!(names("gh", &activity).is_empty(), "in running text only upper case is a key");
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! Hashes of lists of texts, for ids that follow from facts.
 
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
 /// Enough for the parts of most ids, with their lengths.
 const USUAL_BYTES: usize = 128;
 
@@ -12,4 +16,17 @@ pub(crate) fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> blake3::Hash {
         bytes.extend_from_slice(part.as_bytes());
     }
     blake3::hash(&bytes)
+}
+
+/// SHA-256 over texts, each as `<length in bytes>:<text>,`, in 64 hex digits: any language can compute it.
+pub fn sha256<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(format!("{}:{part},", part.len()));
+    }
+    let mut text = String::with_capacity(64);
+    for byte in hash.finalize() {
+        let _infallible = write!(text, "{byte:02x}");
+    }
+    text
 }

@@ -55,6 +55,8 @@ pub enum Role {
     Sprint,
     /// An open task at one tick.
     Snapshot,
+    /// An insight.
+    Insight,
 }
 
 impl Role {
@@ -67,6 +69,7 @@ impl Role {
             Self::Completion => "completion",
             Self::Sprint => "sprint",
             Self::Snapshot => "snapshot",
+            Self::Insight => "insight",
         }
     }
 }
@@ -80,6 +83,11 @@ pub fn history_trace(root: &TaskKey, part: u32) -> TraceId {
 /// The trace of a sprint.
 pub fn sprint_trace(sprint: &TaskKey) -> TraceId {
     trace(&[&sprint.source, &sprint.native_id, "sprint", "1"])
+}
+
+/// The trace of an insight.
+pub fn insight_trace(insight: &TaskKey) -> TraceId {
+    trace(&[&insight.source, &insight.native_id, "insight", "1"])
 }
 
 /// The trace of a project's snapshot at one tick.

@@ -1,6 +1,8 @@
 //! What a connector reports: tasks, sprints and activities in the common model, before [`crate::diff`] compares them
 //! with the store.
 
+use crate::guidance::stored::GuidanceReport;
+use crate::insight::InsightReport;
 use crate::report::{Report, Reported, SprintReport};
 use crate::time::Millis;
 use crate::{Artifact, Blocker, Event, Facts, SprintFacts};
@@ -35,6 +37,21 @@ pub enum Observation {
     Operations(Box<Operations<Report>>),
     /// What writers reported of a sprint.
     SprintOperations(Box<Operations<SprintReport>>),
+    /// What a writer reported of guidance for agents.
+    Guidance(Box<GuidanceReport>),
+    /// What was reported of an insight.
+    Insight(Box<InsightReported>),
+}
+
+/// A report of one insight.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InsightReported {
+    /// The project in which it was reported.
+    pub project: String,
+    /// The id of the insight.
+    pub id: String,
+    /// The report.
+    pub report: InsightReport,
 }
 
 /// Reports of one task, or of one sprint.

@@ -83,7 +83,7 @@ attributes! {
     SDK_LANGUAGE = "telemetry.sdk.language", Text, Resource, "always `rust`";
     SDK_VERSION = "telemetry.sdk.version", Text, Resource, "the program's version";
 
-    ROLE = "contextcore.role", Text, Span, "`anchor`, `phase`, `task`, `completion`, `sprint`, `snapshot` or `insight`; `canary` on test data of `check`";
+    ROLE = "contextcore.role", Text, Span, "`anchor`, `phase`, `task`, `completion`, `sprint`, `snapshot`, `insight` or `insight_snapshot`; `canary` on test data of `check`";
     TASK_ID = "task.id", Text, Span, "the key, e.g. `PROJ-123`";
     TASK_NATIVE_ID = "task.key_native_id", Text, Span, "the tool's immutable id";
     TASK_TYPE = "task.type", Text, Span, "`epic`, `story`, `task`, `subtask`, `bug`, `spike` or `incident`";
@@ -135,6 +135,31 @@ attributes! {
     SPRINT_VELOCITY = "sprint.velocity", Double, Span, "the same, under the name that charts use";
     SPRINT_SCOPE_CHANGE = "sprint.scope_change_points", Double, Event, "points added (negative: removed)";
 
+    AGENT_ID = "agent.id", Text, Span, "the agent that reported an insight";
+    AGENT_NAME = "agent.name", Text, Span, "the program that the agent is, e.g. `claude-code`";
+    AGENT_SESSION_ID = "agent.session.id", Text, Span, "its conversation or run";
+    AGENT_ON_BEHALF_OF = "agent.on_behalf_of", Text, Span, "the person for whom it works";
+    INSIGHT_ID = "agent.insight.id", Text, Span, "the insight's id, `ins_` and 16 hex digits";
+    INSIGHT_TYPE = "agent.insight.type", Text, Span, "`decision`, `lesson`, `question`, `blocker`, `risk`, `handoff`, `recommendation`, `discovery`, `analysis` or `progress`";
+    INSIGHT_STATUS = "agent.insight.status", Text, Event, "its state, e.g. `open` (snapshots, log records, metrics; never on final spans)";
+    INSIGHT_SUMMARY = "agent.insight.summary", Text, Span, "what it says, 200 characters at most";
+    INSIGHT_RATIONALE = "agent.insight.rationale", Text, Span, "why";
+    INSIGHT_CONFIDENCE = "agent.insight.confidence", Double, Span, "how sure, 0 to 1; on final spans as it was reported first";
+    INSIGHT_CATEGORY = "agent.insight.category", Text, Span, "a word of the author's";
+    INSIGHT_APPLIES_TO = "agent.insight.applies_to", Texts, Span, "what it is about: `path:`, `task:`, `service:`, `epic:` and `label:`";
+    INSIGHT_SUPERSEDES = "agent.insight.supersedes", Texts, Span, "ids of the insights that it replaces";
+    INSIGHT_SEVERITY = "agent.insight.severity", Text, Span, "how bad";
+    INSIGHT_TO = "agent.insight.to", Text, Span, "who is asked or takes over: an agent's id, `human` or `any`";
+    INSIGHT_BLOCKING = "agent.insight.blocking", Bool, Span, "whether its task waits for the answer";
+    INSIGHT_AUTHOR = "agent.insight.author", Text, Span, "the person that reported it, where no agent did";
+    INSIGHT_AGE = "agent.insight.age_s", Double, Span, "time since it was reported, seconds (snapshots)";
+    INSIGHT_CONTEXT = "agent.insight.context", Text, Span, "what its author gave beside the others, each as `agent.insight.context.<name>`";
+    INSIGHT_ACTION = "agent.insight.action", Text, Event, "what was done with it: `emit`, `supersede`, `answer`, `retract`, …";
+    INSIGHT_REFUSED = "agent.insight.refused", Text, Event, "why a change was not allowed";
+    GEN_AI_AGENT_ID = "gen_ai.agent.id", Text, Span, "`agent.id`, under the name of the conventions for GenAI";
+    GEN_AI_AGENT_NAME = "gen_ai.agent.name", Text, Span, "`agent.name`, under that name";
+    GEN_AI_CONVERSATION_ID = "gen_ai.conversation.id", Text, Span, "`agent.session.id`, under that name";
+
     EVENT_NAME = "event.name", Text, Event, "the event's name; Loki drops the field of that name but keeps the attribute";
     EVENT_REASON = "reason", Text, Event, "the impediment, or the artifact that a derived status follows from";
     EVENT_BLOCKED_BY = "blocked_by", Texts, Event, "keys of tasks that block it";
@@ -155,8 +180,9 @@ attributes! {
     CONTEXT_SPEC_BEFORE = "context.spec.before", Text, Event, "the spec before as JSON, under extended auditing only";
     CONTEXT_SPEC_AFTER = "context.spec.after", Text, Event, "the spec as JSON, under extended auditing only";
 
-    LINK_TYPE = "link.type", Text, Link, "`blocked_by`, `history`, `moved_from`, `continues` or `parent`";
+    LINK_TYPE = "link.type", Text, Link, "`blocked_by`, `history`, `moved_from`, `continues`, `parent`, `task` or `runtime`";
 
+    BLOCKING = "blocking", Text, Point, "`true` for what a task waits for, else `false`";
     EPIC_ID = "epic.id", Text, Point, "the epic's key";
     EPIC_TITLE = "epic.title", Text, Point, "the epic's title";
     QUANTILE = "quantile", Text, Point, "`0.5`, `0.85` or `1`; of a required latency `0.5`, `0.9`, `0.95` or `0.99`";
@@ -223,6 +249,7 @@ events! {
     SPRINT_STARTED = "sprint.started", "a sprint started";
     SPRINT_SCOPE_CHANGED = "sprint.scope_changed", "work entered or left a running sprint";
     SPRINT_CLOSED = "sprint.closed", "a sprint was closed";
+    INSIGHT_UPDATED = "insight.updated", "something became of an insight after it was reported";
     CONTEXT_CHANGED = "project.context_changed", "the spec of a ProjectContext was created, changed or deleted (the controller; log records only)";
     CANARY = "contextcore.canary", "test data of `check`, which sends it and reads it back";
 }
@@ -302,6 +329,9 @@ metrics! {
     M_SPRINT_CARRIED = "sprint.carried_over_points", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points not finished when it was closed";
     M_SPRINT_VELOCITY = "sprint.velocity", "{point}", Gauge, [SPRINT_ID, SPRINT_NAME], "points done when it was closed";
     M_SPRINT_PREDICTABILITY = "sprint.predictability", "%", Gauge, [SPRINT_ID, SPRINT_NAME], "done points in percent of committed points, when it was closed";
+    M_INSIGHT_COUNT = "insight.count", "{insight}", Gauge, [INSIGHT_TYPE, INSIGHT_STATUS], "insights by type and state";
+    M_QUESTION_AGE = "insight.question.age", "s", Gauge, [BLOCKING], "how long the oldest question without a person's answer has waited; 0 without one";
+    M_AGENT_ACTIVE = "agent.active", "{agent}", Gauge, [], "agents that reported an insight, or what became of one, in the last 24 hours";
     M_SYNC_LAST_SUCCESS = "contextcore.sync.last_success", "s", Gauge, [SOURCE_NAME], "when a run last succeeded, epoch seconds";
     M_SYNC_LAG = "contextcore.sync.lag", "s", Gauge, [SOURCE_NAME], "seconds since then";
     M_PROJECT_LAST_SUCCESS = "contextcore.project.last_success", "s", Gauge, [PROJECT_ID, SOURCE_NAME, SOURCE_TOOL], "when a run of a source of the project last succeeded, epoch seconds";

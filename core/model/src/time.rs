@@ -35,6 +35,11 @@ impl Millis {
             .map(|stamp| Self(stamp.as_millisecond()))
     }
 
+    /// A date (its begin in UTC) or a time.
+    pub fn parse_date_or_time(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| Self::parse(&format!("{}T00:00:00Z", text.trim())))
+    }
+
     /// Nanoseconds since 1970, as in OTLP. Times before 1970 become 1 ns, because zero means "absent" there.
     pub fn as_nanos(self) -> u64 {
         u64::try_from(self.0).ok().and_then(|ms| ms.checked_mul(1_000_000)).unwrap_or(1).max(1)

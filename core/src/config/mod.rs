@@ -11,6 +11,7 @@
 pub(crate) mod bounded;
 mod document;
 mod env;
+pub mod guidance;
 pub mod kind;
 mod otlp;
 mod problems;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::kind::SourceKind;
-use crate::model::config::{BlockedConfig, Criticality, Privacy, SecretRef, duration};
+use crate::model::config::{BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration};
 use crate::model::signal::{Protocol, Signal};
 use crate::model::{Status, TaskType};
 
@@ -33,6 +33,14 @@ pub(super) struct RawConfig {
     pub webhooks: RawWebhooks,
     /// Who may report work to `POST /v1/ops` (`serve` only).
     pub ops: RawOps,
+    /// Who may ask over the Model Context Protocol, at `/mcp` (`serve` only).
+    pub mcp: RawMcp,
+    /// Whose guidance for agents binds.
+    pub guidance: GuidanceConfig,
+    /// What the hooks of `contextcore git install` do.
+    pub git: GitConfig,
+    /// How many insights of agents and people are kept, and for how long.
+    pub insights: RawInsights,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// Portfolio view over native projects.
@@ -193,6 +201,65 @@ pub(super) struct RawOps {
     pub token: Option<SecretRef>,
     /// The projects that may be reported for; `*` is every one.
     pub projects: Vec<String>,
+}
+
+/// How many insights are kept, and for how long.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Insights")]
+pub(super) struct RawInsights {
+    /// How long insights of a type are kept after they were last reported, such as `progress: 90d`. Only `progress` and `analysis` can
+    /// be limited: what is decided, learned or asked is kept.
+    pub keep: RawKeep,
+    /// How many there may be: at least 1. When there are more, those that are closed go first, the oldest before the others; then
+    /// new ones are refused.
+    #[schemars(range(min = 1))]
+    pub max: u64,
+}
+
+/// How long insights of a type are kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Keep")]
+pub(super) struct RawKeep {
+    /// Reports of progress.
+    #[schemars(regex(pattern = duration::PATTERN))]
+    pub progress: String,
+    /// Analyses.
+    #[schemars(regex(pattern = duration::PATTERN))]
+    pub analysis: String,
+}
+
+/// Who may ask over the Model Context Protocol.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Mcp")]
+pub(super) struct RawMcp {
+    /// Whether `listen` answers on `/mcp`.
+    pub enabled: bool,
+    /// Names under which clients reach it, as `HOST` or `HOST:PORT`, besides the address of `listen` and localhost.
+    pub hosts: Vec<String>,
+    /// Who may ask. Without tokens, `listen` must be a loopback address.
+    pub tokens: Vec<RawMcpToken>,
+}
+
+/// A token for `/mcp`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "McpToken", extend("required" = ["name", "token", "projects"]))]
+pub(super) struct RawMcpToken {
+    /// Its name, for the log.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// What a request brings as `Authorization: Bearer`.
+    #[schemars(required)]
+    pub token: Option<SecretRef>,
+    /// The projects that it sees; `*` is every one.
+    pub projects: Vec<String>,
+    /// Whether it may report work and record insights.
+    pub write: bool,
+    /// The id of the agent that has it. Absent: its name.
+    pub agent: Option<String>,
 }
 
 /// A project of the portfolio.
@@ -365,11 +432,27 @@ impl Default for RawConfig {
             listen: "127.0.0.1:9464".to_owned(),
             webhooks: RawWebhooks::default(),
             ops: RawOps::default(),
+            mcp: RawMcp::default(),
+            guidance: GuidanceConfig::default(),
+            git: GitConfig::default(),
+            insights: RawInsights::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),
             projects_file: None,
             sources: Vec::new(),
         }
+    }
+}
+
+impl Default for RawInsights {
+    fn default() -> Self {
+        Self { keep: RawKeep::default(), max: 100_000 }
+    }
+}
+
+impl Default for RawKeep {
+    fn default() -> Self {
+        Self { progress: "90d".to_owned(), analysis: "180d".to_owned() }
     }
 }
 

@@ -106,6 +106,7 @@ impl Engine {
         match self.source(source) {
             Ok(source) => {
                 lock(&source.portfolio).clone_from(&self.config().projects);
+                lock(&source.insights).clone_from(&self.config().insights);
                 let run = sync::sync_source(&self.store, &source, &options, &*self.progress, &self.cancel);
                 self.watched(&source.config.name, run).await
             }
@@ -150,7 +151,8 @@ impl Engine {
             return Ok(Arc::clone(source));
         }
         let connector = connect(self.registrations, config, &self.config().privacy)?;
-        let source = Arc::new(Source { config: config.clone(), connector, portfolio: Mutex::default() });
+        let (portfolio, insights) = (Mutex::default(), Mutex::default());
+        let source = Arc::new(Source { config: config.clone(), connector, portfolio, insights });
         sources.insert(config.name.clone(), Arc::clone(&source));
         Ok(source)
     }

@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use super::backend;
 use super::context::{ExportContext, ResourceKey};
 use super::events::{self, ExportedEvent};
+use super::insights::InsightRender;
 use super::lineage::{self, TimelineCache};
 use super::message::{self, Attributes, Record};
 use super::plan::{Plan, Sent};
@@ -24,6 +25,7 @@ use super::sender::Sender;
 use crate::export::otlp::{Batch, MAX_BATCH_BYTES, Signal};
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
+use crate::model::insight::{self, Folded};
 use crate::model::semconv as names;
 use crate::model::time::{HOUR, Millis};
 use crate::model::timeline;
@@ -141,6 +143,7 @@ impl<'a> Logs<'a> {
             let fresh = match &item {
                 Item::Task(key) => self.cache.record(key)?.map(|record| task_pending(&record, &seqs, owner)),
                 Item::Sprint(key) => self.cache.sprint(key)?.map(|sprint| sprint_pending(&sprint, &seqs, owner)),
+                Item::Insight { project, id } => self.insight_pending(project, id, &seqs, owner)?,
             };
             let wanted = |ticket: &PendingRecord| ticket.at >= horizon && self.plan.includes(ticket.at);
             pending.extend(fresh.unwrap_or_default().into_iter().filter(wanted));
@@ -185,6 +188,9 @@ impl<'a> Logs<'a> {
                     for place in places {
                         records[place] = self.sprint_record(window[place], key)?.into_iter().collect();
                     }
+                }
+                Some(Item::Insight { project, id }) => {
+                    self.insight_records(project, id, window, &places, &mut records)?
                 }
                 None => {}
             }
@@ -285,6 +291,47 @@ impl<'a> Logs<'a> {
             records.push(record(event.at, names::SPRINT_SCOPE_CHANGED, &body, attributes, span));
         }
         Ok(records)
+    }
+
+    /// The changes of an insight that this source brought. Their place in the history of the insight is their id.
+    fn insight_pending(
+        &self,
+        project: &str,
+        id: &str,
+        seqs: &std::ops::RangeInclusive<u64>,
+        owner: u32,
+    ) -> Result<Option<Vec<PendingRecord>>> {
+        let Some(record) = self.sender.store.insight(project, id)? else { return Ok(None) };
+        let Some(Folded { entries, .. }) = insight::fold(&record) else { return Ok(None) };
+        let changes = entries.iter().enumerate().skip(1).filter(|(_, entry)| {
+            let (journal, source) = &entry.journal;
+            seqs.contains(journal) && source.as_ref().unwrap_or(&record.source) == self.source
+        });
+        let pending = changes.map(|(place, entry)| PendingRecord { at: entry.at, id: place as u64, place: 0, owner });
+        Ok(Some(pending.collect()))
+    }
+
+    fn insight_records(
+        &self,
+        project: &str,
+        id: &str,
+        window: &[PendingRecord],
+        places: &[usize],
+        into: &mut [Records],
+    ) -> Result<()> {
+        let Some(stored) = self.sender.store.insight(project, id)? else { return Ok(()) };
+        let Some(Folded { insight, entries }) = insight::fold(&stored) else { return Ok(()) };
+        let render = InsightRender { cache: self.cache, context: &self.context };
+        let key = stored.key();
+        for place in places {
+            let entry = usize::try_from(window[*place].id).ok().and_then(|at| entries.get(at));
+            let Some(entry) = entry else { continue };
+            let (body, attributes) = render.change(&insight, entry);
+            let span = (entry.at, ids::insight_trace(&key), ids::span(&key, Role::Insight, 1));
+            let record = record(entry.at, names::INSIGHT_UPDATED, &body, attributes, Some(&span));
+            into[*place] = vec![(render.resource(&stored), record)];
+        }
+        Ok(())
     }
 
     fn sprint_record(&self, ticket: PendingRecord, key: &TaskKey) -> Result<Option<(ResourceKey, Bytes)>> {

@@ -18,6 +18,7 @@ use prost::Message;
 
 use super::business;
 use super::context::{ExportContext, ResourceKey};
+use super::insights;
 use super::lineage::TimelineCache;
 use super::message::{self, Attributes, Owner};
 use super::plan::{Plan, Sent};
@@ -163,6 +164,8 @@ fn history_start(sender: &Sender<'_>, plan: &Plan, known: &OnceLock<Millis>) -> 
 fn chosen(store: &Store, context: &ExportContext<'_>, plan: &Plan) -> Result<BTreeSet<String>> {
     let totals = store.totals()?.into_iter().filter(|(source, ..)| plan.includes_source(source));
     let projects = totals.map(|(source, native, _)| context.project_id(&source, &native));
+    let insights = insights::numbers(store, context, plan.now)?.into_keys();
+    let projects = projects.chain(insights.filter(|_| plan.selection(|selection| selection.source.clone()).is_none()));
     Ok(projects.filter(|project| plan.includes_project(project)).collect())
 }
 
@@ -253,14 +256,45 @@ fn collect(
     };
     each_task(store, (!all).then(|| earliest.plus(-FLOW_WINDOW)), &mut place)?;
     let mut sprints = sprint_series(cache, context, &all_series, now, scope)?;
-    let without_work = without_work(context, &all_series, now);
+    let mut insights = insight_points(store, context, now, scope)?;
+    let mut without_work = without_work(context, &all_series, now);
     let projects = all_series.into_iter().map(|(project_id, series)| {
         let mut series = project_points(&series, context, &project_id);
         series.extend(infos.remove(&project_id).unwrap_or_default());
         series.extend(sprints.remove(&project_id).unwrap_or_default());
+        series.extend(insights.remove(&project_id).unwrap_or_default());
         ProjectMetrics { project_id, series, has_history: true }
     });
-    Ok(projects.chain(without_work).collect())
+    let mut projects: Vec<ProjectMetrics> = projects.collect();
+    for (project_id, points) in insights {
+        without_work.entry(project_id).or_default().extend(points);
+    }
+    let alone = without_work.into_iter();
+    projects.extend(alone.map(|(project_id, series)| ProjectMetrics { project_id, series, has_history: false }));
+    Ok(projects)
+}
+
+/// The series of insights, which are those of now. They are of all sources.
+fn insight_points(
+    store: &Store,
+    context: &ExportContext<'_>,
+    now: Millis,
+    scope: Scope<'_>,
+) -> Result<BTreeMap<String, Vec<Points>>> {
+    if scope.source.is_some() {
+        return Ok(BTreeMap::new());
+    }
+    let numbers = insights::numbers(store, context, now)?.into_iter().map(|(project_id, numbers)| {
+        let own = Attributes::new().text(names::PROJECT_ID, &project_id);
+        let point = |(metric, attributes, value): insights::Number| Points {
+            metric,
+            attributes: own.clone().and(&attributes),
+            values: Values::Numbers(vec![(now, value)]),
+        };
+        let points = numbers.into_iter().map(point).collect();
+        (project_id, points)
+    });
+    Ok(numbers.collect())
 }
 
 /// What is known of projects that services are described for, and that have no tasks, or none that may be exported yet.
@@ -268,15 +302,10 @@ fn without_work(
     context: &ExportContext<'_>,
     all_series: &BTreeMap<String, ProjectSeries>,
     now: Millis,
-) -> Vec<ProjectMetrics> {
+) -> BTreeMap<String, Vec<Points>> {
     let described = context.config.projects.iter().filter(|project| !project.contexts.is_empty());
     let idle = described.filter(|project| !all_series.contains_key(&project.id));
-    let metrics = idle.map(|project| ProjectMetrics {
-        project_id: project.id.clone(),
-        series: description(context, &project.id, now),
-        has_history: false,
-    });
-    metrics.collect()
+    idle.map(|project| (project.id.clone(), description(context, &project.id, now))).collect()
 }
 
 /// What is known of a project besides its work, at `now`.

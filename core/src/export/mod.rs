@@ -16,6 +16,7 @@ mod exported;
 mod exposition;
 #[cfg(test)]
 mod finality;
+mod insights;
 pub mod lineage;
 mod logs;
 mod message;

@@ -14,6 +14,7 @@ use super::otlp::{Admission, Batch, Delivered, ProgressDeadline, Reason, Refused
 use super::plan::Plan;
 use crate::config::Config;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::insight::InsightRecord;
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
 use crate::model::timeline;
@@ -167,6 +168,12 @@ impl<'a> Sender<'a> {
             }
             for (key, _) in self.store.sprints(Some(source))? {
                 visit(Item::Sprint(key))?;
+            }
+            for record in self.store.insights(None) {
+                let InsightRecord { source: of, project, id, .. } = record?;
+                if of == source {
+                    visit(Item::Insight { project, id })?;
+                }
             }
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! Snapshots: a project's open tasks as one trace per tick, because exported spans are final and cannot be updated.
+//! Snapshots: a project's open tasks and waiting insights as one trace per tick, because exported spans are final and cannot be updated.
 //!
 //! A snapshot is sent when something in the project changed since the last one, and at least hourly. Its spans last one
 //! interval from the tick, and each links to its task's history anchor.
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::context::{ExportContext, ResourceKey};
+use super::insights::{self, InsightRender};
 use super::lineage::{self, MAX_DEPTH, TimelineCache};
 use super::message::{self, Attributes, Link, Outcome, Span};
 use super::plan::Sent;
@@ -17,6 +18,7 @@ use super::sender::Sender;
 use crate::export::otlp::{Batch, MAX_BATCH_BYTES, MAX_BATCH_SPANS, Signal};
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, TraceId};
+use crate::model::insight::InsightRecord;
 use crate::model::link;
 use crate::model::semconv as names;
 use crate::model::time::{HOUR, MINUTE, Millis};
@@ -46,7 +48,11 @@ pub(super) async fn run(
     let store = sender.store;
     let context = ExportContext::new(sender.config);
     let head = store.head()?;
-    let (projects, linked) = open_by_project(cache, &context)?;
+    let (mut projects, linked) = open_by_project(cache, &context)?;
+    let insights = insights::waiting(store, &context, tick)?;
+    for project_id in insights.keys() {
+        projects.entry(project_id.clone()).or_default();
+    }
     let due = due(store, &context, &projects, tick)?;
     if due.is_empty() {
         return Ok(());
@@ -55,7 +61,9 @@ pub(super) async fn run(
     for (project_id, open) in &projects {
         let Some(tick) = due.get(project_id).copied() else { continue };
         let tasks = OpenTasks { open, waiting: &waiting };
-        let mut snapshot = Snapshot::new(RenderContext { cache, context: &context }, project_id, &tasks, tick);
+        let waiting = insights.get(project_id).map(Vec::as_slice).unwrap_or_default();
+        let mut snapshot =
+            Snapshot::new(RenderContext { cache, context: &context }, project_id, (&tasks, waiting), tick);
         while let Some(batch) = snapshot.next()? {
             sender.wait_for_room(&batch).await?;
             sent.entry(project_id.clone()).or_default().spans += sender.send(project_id, batch).await?;
@@ -196,6 +204,8 @@ struct Snapshot<'a> {
     tasks: &'a OpenTasks<'a>,
     /// The tasks not rendered yet.
     rest: std::collections::btree_set::Iter<'a, TaskKey>,
+    /// The insights not rendered yet.
+    insights: std::slice::Iter<'a, InsightRecord>,
     trace: TraceId,
     tick: Millis,
     /// How long each span lasts, in milliseconds.
@@ -205,11 +215,17 @@ struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    fn new(render: RenderContext<'a>, project_id: &str, tasks: &'a OpenTasks<'a>, tick: Millis) -> Self {
+    fn new(
+        render: RenderContext<'a>,
+        project_id: &str,
+        (tasks, insights): (&'a OpenTasks<'a>, &'a [InsightRecord]),
+        tick: Millis,
+    ) -> Self {
         let interval = render.context.config.export.snapshot_interval.as_millis();
         let interval = i64::try_from(interval).unwrap_or(HOUR);
         let trace = ids::snapshot_trace(project_id, tick);
-        Self { render, tasks, rest: tasks.open.iter(), trace, tick, interval, leftover: None }
+        let (rest, insights) = (tasks.open.iter(), insights.iter());
+        Self { render, tasks, rest, insights, trace, tick, interval, leftover: None }
     }
 
     /// The next request; `None` when everything was rendered.
@@ -239,7 +255,10 @@ impl<'a> Snapshot<'a> {
             let resource = self.render.context.resource_key(&key.source, &summary.state.facts.project);
             return Ok(Some((resource, span.encode().into_trace(self.trace))));
         }
-        Ok(None)
+        let render = InsightRender { cache: self.render.cache, context: self.render.context };
+        let waiting = self.insights.by_ref();
+        let next = waiting.find_map(|record| render.snapshot(record, self.tick, self.interval));
+        Ok(next.map(|(resource, span)| (resource, span.encode().into_trace(self.trace))))
     }
 }
 

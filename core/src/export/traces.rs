@@ -16,6 +16,7 @@ use bytes::Bytes;
 use super::backend;
 use super::context::{ExportContext, ResourceKey};
 use super::destinations::{Id, RecentAnchors};
+use super::insights::InsightRender;
 use super::lineage::{Lineage, TimelineCache};
 use super::message::{self, Span};
 use super::parts::Part;
@@ -36,8 +37,8 @@ const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 const ENOUGH_BYTES: usize = 384 * 1024;
 /// The position is saved after this many requests: saving is an fsync, and after a crash the same ids are sent again.
 const SAVE_EVERY: u32 = 8;
-/// Sprints follow all roots, whose keys start with a source's name.
-const SPRINTS: &[u8] = &[0xff];
+/// Sprints and insights follow all roots, whose keys start with a source's name.
+const AFTER_ROOTS: &[u8] = &[0xff];
 
 /// A span ready to be sent.
 struct EncodedSpan {
@@ -133,6 +134,15 @@ impl Group {
     }
 }
 
+/// What changed in a source.
+struct Changes {
+    /// The tasks, by every root they ever had, in the order of keys.
+    groups: Vec<Group>,
+    sprints: BTreeSet<TaskKey>,
+    /// Projects and ids.
+    insights: BTreeSet<(String, String)>,
+}
+
 /// The export of one source's traces.
 pub(super) struct Traces<'a> {
     sender: &'a Sender<'a>,
@@ -194,7 +204,7 @@ impl<'a> Traces<'a> {
     }
 
     async fn all(&mut self) -> Result<()> {
-        let (groups, sprints) = self.groups()?;
+        let Changes { groups, sprints, insights } = self.changes()?;
         for group in groups {
             if self.position.after.as_ref().is_none_or(|after| group.order() > *after) {
                 self.group(group).await?;
@@ -203,15 +213,18 @@ impl<'a> Traces<'a> {
         for sprint in sprints {
             self.sprint(&sprint).await?;
         }
+        for (project, id) in insights {
+            self.insight(&project, &id).await?;
+        }
         self.flush().await?;
         self.position = Position { done: self.upto, upto: None, after: None };
         self.save_position()
     }
 
-    /// The changed tasks, by every root they ever had in the order of keys, and the changed sprints.
-    fn groups(&self) -> Result<(Vec<Group>, Vec<TaskKey>)> {
+    /// What changed.
+    fn changes(&self) -> Result<Changes> {
         let mut roots: BTreeMap<TaskKey, BTreeSet<TaskKey>> = BTreeMap::new();
-        let mut sprints = BTreeSet::new();
+        let (mut sprints, mut insights) = (BTreeSet::new(), BTreeSet::new());
         self.sender.each_changed(Signal::Traces, self.source, &self.window.seqs, self.plan, |item| {
             match item {
                 Item::Task(key) => {
@@ -222,11 +235,14 @@ impl<'a> Traces<'a> {
                 Item::Sprint(key) => {
                     sprints.insert(key);
                 }
+                Item::Insight { project, id } => {
+                    insights.insert((project, id));
+                }
             }
             Ok(())
         })?;
         let groups = roots.into_iter().map(|(root, members)| Group { root, members: members.into_iter().collect() });
-        Ok((groups.collect(), sprints.into_iter().collect()))
+        Ok(Changes { groups: groups.collect(), sprints, insights })
     }
 
     /// Loads everything that ended in a root's traces. Sends what is already loaded first if there is no room for all
@@ -324,13 +340,33 @@ impl<'a> Traces<'a> {
         if !wanted || !self.plan.includes_project(&resource.project_id) {
             return Ok(());
         }
-        let last = EncodedSpan::new(ids::sprint_trace(key), resource, &span);
+        self.alone(EncodedSpan::new(ids::sprint_trace(key), resource, &span)).await
+    }
+
+    /// The span of an insight that was new in this window.
+    async fn insight(&mut self, project: &str, id: &str) -> Result<()> {
+        let Some(record) = self.sender.store.insight(project, id)? else { return Ok(()) };
+        let is_new = record.shown().is_some_and(|(report, _)| self.window.seqs.contains(&report.journal));
+        if !is_new || record.source != self.source {
+            return Ok(());
+        }
+        let render = InsightRender { cache: self.cache, context: &self.context };
+        let Some((trace, resource, span)) = render.span(&record)? else { return Ok(()) };
+        let wanted = span.end >= self.window.horizon && self.plan.includes(span.end);
+        if !wanted || !self.plan.includes_project(&resource.project_id) {
+            return Ok(());
+        }
+        self.alone(EncodedSpan::new(trace, resource, &span)).await
+    }
+
+    /// Loads a span that has a trace of its own.
+    async fn alone(&mut self, last: EncodedSpan) -> Result<()> {
         let with_anchors = SpanWithAnchors { anchors: Vec::new(), last };
         if !self.builder.fits(std::slice::from_ref(&with_anchors)) {
             self.flush().await?;
         }
         self.builder.place(with_anchors);
-        self.covered = self.covered.take().or_else(|| Some(SPRINTS.to_vec()));
+        self.covered = self.covered.take().or_else(|| Some(AFTER_ROOTS.to_vec()));
         Ok(())
     }
 

@@ -18,6 +18,7 @@ impl Viewer<'_> {
         self.check_source(filter.source.as_deref())?;
         self.check_project(filter.project.as_deref())?;
         self.check_sprint(filter.sprint.as_deref())?;
+        self.check_task(filter.epic.as_deref())?;
         match &filter.assignee {
             Some(typed) => check("person", typed, self.people()?),
             None => Ok(()),
@@ -56,6 +57,21 @@ impl Viewer<'_> {
         check("project", typed, known)
     }
 
+    /// The projects with insights that `typed` names: native ones, or those of a portfolio project.
+    pub(super) fn insight_projects(&self, typed: &str) -> Result<Vec<String>> {
+        let all = self.store.search_insights(|index| index.projects().map(str::to_owned).collect::<Vec<_>>())?;
+        let belongs = |project: &String| {
+            let mut sources = self.config.sources.iter().filter(|source| source.kind == "sdk");
+            is_same(project, typed) || sources.any(|source| is_same(&self.project_id(&source.name, project), typed))
+        };
+        let found: Vec<String> = all.iter().filter(|project| belongs(project)).cloned().collect();
+        if found.is_empty() && !all.is_empty() {
+            let known = all.into_iter().chain(self.config.projects.iter().map(|project| project.id.clone())).collect();
+            check("project", typed, known)?;
+        }
+        Ok(found)
+    }
+
     fn check_sprint(&self, typed: Option<&str>) -> Result<()> {
         let Some(typed) = typed else { return Ok(()) };
         let all = self.store.sprints(None)?;
@@ -63,6 +79,15 @@ impl Viewer<'_> {
             return Ok(());
         }
         check("sprint", typed, all.into_iter().map(|(_, record)| record.facts.name).collect())
+    }
+
+    fn check_task(&self, typed: Option<&str>) -> Result<()> {
+        match typed {
+            Some(typed) if self.find(typed, None)?.is_empty() => {
+                Err(Error::new(ErrorKind::Config, format!("there is no task `{typed}`")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Everyone that a task is or was assigned to.

@@ -38,12 +38,16 @@ pub struct Counts {
     pub tasks: u64,
     /// Sprints.
     pub sprints: u64,
+    /// Insights. An export of an older version has none.
+    #[serde(default)]
+    pub insights: u64,
 }
 
 impl Counts {
     fn add(&mut self, key: &[u8]) {
         self.keys += 1;
         self.tasks += u64::from(key.first() == Some(&(Kind::Task as u8)));
+        self.insights += u64::from(key.first() == Some(&(Kind::Insight as u8)));
         self.sprints += u64::from(key.first() == Some(&(Kind::Sprint as u8)));
     }
 }
@@ -84,7 +88,7 @@ impl Store {
         Ok(counts)
     }
 
-    /// Makes the store at `path` from an export. A store that is there may hold no task, and is replaced.
+    /// Makes the store at `path` from an export. A store that is there may hold no task and no insight, and is replaced.
     ///
     /// # Errors
     /// [`ErrorKind::Store`] when the store there holds tasks or is in use, `input` is no export, or a cut or damaged one, or the
@@ -145,8 +149,8 @@ fn empty_store(path: &Path) -> Result<Option<Store>> {
         return if is_used { Err(Error::new(ErrorKind::Store, text).with("path", path.display())) } else { Ok(None) };
     }
     let store = Store::open(path)?;
-    if store.task_keys(None).next().is_some() {
-        let text = "import: this store already holds tasks; use an empty store.path";
+    if store.task_keys(None).next().is_some() || store.insight_count()? > 0 {
+        let text = "import: this store already holds tasks or insights; use an empty store.path";
         return Err(Error::new(ErrorKind::Store, text).with("path", path.display()));
     }
     Ok(Some(store))

@@ -86,6 +86,8 @@ mod tests {
 
     use super::*;
     use crate::model::activity::StoredActivity;
+    use crate::model::insight::{InsightRecord, InsightReport, InsightType, Said};
+    use crate::model::operation::{InsightEmit, InsightUpdate};
     use crate::model::report::{Fields, Report, Reported, SprintReport};
     use crate::model::samples::{facts, stored};
     use crate::model::time::Millis;
@@ -202,6 +204,8 @@ mod tests {
         let place = |item: &Item| match item {
             Item::Task(_) => 0,
             Item::Sprint(_) => 1,
+            // It is newer, and has a sample of its own.
+            Item::Insight { .. } => 2,
         };
         assert!(items.iter().map(place).eq(0..2));
         items
@@ -293,6 +297,39 @@ mod tests {
         vec![reported(SprintReport { ended: true, name, goal, start: Some(Millis(1)), end: Some(Millis(2)) })]
     }
 
+    /// An insight with every kind of report. It is stored as JSON.
+    fn insight() -> InsightRecord {
+        let emit = InsightEmit {
+            id: "ins_00000000000000aa".into(),
+            insight_type: "decision".into(),
+            summary: "Use an index".into(),
+            supersedes: vec!["ins_00000000000000bb".into()],
+            ..InsightEmit::default()
+        };
+        let update = InsightUpdate { id: emit.id.clone(), action: "retract".into(), ..InsightUpdate::default() };
+        let by = "ins_00000000000000cc".to_owned();
+        let said = [
+            Said::Emit(Box::new(emit.clone())),
+            Said::Emit(Box::new(emit)),
+            Said::Superseded { by, insight_type: InsightType::Decision, agent: Some("one".into()) },
+            Said::Update(Box::new(update)),
+        ];
+        let mut record = InsightRecord::new("sdk", "shop", "ins_00000000000000aa");
+        record.add(said.into_iter().zip(1..).map(|(said, seq)| InsightReport {
+            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+            origin: Some("ci".into()),
+            journal: 7,
+            source: Some("other".into()),
+            refused: (seq == 1).then(|| "a circle".into()),
+            ..InsightReport::new("0f", seq, Millis(1_795_000_000_000), Some("Ada".into()), said)
+        }));
+        record
+    }
+
+    fn read_insight(bytes: &[u8]) -> InsightRecord {
+        from_json(decode::<String>(bytes).unwrap().as_bytes()).unwrap()
+    }
+
     /// One of everything that is stored, with every variant. A sample is only ever added, at the end.
     fn samples() -> Vec<Sample> {
         let first = task(changes().into_iter().take(20));
@@ -323,6 +360,12 @@ mod tests {
             sample("reported_changes", &task(changes().into_iter().skip(22))),
             sample("reports", &reports()),
             sample("sprint_reports", &sprint_reports()),
+            sample("insight_item", &Item::Insight { project: "shop".into(), id: "ins_00000000000000aa".into() }),
+            Sample {
+                name: "insight",
+                bytes: encode(&serde_json::to_string(&insight()).unwrap()).unwrap(),
+                same: |old, new| read_insight(old) == read_insight(new),
+            },
         ]
     }
 

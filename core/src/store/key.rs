@@ -55,6 +55,10 @@ pub(crate) enum Kind {
     Exported = b'f',
     /// `reported task|sprint source native` -> every report of it, in order
     Reported = b'v',
+    /// `insight project id` -> everything that was reported of an insight
+    Insight = b'i',
+    /// `waiting project type id` -> nothing: insights that wait for somebody, end by themselves, or are kept for some time only
+    WaitingInsight = b'g',
 }
 
 /// A key under construction.
@@ -106,6 +110,11 @@ pub(crate) fn reported(sprint: bool, key: &TaskKey) -> Vec<u8> {
     Key::new(Kind::Reported).text(if sprint { "sprint" } else { "task" }).task(key).build()
 }
 
+/// The key of an insight.
+pub(crate) fn insight(project: &str, id: &str) -> Vec<u8> {
+    Key::new(Kind::Insight).text(project).text(id).build()
+}
+
 /// The key of a quarantined record.
 pub(crate) fn quarantined(source: &str, native_id: &str) -> Vec<u8> {
     Key::new(Kind::Quarantined).text(source).text(native_id).build()
@@ -148,8 +157,9 @@ mod tests {
     #[test]
     fn the_bytes_of_the_kinds_do_not_change() {
         let kinds = every!(Kind: Meta, Task, Sprint, Journal, Cursor, Open, Ended, Name, Child, Member, Rollup, Totals,
-            Changed, Quarantined, DeadLetter, DeadRequest, Position, Seen, Pending, Dependent, Part, Exported, Reported);
-        assert_eq!(&kinds.map(|kind| kind as u8), b"mtsjcoekprunhadbxywzqfv");
+            Changed, Quarantined, DeadLetter, DeadRequest, Position, Seen, Pending, Dependent, Part, Exported, Reported,
+            Insight, WaitingInsight);
+        assert_eq!(&kinds.map(|kind| kind as u8), b"mtsjcoekprunhadbxywzqfvig");
     }
 
     /// The kinds of errors are stored by name, in the status of a source.

@@ -19,6 +19,9 @@ pub struct Verified {
     pub events: u64,
     /// Sprints read.
     pub sprints: u64,
+    /// Insights read.
+    #[serde(default)]
+    pub insights: u64,
     /// Journal items read.
     pub journal: u64,
     /// What is wrong; empty when all is well.
@@ -26,7 +29,7 @@ pub struct Verified {
 }
 
 impl Store {
-    /// Reads everything. Checks that timelines are sorted and that every task is in all its indexes.
+    /// Reads everything. Checks that timelines are sorted and that every task and insight is in all its indexes.
     ///
     /// # Errors
     /// When the store cannot be read. A damaged value is a problem in the result.
@@ -39,6 +42,11 @@ impl Store {
                 Some(kind) if *kind == Kind::Sprint as u8 => {
                     found.sprints += 1;
                     report(&mut found, &key, format::decode::<SprintRecord>(&bytes).err());
+                }
+                Some(kind) if *kind == Kind::Insight as u8 => {
+                    found.insights += 1;
+                    let wrong = self.insight_problem(&bytes);
+                    report(&mut found, &key, wrong.err());
                 }
                 Some(kind) if *kind == Kind::Journal as u8 => {
                     found.journal += 1;

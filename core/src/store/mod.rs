@@ -15,6 +15,7 @@ mod directory;
 mod files;
 pub(crate) mod footprint;
 mod format;
+mod insights;
 pub(crate) mod key;
 mod kv;
 mod maintenance;
@@ -30,11 +31,13 @@ pub use self::backup::{Counts, Imported};
 pub use self::dead::DeadId;
 #[cfg(test)]
 pub(crate) use self::directory::on_disk;
+pub(crate) use self::insights::ACTIVE_FOR;
+pub use self::insights::InsightTotals;
 pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair};
 pub use self::maintenance::Verified;
 pub use self::memory::MemoryKv;
-pub(crate) use self::reader::DELETED_SPRINTS;
 pub use self::reader::Store;
+pub(crate) use self::reader::{DELETED_SPRINTS, GUIDANCE};
 pub use self::records::{Counters, Cursor, DeadLetter, Item, Listed, Position, Quarantined, SourceStatus};
 pub use self::transaction::Transaction;
 

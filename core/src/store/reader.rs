@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use serde::de::DeserializeOwned;
 
@@ -11,6 +11,8 @@ use super::key::{self, Key, Kind};
 use super::kv::{self, Guard, KeyRange, Kv, Pages, Pair};
 use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStatus};
 use crate::model::error::Result;
+use crate::model::guidance::stored::AllGuidance;
+use crate::model::insight::search::Index;
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
 use crate::model::timeline;
@@ -19,6 +21,8 @@ use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 
 /// The group of metadata that names the sprints a tool deleted, by source.
 pub(crate) const DELETED_SPRINTS: &str = "deleted_sprints";
+/// The metadata in which the guidance that was reported is.
+pub(crate) const GUIDANCE: &str = "guidance";
 
 /// The store of one installation. Cheap to share by reference. One process at a time opens a directory.
 ///
@@ -29,6 +33,8 @@ pub struct Store {
     pub(super) path: PathBuf,
     /// Held by the one transaction under way.
     pub(super) writer: Mutex<()>,
+    /// What a search for insights needs, once somebody has searched.
+    pub(super) insights: RwLock<Option<Index>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -47,7 +53,7 @@ impl Store {
     }
 
     pub(super) fn at(path: PathBuf, kv: Arc<dyn Kv>) -> Result<Self> {
-        let store = Self { kv, path, writer: Mutex::new(()) };
+        let store = Self { kv, path, writer: Mutex::new(()), insights: RwLock::default() };
         store.check_format()?;
         Ok(store)
     }
@@ -231,6 +237,14 @@ impl Store {
     /// When the store cannot be read.
     pub fn deleted_sprints(&self, source: &str) -> Result<BTreeSet<String>> {
         Ok(self.metadata(DELETED_SPRINTS, source)?.unwrap_or_default())
+    }
+
+    /// The guidance that was reported.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn guidance(&self) -> Result<AllGuidance> {
+        Ok(self.metadata(GUIDANCE, "")?.unwrap_or_default())
     }
 
     /// The cursor of a stream.

@@ -19,6 +19,13 @@ pub enum Item {
     Task(TaskKey),
     /// A sprint started or closed.
     Sprint(TaskKey),
+    /// An insight has new reports.
+    Insight {
+        /// Its project.
+        project: String,
+        /// Its id.
+        id: String,
+    },
 }
 
 /// How much of one source has been exported to one signal's backend.

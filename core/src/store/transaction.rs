@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::dead::DeadId;
 use super::footprint::{self, Footprint};
 use super::format;
+use super::insights::InsightTotals;
 use super::key::{self, Key, Kind};
 use super::kv::{Guard, KeyRange};
 use super::reader::Store;
@@ -17,6 +18,7 @@ use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStat
 use crate::lock;
 use crate::model::activity::StoredActivity;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::insight::Folded;
 use crate::model::report::Reported;
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
@@ -49,8 +51,12 @@ pub struct Transaction<'a> {
     /// Keys among the writes that are looked up by prefix: names, pending activities, dependents.
     fresh: BTreeSet<Vec<u8>>,
     totals: BTreeMap<(SmolStr, SmolStr), Totals>,
+    /// Insights that changed, by key; `None` for those that are forgotten.
+    pub(super) insights: BTreeMap<Vec<u8>, Option<Folded>>,
+    /// What the changes add to the totals of each project.
+    pub(super) insight_totals: BTreeMap<String, InsightTotals>,
     /// Native projects in which a task changed: source, project.
-    changed: BTreeSet<(SmolStr, SmolStr)>,
+    pub(super) changed: BTreeSet<(SmolStr, SmolStr)>,
     /// Tasks read ahead, as the store holds them.
     pub(super) tasks: HashMap<TaskKey, Option<Arc<TaskRecord>>>,
     /// The parent of every task that was looked up for it or written.
@@ -77,6 +83,8 @@ impl Store {
             writes: HashMap::new(),
             fresh: BTreeSet::new(),
             totals: BTreeMap::new(),
+            insights: BTreeMap::new(),
+            insight_totals: BTreeMap::new(),
             changed: BTreeSet::new(),
             tasks: HashMap::new(),
             parents: HashMap::new(),
@@ -92,7 +100,7 @@ impl Transaction<'_> {
         self.seq
     }
 
-    fn raw(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>> {
+    pub(super) fn raw(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>> {
         match self.writes.get(key).or_else(|| self.values.get(key)) {
             Some(bytes) => Ok(bytes.as_deref().map(Cow::Borrowed)),
             None => Ok(self.store.raw(key)?.map(Cow::Owned)),
@@ -497,12 +505,14 @@ impl Transaction<'_> {
             return Ok(self.seq - 1);
         }
         self.write_totals()?;
+        self.write_insight_totals()?;
         let seq = self.seq;
         for (source, project) in std::mem::take(&mut self.changed) {
             self.put(Key::new(Kind::Changed).text(&source).text(&project), &seq)?;
         }
         self.writes.insert(Guard::key(), Some(format::encode(&seq)?));
         self.store.kv.write_batch(self.writes.drain().collect(), &Guard::moving(seq - 1, seq))?;
+        self.store.index_insights(&self.insights);
         Ok(seq)
     }
 

@@ -5,6 +5,7 @@ import { type Fields, fields, line, moment, ORDER, plain } from "./encode.js";
 import { ContextCoreError, InvalidTask, SpoolUnavailable } from "./errors.js";
 import * as helper from "./helper.js";
 import * as log from "./log.js";
+import * as post from "./post.js";
 import { allSpools, type Spool, spool } from "./spool.js";
 
 /** Options of every client. */
@@ -39,14 +40,30 @@ function modeOf(given: string | undefined): string {
   return process.env["OTEL_SDK_DISABLED"]?.trim().toLowerCase() === "true" ? "disabled" : "online";
 }
 
+// How long the end of the process waits for a service.
+const EXIT_WAIT_MS = 5000;
+
+/** Waits until what this process wrote was accepted. */
+const waitFor = (target: Spool, timeoutMs: number): Promise<boolean> =>
+  post.postsItself(target) ? post.flush(target, timeoutMs) : helper.flush(target, timeoutMs);
+
 let registered = false;
 function atExit(): void {
   for (const target of allSpools()) {
     if (!Object.keys(target.positions()).length) continue;
     target.sync();
-    if (!target.drains || target.lane === NOWHERE) continue;
+    if (!target.drains || target.lane === NOWHERE || post.postsItself(target)) continue;
     helper.lookNow(target);
     helper.ensure(target);
+  }
+}
+
+/** While the event loop can still wait: what goes to a service, and no helper posts. */
+async function beforeExit(): Promise<void> {
+  for (const target of allSpools()) {
+    if (!target.drains || !post.postsItself(target) || !Object.keys(target.positions()).length) continue;
+    target.sync();
+    await post.flush(target, EXIT_WAIT_MS);
   }
 }
 
@@ -70,6 +87,7 @@ export class Client {
     }
     if (!registered) {
       registered = true;
+      process.once("beforeExit", beforeExit);
       process.once("exit", atExit);
     }
   }
@@ -121,7 +139,7 @@ export class Client {
     target.append(rest);
     if (!target.drains || Date.now() < (target.memory.get("look") ?? 0)) return;
     if (target.lane !== NOWHERE) {
-      helper.ensure(target);
+      if (!post.postsItself(target)) helper.ensure(target);
       return;
     }
     target.memory.set("look", Infinity);
@@ -156,7 +174,7 @@ export class Client {
     const target = this.#spool;
     if (target === null || !Object.keys(target.positions()).length) return true;
     target.sync();
-    const accepted = target.drains && target.lane !== NOWHERE && (await helper.flush(target, timeoutMs));
+    const accepted = target.drains && target.lane !== NOWHERE && (await waitFor(target, timeoutMs));
     if (!accepted) {
       const count = Object.values(target.positions()).reduce((sum, each) => sum + each, 0);
       log.warn(`${count} operations of project ${this.projectId} are on disk in ${target.path} and not yet accepted`);
@@ -167,8 +185,10 @@ export class Client {
   /** As `flush`, and gives up the file. A later call opens another. */
   async close(timeoutMs = 5000): Promise<boolean> {
     const accepted = await this.flush(timeoutMs);
-    this.#spool?.release(this);
+    const target = this.#spool;
     this.#spool = null;
+    target?.release(this);
+    if (target && accepted && target.drains && post.postsItself(target)) await post.sweep(target);
     return accepted;
   }
 }

@@ -21,12 +21,14 @@ const LOCKERS: [string, string[]][] = [
   ["perl", ["-e", 'open(my $f, ">&=", 3) or exit 1; flock($f, 6) or exit 1']],
 ];
 
-/** Locks an open file for as long as it is open. False where no program can. */
-function lock(fd: number): boolean {
-  return LOCKERS.some(([program, args]) => {
+/** Locks an open file for as long as it is open: `held` by another process, or `unknown` where no program can. */
+export function lock(fd: number): "locked" | "held" | "unknown" {
+  for (const [program, args] of LOCKERS) {
     const done = spawnSync(program, args, { stdio: ["ignore", "ignore", "ignore", fd], timeout: 5000 });
-    return done.status === 0;
-  });
+    if (done.status === 0) return "locked";
+    if (done.status !== null) return "held";
+  }
+  return "unknown";
 }
 
 /** One file at a time, held with a lock for life: whoever obtains the lock knows that the writer is dead. */
@@ -53,7 +55,7 @@ class Writer {
     if (!this.#locks) return;
     const [temporary, name] = this.#names(directory);
     const fd = openSync(temporary, NEW_FILE, 0o600);
-    this.#locks = lock(fd);
+    this.#locks = lock(fd) === "locked";
     if (!this.#locks) {
       closeSync(fd);
       unlinkSync(temporary);

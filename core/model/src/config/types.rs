@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::project::{Criticality, ProjectConfig};
 use super::schedule::Schedule;
 use super::secret_ref::{HeaderValue, SecretRef};
+use crate::insight::InsightType;
 use crate::signal::{Protocol, Signal};
 use crate::time::Millis;
 use crate::{Status, TaskType};
@@ -28,8 +30,16 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// Who may report work over HTTP. `None`: nobody.
     pub ops: Option<OpsConfig>,
+    /// Who may ask over the Model Context Protocol. `None`: nobody.
+    pub mcp: Option<McpConfig>,
+    /// Whose guidance for agents binds.
+    pub guidance: GuidanceConfig,
+    /// What the hooks of `contextcore git install` do.
+    pub git: GitConfig,
     /// What personal data leaves the program.
     pub privacy: Privacy,
+    /// How many insights are kept, and for how long.
+    pub insights: InsightsConfig,
     /// The portfolio view over native projects: those written here in file order, then those of the projects file. Ids are
     /// unique, and no native project is in two of them.
     pub projects: Vec<ProjectConfig>,
@@ -53,6 +63,25 @@ impl Config {
     }
 }
 
+/// Whose guidance for agents binds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Guidance")]
+pub struct GuidanceConfig {
+    /// The refs of a repository whose `.contextcore/guidance.yaml` binds: names of branches as the remote `origin` has them, or
+    /// whole refs. Empty: the default branch of `origin`.
+    pub trusted_refs: Vec<String>,
+}
+
+/// What the hooks of `contextcore git install` do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Git")]
+pub struct GitConfig {
+    /// Whether a commit that names no task, or whose hook fails, is refused.
+    pub strict: bool,
+}
+
 /// Who may report work over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpsConfig {
@@ -67,6 +96,30 @@ impl OpsConfig {
     pub fn allows(&self, project: &str) -> bool {
         self.projects.iter().any(|known| known == "*" || known == project)
     }
+}
+
+/// Who may ask over the Model Context Protocol, at `/mcp` of `serve`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct McpConfig {
+    /// Names of this service besides that of `listen`, as `HOST` or `HOST:PORT`.
+    pub hosts: Vec<String>,
+    /// The tokens. Without any, everybody who reaches a loopback address may ask.
+    pub tokens: Vec<McpToken>,
+}
+
+/// A token, and what it is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpToken {
+    /// Its name, for the log.
+    pub name: String,
+    /// The token, read late.
+    pub token: SecretRef,
+    /// The projects that it sees; `*` is every one.
+    pub projects: Vec<String>,
+    /// Whether it may report and record.
+    pub write: bool,
+    /// The agent that has it; its name when nothing else is said.
+    pub agent: String,
 }
 
 /// A project as the configuration writes it. What is absent, the projects file may say.
@@ -168,6 +221,38 @@ pub struct Privacy {
     pub title: TitlePrivacy,
     /// Comments on tasks.
     pub comments: CommentPrivacy,
+    /// Texts of insights.
+    pub insights: InsightPrivacy,
+}
+
+/// How many insights are kept, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InsightsConfig {
+    /// How long those of a type are kept after they were last reported. Other types are kept for ever.
+    pub keep: BTreeMap<InsightType, Duration>,
+    /// How many there may be.
+    pub max: u64,
+}
+
+impl Default for InsightsConfig {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let keep = BTreeMap::from([(InsightType::Progress, days(90)), (InsightType::Analysis, days(180))]);
+        Self { keep, max: 100_000 }
+    }
+}
+
+/// What is exported of insights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InsightPrivacy {
+    /// Everything.
+    #[default]
+    Plain,
+    /// Summaries, and no longer texts.
+    Summary,
+    /// No text: types, states, ids and scopes.
+    Omit,
 }
 
 /// What is exported of people.

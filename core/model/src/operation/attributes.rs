@@ -62,14 +62,11 @@ impl Attributes {
         self.0.is_empty()
     }
 
-    /// Cuts texts to so many characters.
+    /// Cuts texts to so many characters and one.
     pub(super) fn cut(&mut self, most: usize) {
         for (_, value) in &mut self.0 {
-            if let Some(Scalar::Text(text)) = value
-                && let Some((place, _)) = text.char_indices().nth(most)
-            {
-                text.truncate(place);
-                text.push('…');
+            if let Some(Scalar::Text(text)) = value {
+                super::cut_to(text, most);
             }
         }
     }

@@ -6,14 +6,16 @@
 //! program does not know, is kept for a newer one: [`parse`] returns it as [`Parsed::Newer`].
 
 mod attributes;
+mod guidance;
 mod insight;
-mod number;
+pub(crate) mod number;
 mod place;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use attributes::{Attributes, Scalar};
+pub use guidance::{GuidanceAdd, GuidanceEnd};
 pub use insight::{InsightEmit, InsightUpdate, Support};
 pub use place::{native_id, percent_encode};
 
@@ -24,10 +26,10 @@ pub const VERSION: u32 = 1;
 /// The longest line, with the `\n` at its end.
 pub const MAX_LINE: usize = 64 * 1024;
 /// How many operations this program knows.
-const KNOWN: usize = 16;
+const KNOWN: usize = 18;
 /// How many of [`NAMES`] this program can store, from the first. A reader that could fewer left the other lines in the
 /// spool for a newer one.
-pub const SUPPORTED: u32 = 14;
+pub const SUPPORTED: u32 = 18;
 
 /// One operation, as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -68,8 +70,10 @@ impl Line {
             return Some(text);
         }
         let mut shorter = self.clone();
-        shorter.operation.cut();
-        written(&shorter).filter(|text| text.len() <= MAX_LINE)
+        (0..PARTS).find_map(|part| {
+            shorter.operation.cut(part);
+            written(&shorter).filter(|text| text.len() <= MAX_LINE)
+        })
     }
 }
 
@@ -125,6 +129,12 @@ pub enum Operation {
     /// What became of it.
     #[serde(rename = "insight.update")]
     InsightUpdate(Box<InsightUpdate>),
+    /// Somebody lays something down for agents.
+    #[serde(rename = "guidance.add")]
+    GuidanceAdd(Box<GuidanceAdd>),
+    /// It holds no more.
+    #[serde(rename = "guidance.end")]
+    GuidanceEnd(Box<GuidanceEnd>),
 }
 
 /// The task and its fields, those that are given. Those that can be cleared are `Some(None)` for `null`.
@@ -306,6 +316,8 @@ impl Operation {
             Self::SprintEnd(_) => "sprint.end",
             Self::InsightEmit(_) => "insight.emit",
             Self::InsightUpdate(_) => "insight.update",
+            Self::GuidanceAdd(_) => "guidance.add",
+            Self::GuidanceEnd(_) => "guidance.end",
         }
     }
 
@@ -325,35 +337,41 @@ impl Operation {
             | Self::Event(TaskEvent { task, .. })
             | Self::Link(TaskLink { task, .. }) => Some(task),
             Self::InsightEmit(insight) => insight.task.as_deref(),
-            Self::SprintStart(_) | Self::SprintEnd(_) | Self::InsightUpdate(_) => None,
+            Self::SprintStart(_)
+            | Self::SprintEnd(_)
+            | Self::InsightUpdate(_)
+            | Self::GuidanceAdd(_)
+            | Self::GuidanceEnd(_) => None,
         }
     }
 
-    /// Cuts long texts, so that the line fits.
-    fn cut(&mut self) {
-        match self {
-            Self::Start(fields) | Self::Update(fields) => {
-                cut_some(&mut fields.title);
-                fields.attributes.cut(CUT);
-            }
-            Self::Status(status) => cut_some(&mut status.reason),
-            Self::Block(block) => cut_some(&mut block.reason),
-            Self::Cancel(cancel) => cut_some(&mut cancel.reason),
-            Self::Comment(comment) => cut(&mut comment.text),
-            Self::Event(event) => event.attributes.cut(CUT),
-            Self::InsightEmit(insight) => {
-                cut(&mut insight.summary);
-                cut_some(&mut insight.rationale);
-                insight.context.cut(CUT);
-            }
-            Self::InsightUpdate(update) => cut_some(&mut update.text),
+    /// Cuts a long text, so that the line fits: the first `part` gives way first.
+    fn cut(&mut self, part: usize) {
+        match (self, part) {
+            (Self::Start(fields) | Self::Update(fields), 0) => cut_some(&mut fields.title),
+            (Self::Start(fields) | Self::Update(fields), 1) => fields.attributes.cut(CUT),
+            (Self::Status(status), 0) => cut_some(&mut status.reason),
+            (Self::Block(block), 0) => cut_some(&mut block.reason),
+            (Self::Cancel(cancel), 0) => cut_some(&mut cancel.reason),
+            (Self::Comment(comment), 0) => cut(&mut comment.text),
+            (Self::Event(event), 0) => event.attributes.cut(CUT),
+            (Self::InsightEmit(insight), 0) => cut_some(&mut insight.rationale),
+            (Self::InsightEmit(insight), 1) => cut(&mut insight.summary),
+            (Self::InsightEmit(insight), 2) => insight.context.cut(CUT),
+            (Self::InsightEmit(insight), 3) => insight.inputs.cut(CUT),
+            (Self::InsightUpdate(update), 0) => cut_some(&mut update.text),
+            (Self::GuidanceAdd(add), 0) => cut_some(&mut add.reason),
+            (Self::GuidanceAdd(add), 1) => cut(&mut add.text),
+            (Self::GuidanceEnd(end), 0) => cut_some(&mut end.reason),
             _ => {}
         }
     }
 }
 
-/// Characters that a text keeps when its line is too long.
-const CUT: usize = 1_000;
+/// Parts that may be cut, of the operation that has most.
+const PARTS: usize = 4;
+/// Characters that a text keeps when its line is too long, and one for what was cut.
+const CUT: usize = 999;
 
 fn cut_some(text: &mut Option<String>) {
     if let Some(text) = text {
@@ -362,7 +380,13 @@ fn cut_some(text: &mut Option<String>) {
 }
 
 fn cut(text: &mut String) {
-    if let Some((place, _)) = text.char_indices().nth(CUT) {
+    cut_to(text, CUT);
+}
+
+/// Cuts a text that is longer than `most` characters and one.
+fn cut_to(text: &mut String, most: usize) {
+    let mut places = text.char_indices().skip(most).map(|(place, _)| place);
+    if let (Some(place), Some(_)) = (places.next(), places.next()) {
         text.truncate(place);
         text.push('…');
     }
@@ -442,6 +466,8 @@ pub const NAMES: [&str; KNOWN] = [
     "sprint.end",
     "insight.emit",
     "insight.update",
+    "guidance.add",
+    "guidance.end",
 ];
 
 /// The JSON Schema of a line.

@@ -37,18 +37,18 @@ pub(super) mod plain {
 }
 
 /// A number that may be left out.
-pub(super) mod optional {
+pub(crate) mod optional {
     use super::{Deserialize, Deserializer, Serialize, Serializer, rounded, write};
 
     #[expect(clippy::ref_option, reason = "serde passes the field")]
-    pub(in super::super) fn serialize<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
         match number {
             Some(number) => write(rounded(*number), serializer),
             None => number.serialize(serializer),
         }
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
         Option::deserialize(deserializer)
     }
 }

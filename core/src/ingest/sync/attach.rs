@@ -129,6 +129,7 @@ impl Job<'_> {
                 to.seal(&source)?;
             }
         }
+        self.forget_insights(to)?;
         self.expire_pending(to)
     }
 

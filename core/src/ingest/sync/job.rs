@@ -5,10 +5,12 @@ use std::sync::Mutex;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ProjectConfig, SourceConfig};
+use crate::config::{InsightsConfig, ProjectConfig, SourceConfig};
 use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
 use crate::model::error::Error;
+use crate::model::guidance::stored::GuidanceReport;
+use crate::model::insight::InsightReport;
 use crate::model::observation::Operations;
 use crate::model::report::{Report, SprintReport};
 use crate::model::{SmolStr, TaskKey};
@@ -23,6 +25,8 @@ pub struct Source {
     pub connector: Box<dyn Connector>,
     /// The portfolio: which native projects of all sources belong together.
     pub portfolio: Mutex<Vec<ProjectConfig>>,
+    /// How many insights are kept, and for how long.
+    pub insights: Mutex<InsightsConfig>,
 }
 
 /// The result of a run of one source.
@@ -83,6 +87,12 @@ pub(super) struct PageWork {
     pub(super) reports: BTreeMap<TaskKey, Operations<Report>>,
     /// What was reported of sprints.
     pub(super) sprint_reports: BTreeMap<TaskKey, Operations<SprintReport>>,
+    /// What was reported of guidance.
+    pub(super) guidance: Vec<GuidanceReport>,
+    /// What was reported of insights, by project and id.
+    pub(super) insights: BTreeMap<(String, String), Vec<InsightReport>>,
+    /// How many insights there is room for, once one was new.
+    pub(super) insight_room: Option<u64>,
     /// Tasks on the page that may block others, or be blocked.
     pub(super) linked: BTreeSet<TaskKey>,
 }

@@ -9,6 +9,7 @@
 mod again;
 mod attach;
 mod blocking;
+mod insights;
 mod job;
 mod page;
 mod pass;

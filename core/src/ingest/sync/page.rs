@@ -79,6 +79,7 @@ impl Job<'_> {
             self.end_deleted_sprints(to, &open.iter().map(String::as_str).collect())?;
         }
         self.store_reports(to)?;
+        self.store_insights(to)?;
         self.attach_activities(to)?;
         self.update_blocked_time(to)
     }
@@ -105,6 +106,13 @@ impl Job<'_> {
                 Observation::Gone { native_id } => self.mark_deleted(to, &native_id)?,
                 Observation::Operations(operations) => self.gather(*operations),
                 Observation::SprintOperations(operations) => self.gather_of_sprint(*operations),
+                Observation::Guidance(report) => self.work.guidance.push(*report),
+                Observation::Insight(reported) => match self.gather_insight(to, *reported) {
+                    Err(error) if error.kind() == ErrorKind::Rejected => {
+                        return self.quarantine(to, &record.native_id, error.full(), record.json.clone());
+                    }
+                    gathered => gathered?,
+                },
             }
         }
         to.put_quarantined(self.name(), &record.native_id, None)

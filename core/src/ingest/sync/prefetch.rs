@@ -15,7 +15,7 @@ use crate::model::report::Report;
 use crate::model::{Change, SmolStr, TaskKey, TaskRecord, activity, interval};
 use crate::store::footprint::names_ever;
 use crate::store::prefetch::Wanted;
-use crate::store::{DELETED_SPRINTS, Transaction};
+use crate::store::{DELETED_SPRINTS, GUIDANCE, Transaction};
 
 impl Job<'_> {
     /// Reads what the records of a page need.
@@ -32,7 +32,11 @@ impl Job<'_> {
                 Observation::Activity(activity) => self.want_named(to, &mut wanted, &mut moving, activity)?,
                 Observation::Gone { native_id } => drop(moving.insert(self.key(native_id))),
                 Observation::Operations(of) => self.want_reported(to, &mut wanted, &mut moving, of)?,
-                Observation::Sprint { .. } | Observation::SprintGone { .. } | Observation::SprintOperations(_) => {}
+                Observation::Sprint { .. }
+                | Observation::SprintGone { .. }
+                | Observation::SprintOperations(_)
+                | Observation::Guidance(_)
+                | Observation::Insight(_) => {}
             }
         }
         to.load(wanted)?;
@@ -54,11 +58,13 @@ impl Job<'_> {
                 wanted.named(&of.id.to_uppercase());
                 wanted.task(key);
             }
+            Observation::Insight(_) => {}
             Observation::SprintOperations(of) => {
                 let key = self.key(&operation::native_id(&of.project, &of.id));
                 wanted.reported(true, &key);
                 wanted.sprint(&key);
             }
+            Observation::Guidance(_) => wanted.metadata(GUIDANCE, ""),
             Observation::Activity(activity) => {
                 activity.tasks.iter().for_each(|id| wanted.task(self.key(id)));
                 for name in activity::names(self.name(), activity) {

@@ -8,12 +8,13 @@ use crate::lock;
 use crate::model::TaskKey;
 use crate::model::activity::StoredActivity;
 use crate::model::error::Result;
+use crate::model::guidance::stored::AllGuidance;
 use crate::model::observation::Operations;
 use crate::model::operation;
 use crate::model::report::{Report, Reported, SprintReport};
 use crate::model::reported;
 use crate::model::timeline::{self, State};
-use crate::store::Transaction;
+use crate::store::{GUIDANCE, Transaction};
 
 impl Job<'_> {
     /// Takes what a record reports of a task.
@@ -42,7 +43,22 @@ impl Job<'_> {
         for (key, operations) in std::mem::take(&mut self.work.reports) {
             self.store_task_reports(to, &key, operations)?;
         }
-        Ok(())
+        self.store_guidance(to)
+    }
+
+    fn store_guidance(&mut self, to: &mut Transaction<'_>) -> Result<()> {
+        let reports = std::mem::take(&mut self.work.guidance);
+        if reports.is_empty() {
+            return Ok(());
+        }
+        let mut all: AllGuidance = to.metadata(GUIDANCE, "")?.unwrap_or_default();
+        let known = all.clone();
+        for report in &reports {
+            if !all.fold(report) {
+                tracing::warn!(project = report.project, "too much guidance: end some of it, so that more is stored");
+            }
+        }
+        if all == known { Ok(()) } else { to.put_metadata(GUIDANCE, "", &all) }
     }
 
     fn store_task_reports(

@@ -158,7 +158,12 @@ impl Bench {
 
     async fn run(&self, name: &str, script: Script, full: bool) -> SourceReport {
         let config = self.config.sources.iter().find(|source| source.name == name).unwrap().clone();
-        let source = Source { config, connector: Box::new(script), portfolio: std::sync::Mutex::default() };
+        let source = Source {
+            config,
+            connector: Box::new(script),
+            portfolio: std::sync::Mutex::default(),
+            insights: std::sync::Mutex::default(),
+        };
         let options = Options { now: Some(NOW), full, ..Options::default() };
         sync_source(&self.store, &source, &options, &Quiet, &CancellationToken::new()).await
     }

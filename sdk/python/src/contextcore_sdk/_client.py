@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from . import _encode, _helper, _log
+from . import _encode, _helper, _log, _post
 from ._destination import NOWHERE, resolve
 from ._spool import LINE_BYTES, Spool, all_spools, spool
 from .errors import InvalidTask, SpoolUnavailable
@@ -180,7 +180,7 @@ class Client:
                 f"no OTLP endpoint is known for project {self.project_id}, so what is reported stays in {target.path}; set "
                 f"OTEL_EXPORTER_OTLP_ENDPOINT, or run `contextcore drain --state {target.state} --endpoint URL`",
             )
-        elif _may_start():
+        elif _may_start() and not _posts_itself(target):
             _helper.ensure(target)
 
     def _complain(self, message: str) -> None:
@@ -204,7 +204,7 @@ class Client:
         target.sync()
         accepted = False
         if target.drains and target.lane != NOWHERE and _may_start():
-            accepted = _helper.flush(target, timeout)
+            accepted = _accepted(target, timeout)
         if not accepted:
             _log.warn(f"{target.waiting()} operations of project {self.project_id} are on disk in {target.path} and not yet accepted")
         return accepted
@@ -214,8 +214,26 @@ class Client:
         accepted = self.flush(timeout)
         if self._spool is not None:
             self._spool.release(self)
+            if accepted and _posts_itself(self._spool):
+                _post.sweep(self._spool)
             self._spool = None
         return accepted
+
+
+def _posts_itself(target: Spool) -> bool:
+    """Whether what goes to a service is posted by this process, because there is no helper that could."""
+    return _post.posts(target) and _helper.binary() is None
+
+
+def _accepted(target: Spool, timeout: float) -> bool:
+    """Waits until what this process wrote was accepted."""
+    if not _posts_itself(target):
+        return _helper.flush(target, timeout)
+    positions = target.positions()
+    done = _helper.may_drain(target) and _post.flush(target, timeout)
+    if done:
+        target.accepted(positions)
+    return done
 
 
 def _traceparent() -> "str | None":
@@ -246,20 +264,20 @@ def _at_exit_once() -> None:
         atexit.register(_at_exit)
 
 
-def exit_wait(environ: Mapping[str, str], pid: int) -> float:
-    """How long the end of the process waits for the backend: where the helper would end with it, five seconds."""
+def exit_wait(environ: Mapping[str, str], pid: int, alone: bool = False) -> float:
+    """How long the end of the process waits for the backend: five seconds where the helper would end with it, or there is none."""
     named = environ.get("CONTEXTCORE_EXIT_WAIT", "").strip()
     if named:
         try:
             return max(float(named.removesuffix("s")), 0.0)
         except ValueError:
             _log.once("exit wait", f"CONTEXTCORE_EXIT_WAIT is {named!r}, which is no number of seconds")
-    return 5.0 if pid == 1 or environ.get("CI", "").strip().lower() in _TRUE else 0.0
+    return 5.0 if alone or pid == 1 or environ.get("CI", "").strip().lower() in _TRUE else 0.0
 
 
 def _at_exit() -> None:
     """Makes everything durable, sees to it that somebody sends it, and waits only where the helper would not survive."""
-    wait = exit_wait(os.environ, os.getpid())
+    wait = exit_wait(os.environ, os.getpid(), any(map(_posts_itself, all_spools())))
     deadline = time.monotonic() + wait
     for target in all_spools():
         try:
@@ -276,7 +294,9 @@ def _finish(target: Spool, wait: float) -> None:
     if not target.drains or target.lane == NOWHERE or not _may_start():
         return
     if wait > 0:
-        _helper.flush(target, wait)
+        _accepted(target, wait)
+        return
+    if _posts_itself(target):
         return
     _helper.look_now(target)
     if _helper.ensure(target) and target.destination is not None and target.destination.given:

@@ -169,6 +169,7 @@ impl Rig {
             config: self.config.sources[0].clone(),
             connector: Box::new(self.tool.clone()),
             portfolio: std::sync::Mutex::default(),
+            insights: std::sync::Mutex::default(),
         };
         let options = Options { now: Some(self.now), ..Options::default() };
         self.tool.asked.lock().unwrap().clear();

@@ -1,0 +1,67 @@
+//! The arguments of the commands that fill and export the store, and of those that maintain it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use contextcore_core::store::DeadId;
+
+#[derive(Debug, Args)]
+pub(crate) struct Sync {
+    /// Sync only these sources
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+    /// Read everything again, not only changes
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Read and report, but write and export nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Only events since this date, time (RFC 3339) or age such as 30d
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only this source
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+    /// Only this project: one of the portfolio, or the tool's own
+    #[arg(long, value_name = "PROJECT")]
+    pub(crate) project: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetters {
+    /// List them, with the backend's reason and what to do
+    List,
+    /// Send them again, each once; those that are accepted are removed
+    Retry(ChosenLetters),
+    /// Remove them without sending; `replay` can still export their history
+    Drop(ChosenLetters),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChosenLetters {
+    /// Ids as `list` prints them [default: all]
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<DeadId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Rewrite it to reclaim unused space
+    Compact,
+    /// Write all of it to a file, with a hash (`-` for stdout)
+    Export {
+        /// The file
+        file: PathBuf,
+    },
+    /// Make the store from a whole export (`-` for stdin)
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+    /// Read all of it and check that it is consistent
+    Verify,
+}

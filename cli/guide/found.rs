@@ -1,0 +1,152 @@
+//! Gathers guidance: from the configuration's projects, the repository around the working directory, the stores on this machine, and
+//! what was said and is still in the spool. What is not there is left out.
+
+use std::path::Path;
+
+use contextcore_core::clock;
+use contextcore_core::config::{self, Config};
+use contextcore_core::model::guidance::stored::{AllGuidance, Reported};
+use contextcore_core::model::guidance::{GuidanceItem, GuidanceSource, in_force};
+use contextcore_core::model::trailers;
+use contextcore_core::query::guidance;
+use contextcore_core::repository::Repository;
+use contextcore_spool::StateDir;
+use serde::Serialize;
+
+use crate::app::Context;
+use crate::args::Place;
+use crate::failure::Failure;
+use crate::lanes;
+use crate::reader::Reader;
+
+/// Everything that was laid down, ended or not.
+pub(crate) struct Found {
+    /// The lines, each as its source has it. Those that were ended are last.
+    pub(crate) items: Vec<GuidanceItem>,
+    /// The project that is meant, if one is.
+    pub(crate) project: Option<String>,
+    stored: AllGuidance,
+    repository: Option<Repository>,
+}
+
+/// A line as it is printed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line {
+    #[serde(flatten)]
+    pub(crate) item: GuidanceItem,
+    /// Who ended it, when and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<Reported>,
+}
+
+impl Found {
+    /// When a line was ended by somebody, if it was.
+    pub(crate) fn end_of(&self, item: &GuidanceItem) -> Option<&Reported> {
+        let ours = matches!(item.source, GuidanceSource::Store { .. });
+        let stored = self.stored.0.get(&item.project).filter(|_| ours)?;
+        stored.get(item.local_id())?.end()
+    }
+
+    /// Paths as the repository has them; those outside stay as they are.
+    pub(crate) fn relative(&self, paths: &[String]) -> Vec<String> {
+        let inside = |path: &String| self.repository.as_ref()?.relative(Path::new(path));
+        paths.iter().map(|path| inside(path).unwrap_or_else(|| path.clone())).collect()
+    }
+
+    /// Lines to print: what holds, and with `all` what has ended behind it.
+    pub(crate) fn lines(&self, items: Vec<GuidanceItem>, all: bool) -> Vec<Line> {
+        let now = clock::now();
+        let has_ended = |item: &GuidanceItem| item.has_ended(now) || self.end_of(item).is_some();
+        let (ended, current): (Vec<_>, Vec<_>) = items.into_iter().partition(has_ended);
+        let current = in_force(current, now).into_iter().map(|item| Line { item, ended: None });
+        let ended = ended.into_iter().filter(|_| all);
+        let ended = ended.map(|item| Line { ended: self.end_of(&item).cloned(), item });
+        current.chain(ended).collect()
+    }
+}
+
+/// Gathers it for the project that the arguments, the environment, the repository or the configuration names; without one, for all.
+pub(crate) async fn gather(context: &Context, place: &Place) -> Result<Found, Failure> {
+    let config = configuration(context)?;
+    let repository = std::env::current_dir().ok().and_then(|here| Repository::around(&here));
+    let project = project(place, config.as_ref(), repository.as_ref());
+    let stored = stored(config.as_ref(), place.state.as_deref()).await;
+    let found = guidance(config.as_ref(), repository.as_ref(), &stored, project.as_deref());
+    found.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let wanted = |name: &str| project.as_deref().is_none_or(|project| project == name);
+    let ended = stored.0.iter().filter(|(name, _)| wanted(name)).flat_map(|(name, all)| {
+        all.values().filter(|known| known.end().is_some()).filter_map(move |known| known.said(name))
+    });
+    let items = found.items.into_iter().chain(ended).collect();
+    Ok(Found { items, project, stored, repository })
+}
+
+/// The configuration. Nobody needs one for guidance, but one that is named or here must be right.
+pub(crate) fn configuration(context: &Context) -> Result<Option<Config>, Failure> {
+    match config::locate(context.global.config.as_deref()) {
+        Ok(_) => context.config().map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The project that is meant.
+pub(crate) fn project(place: &Place, config: Option<&Config>, repository: Option<&Repository>) -> Option<String> {
+    let named = place.project.clone().or_else(|| lanes::variable("CONTEXTCORE_PROJECT"));
+    let named = named.or_else(|| repository.and_then(Repository::project));
+    named.or_else(|| of_remote(config?, repository?)).map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+/// The project that has the repository, by the address of its `origin`.
+fn of_remote(config: &Config, repository: &Repository) -> Option<String> {
+    if config.projects.iter().all(|project| project.repositories.is_empty()) {
+        return None;
+    }
+    let url = repository.git(&["config", "--get", "remote.origin.url"])?;
+    let name = trailers::repository_of_remote(url.trim())?;
+    let has = |known: &&String| known.eq_ignore_ascii_case(&name);
+    let mut found = config.projects.iter().filter(|project| project.repositories.iter().any(|known| has(&known)));
+    found.next().filter(|_| found.next().is_none()).map(|project| project.id.clone())
+}
+
+/// What the stores and the spools on this machine hold. Guidance of people at other places must not wait for one that is broken.
+async fn stored(config: Option<&Config>, state: Option<&Path>) -> AllGuidance {
+    let mut all = AllGuidance::default();
+    if let Some(config) = config
+        && config.store.path.exists()
+    {
+        add(&mut all, config.clone()).await;
+    }
+    let Ok(state) = lanes::state_dir(state) else { return all };
+    for lane in state.lanes().unwrap_or_default() {
+        if lane.engine().join("db").exists()
+            && let Ok(config) = lane_config(&lane.engine())
+        {
+            add(&mut all, config).await;
+        }
+    }
+    add_spools(&state, &mut all);
+    all
+}
+
+fn add_spools(state: &StateDir, all: &mut AllGuidance) {
+    if let Err(error) = contextcore_spool::add_guidance(state, all) {
+        tracing::warn!(%error, "could not read the spool");
+    }
+}
+
+/// A configuration that only has the store of a lane.
+fn lane_config(store: &Path) -> Result<Config, Failure> {
+    let text = serde_json::json!({"store": {"path": store}}).to_string();
+    Ok(config::parse(&text, "the lane", &[])?)
+}
+
+async fn add(all: &mut AllGuidance, config: Config) {
+    let path = config.store.path.clone();
+    let read = async { Reader::open(config).await?.guidance().await };
+    match read.await {
+        Ok(stored) => all.merge(stored),
+        Err(failure) => {
+            tracing::warn!(store = %path.display(), "guidance of this store is left out: {}", failure.lines.join("; "))
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Records what is reported: one line an operation in the spool of a lane, and the helper that sends it is started.
+
+use contextcore_core::clock;
+use contextcore_core::model::operation::Operation;
+use contextcore_spool::destination::NOWHERE;
+use contextcore_spool::{Appended, LaneDir, StateDir, Writer};
+
+use crate::args::Place;
+use crate::failure::{Exit, Failure};
+use crate::project::Project;
+use crate::{drain, lanes};
+
+/// What was recorded, and where.
+pub(crate) struct Recorded {
+    pub(crate) lane: LaneDir,
+    pub(crate) writer: String,
+    /// The number of the last operation.
+    pub(crate) seq: u64,
+}
+
+/// An operation, and who did it by display name.
+pub(crate) type Done = (Operation, Option<String>);
+
+/// Writes operations of a project, and starts the helper that sends them.
+pub(crate) fn record(
+    state: &StateDir,
+    project: &Project,
+    place: &Place,
+    operations: Vec<Done>,
+) -> Result<Recorded, Failure> {
+    let lane = lanes::lane(state, &project.name, place.endpoint.as_deref(), place.protocol.as_deref())?;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let mut writer = Writer::new(&lane, &project.name, "shell", host.trim());
+    let mut seq = 0;
+    for (operation, actor) in operations {
+        seq = append(&mut writer, &lane, place, operation, actor)?;
+    }
+    let writer = writer.id().to_owned();
+    send(state, &lane, place.no_drain);
+    Ok(Recorded { lane, writer, seq })
+}
+
+fn append(
+    writer: &mut Writer,
+    lane: &LaneDir,
+    place: &Place,
+    operation: Operation,
+    actor: Option<String>,
+) -> Result<u64, Failure> {
+    let spool = lane.spool();
+    let failed = |error| Failure::new(Exit::Internal, format!("write to the spool {}: {error}", spool.display()));
+    match writer.append(clock::now(), place.at, operation, actor).map_err(failed)? {
+        Appended::Written(seq) => Ok(seq),
+        Appended::Dropped => {
+            let text = format!("the spool {} is full, so that nothing was written", spool.display());
+            Err(Failure::new(Exit::Internal, text))
+        }
+    }
+}
+
+/// Starts the helper, unless one drains the lane already. What it cannot do now, the next call may.
+fn send(state: &StateDir, lane: &LaneDir, no_drain: bool) {
+    if lane.name() == NOWHERE {
+        let path = state.path();
+        let text = "no OTLP endpoint is known, so this stays in the spool; send it with";
+        tracing::warn!("{text} `contextcore drain --state {} --endpoint URL --linger 0s`", path.display());
+        return;
+    }
+    if no_drain || lanes::variable("CONTEXTCORE_DRAIN").is_some_and(|value| value == "off") {
+        return;
+    }
+    let started = match lane.is_drained() {
+        Ok(true) => Ok(()),
+        Ok(false) => drain::start(state.path(), &[]),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = started {
+        tracing::warn!(%error, "could not start `contextcore drain`; what was reported is in the spool");
+    }
+}

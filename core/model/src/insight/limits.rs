@@ -1,0 +1,82 @@
+//! How much an insight may hold. Tools refuse what is over a limit; what libraries wrote is cut.
+
+use super::{InsightType, identity};
+use crate::operation::InsightEmit;
+
+/// Characters of a summary.
+pub const SUMMARY: usize = 200;
+/// Characters of a rationale, an answer or a reason.
+pub const RATIONALE: usize = 2_000;
+/// Scopes.
+pub const SCOPES: usize = 16;
+/// References that support it.
+pub const SUPPORTS: usize = 16;
+/// Characters of a tag, a scope, a reference and every other short text.
+const SHORT: usize = 300;
+/// Tags, options, steps that remain, and insights that are superseded.
+const LISTED: usize = 32;
+/// What can support an insight.
+pub const SUPPORT_KINDS: [&str; 10] =
+    ["commit", "pr", "task", "trace", "log", "file", "adr", "doc", "url", "agent_trace"];
+
+/// Checks an insight before it is written.
+///
+/// # Errors
+/// The first limit that it is over, or value that it may not have, as a sentence.
+pub fn check(insight: &InsightEmit) -> Result<(), String> {
+    insight.insight_type.parse::<InsightType>().map_err(|error| format!("type: {error}"))?;
+    if insight.summary.trim().is_empty() {
+        return Err("summary: say in a sentence what it is".to_owned());
+    }
+    characters("summary", &insight.summary, SUMMARY)?;
+    characters("rationale", insight.rationale.as_deref().unwrap_or_default(), RATIONALE)?;
+    entries("applies_to", insight.applies_to.len(), SCOPES)?;
+    entries("evidence", insight.evidence.len(), SUPPORTS)?;
+    for (name, list) in [("tags", &insight.tags), ("options", &insight.options), ("remaining", &insight.remaining)] {
+        entries(name, list.len(), LISTED)?;
+    }
+    for support in &insight.evidence {
+        if !SUPPORT_KINDS.contains(&support.kind.as_str()) {
+            return Err(format!("evidence: `{}` is none of {}", support.kind, SUPPORT_KINDS.join(", ")));
+        }
+    }
+    if insight.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
+        return Err("confidence: write a number from 0 to 1".to_owned());
+    }
+    match insight.supersedes.iter().find(|id| !identity::is_id(id)) {
+        Some(id) => Err(format!("supersedes: `{id}` is no id of an insight")),
+        None => Ok(()),
+    }
+}
+
+fn characters(name: &str, text: &str, most: usize) -> Result<(), String> {
+    let found = text.chars().count();
+    if found > most { Err(format!("{name}: {found} characters are more than {most}")) } else { Ok(()) }
+}
+
+fn entries(name: &str, found: usize, most: usize) -> Result<(), String> {
+    if found > most { Err(format!("{name}: {found} entries are more than {most}")) } else { Ok(()) }
+}
+
+/// Cuts what is over a limit, with `…` at the end of a text.
+pub fn cut(insight: &mut InsightEmit) {
+    cut_text(&mut insight.summary, SUMMARY);
+    insight.rationale.iter_mut().for_each(|text| cut_text(text, RATIONALE));
+    insight.applies_to.truncate(SCOPES);
+    insight.evidence.truncate(SUPPORTS);
+    for list in [&mut insight.tags, &mut insight.options, &mut insight.remaining, &mut insight.supersedes] {
+        list.truncate(LISTED);
+        list.iter_mut().for_each(|text| cut_text(text, SHORT));
+    }
+    insight.applies_to.iter_mut().for_each(|text| cut_text(text, SHORT));
+    insight.confidence = insight.confidence.filter(|number| number.is_finite()).map(|number| number.clamp(0.0, 1.0));
+}
+
+/// Cuts a text to so many characters.
+pub fn cut_text(text: &mut String, most: usize) {
+    if text.chars().nth(most).is_some() {
+        let place = text.char_indices().nth(most.saturating_sub(1)).map_or(0, |(place, _)| place);
+        text.truncate(place);
+        text.push('…');
+    }
+}

@@ -1,0 +1,165 @@
+//! What an insight applies to, and how well that fits what somebody is about to touch.
+//!
+//! A scope is a word: `path:src/**`, `task:PROJ-123`, `service:checkout`, `epic:PROJ-7`, `label:frontend`. In a path, `**` is
+//! any number of directories, `*` any part of a name, `?` one character; a path without these is a file, or everything below a
+//! directory.
+
+use serde::{Deserialize, Serialize};
+
+use crate::path_glob::PathGlob;
+
+/// The kinds of scopes, with the colon.
+pub const KINDS: [&str; 5] = ["path:", "task:", "service:", "epic:", "label:"];
+const PATH: &str = "path:";
+
+/// How well a scope fits, in thousandths.
+pub const EXACT: u64 = 3_000;
+const GLOB: u64 = 2_000;
+const PER_LEVEL: u64 = 100;
+/// A deeper prefix says no more: a directory never fits better than the file itself.
+const LEVELS: u64 = 9;
+const RELATED: u64 = 1_500;
+/// An insight about the whole project.
+pub const PROJECT: u64 = 1_000;
+
+/// A scope with its kind: what names none is a path.
+pub fn word(text: &str) -> String {
+    if KINDS.iter().any(|kind| text.starts_with(kind)) { text.to_owned() } else { format!("{PATH}{text}") }
+}
+
+/// What somebody is about to touch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Files and directories, relative to the repository.
+    pub paths: Vec<String>,
+    /// Keys of tasks.
+    pub tasks: Vec<String>,
+    /// Services.
+    pub services: Vec<String>,
+    /// Keys of the epics above the tasks.
+    pub epics: Vec<String>,
+    /// Labels of the tasks.
+    pub labels: Vec<String>,
+}
+
+impl Target {
+    /// Whether nothing is named, so that everything fits.
+    pub fn is_empty(&self) -> bool {
+        [&self.paths, &self.tasks, &self.services, &self.epics, &self.labels].iter().all(|list| list.is_empty())
+    }
+
+    /// How well an insight with these scopes fits, which came up in `task`, in thousandths; 0 when it is about something else.
+    pub fn fit<'a>(&self, scopes: impl IntoIterator<Item = &'a str>, task: Option<&str>) -> u64 {
+        if self.is_empty() {
+            return PROJECT;
+        }
+        let came_up = task.filter(|task| names(&self.tasks, task)).map(|_| EXACT);
+        let mut has_scope = false;
+        let best = scopes.into_iter().map(|scope| {
+            has_scope = true;
+            self.fit_of(scope)
+        });
+        let best = best.chain(came_up).max().unwrap_or(0);
+        if has_scope { best } else { best.max(PROJECT) }
+    }
+
+    fn fit_of(&self, scope: &str) -> u64 {
+        match scope.split_once(':') {
+            Some(("path", pattern)) => self.paths.iter().map(|path| fit_of_path(pattern, path)).max().unwrap_or(0),
+            Some(("task", key)) if names(&self.tasks, key) => EXACT,
+            Some(("service", name)) if names(&self.services, name) => RELATED,
+            Some(("epic", key)) if names(&self.epics, key) || names(&self.tasks, key) => RELATED,
+            Some(("label", name)) if names(&self.labels, name) => RELATED,
+            _ => 0,
+        }
+    }
+}
+
+fn names(list: &[String], name: &str) -> bool {
+    list.iter().any(|one| one.trim().eq_ignore_ascii_case(name.trim()))
+}
+
+/// How well the scope `pattern` fits `path`.
+fn fit_of_path(pattern: &str, path: &str) -> u64 {
+    let glob = PathGlob::new(pattern);
+    let (pattern, path) = (parts(pattern), parts(path));
+    let fixed = pattern.iter().take_while(|part| !is_glob(part)).count();
+    if fixed == pattern.len() && pattern == path {
+        return EXACT;
+    }
+    let level = |depth: usize| GLOB + PER_LEVEL * (depth as u64).min(LEVELS);
+    if glob.matches(&path.join("/")) {
+        return level(fixed);
+    }
+    // A directory is touched that holds what the insight is about.
+    if !path.is_empty() && pattern.len() > path.len() && pattern[..fixed].starts_with(&path) {
+        return level(path.len());
+    }
+    0
+}
+
+fn is_glob(part: &str) -> bool {
+    part.contains(['*', '?'])
+}
+
+/// The parts of a path, without `./` and doubled slashes.
+fn parts(path: &str) -> Vec<&str> {
+    path.trim().split('/').filter(|part| !part.is_empty() && *part != ".").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_path(pattern: &str, path: &str) -> u64 {
+        Target { paths: vec![path.into()], ..Target::default() }.fit([word(pattern).as_str()], None)
+    }
+
+    #[test]
+    fn paths_fit_exactly_by_pattern_or_by_directory() {
+        for (pattern, path, fit) in [
+            ("src/a.rs", "src/a.rs", 3_000),
+            ("src/a.rs", "./src//a.rs", 3_000),
+            ("src/checkout/", "src/checkout/events.py", 2_200),
+            ("src/checkout", "src/checkout/deep/events.py", 2_200),
+            ("src/checkout/**", "src/checkout/deep/events.py", 2_200),
+            ("**", "src/a.rs", 2_000),
+            ("**/tests/*.rs", "core/src/tests/a.rs", 2_000),
+            ("src/*.rs", "src/a.rs", 2_100),
+            ("src/?.rs", "src/é.rs", 2_100),
+            ("src/**/a.rs", "src/a.rs", 2_100),
+            ("a/b/c/d/e/f/g/h/i/j/k/**", "a/b/c/d/e/f/g/h/i/j/k/l", 2_900),
+            ("src/checkout/events.py", "src/checkout/", 2_200),
+            ("src/*.rs", "src/deep/a.rs", 0),
+            ("src/check", "src/checkout/events.py", 0),
+            ("src/*.rs", "src/a.py", 0),
+            ("other/**", "src/a.rs", 0),
+        ] {
+            assert_eq!(of_path(pattern, path), fit, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn the_best_scope_counts_and_none_means_the_project() {
+        let target = Target {
+            tasks: vec!["PROJ-1".into()],
+            services: vec!["checkout".into()],
+            epics: vec!["PROJ-7".into()],
+            labels: vec!["web".into()],
+            ..Target::default()
+        };
+        assert_eq!(target.fit(["service:checkout", "task:proj-1"], None), 3_000);
+        assert_eq!(target.fit(["service:Checkout"], None), 1_500);
+        assert_eq!(target.fit(["epic:PROJ-7"], None), 1_500);
+        assert_eq!(target.fit(["label:web"], None), 1_500);
+        assert_eq!(target.fit(["task:PROJ-2", "path:src"], None), 0);
+        assert_eq!(target.fit(["path:src"], Some("PROJ-1")), 3_000);
+        assert_eq!((target.fit([], None), Target::default().fit(["path:src"], None)), (1_000, 1_000));
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_is_matched_in_time() {
+        let name = "a".repeat(300);
+        assert_eq!(of_path(&format!("{}b", "a*".repeat(100)), &name), 0);
+    }
+}

@@ -1,0 +1,383 @@
+//! Finds insights: by project, words, scope, type, tags, author, state and age, best first.
+//!
+//! [`Index`] keeps in memory what a search needs of every insight and no more: for 100,000 insights of some 25 words about
+//! 80 MB. It is built from the stored insights when somebody first asks, and follows every change.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::rank::{self, Collection, Factors, RATIONALE_WEIGHT, SUMMARY_WEIGHT, TAG_WEIGHT};
+use super::scope::Target;
+use super::{Insight, InsightStatus, InsightType, Review, lifecycle, reading, words};
+use crate::time::Millis;
+
+pub use super::rank::RELEVANCE;
+
+/// From this relevance on, an insight says nearly the same as a text.
+const SIMILAR: u64 = 8_000;
+/// How many similar insights are named.
+const SIMILAR_NAMED: usize = 3;
+
+/// Which states are asked for: `open` (what holds or waits, the default), `all`, or names of states, with commas between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    open: bool,
+    all: bool,
+    exact: BTreeSet<InsightStatus>,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { open: true, all: false, exact: BTreeSet::new() }
+    }
+}
+
+impl Wanted {
+    /// Every state.
+    pub fn all() -> Self {
+        Self { open: false, all: true, exact: BTreeSet::new() }
+    }
+
+    fn includes(&self, is_open: bool, status: InsightStatus) -> bool {
+        self.all || (self.open && is_open) || self.exact.contains(&status)
+    }
+}
+
+impl std::str::FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut wanted = Self { open: false, all: false, exact: BTreeSet::new() };
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            match word {
+                "open" => wanted.open = true,
+                "all" => wanted.all = true,
+                word => drop(wanted.exact.insert(word.parse().map_err(|error| format!("{error}, all"))?)),
+            }
+        }
+        Ok(if wanted.exact.is_empty() && !wanted.all { Self::default() } else { wanted })
+    }
+}
+
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = self.open.then_some("open").into_iter().chain(self.all.then_some("all"));
+        let words: Vec<&str> = words.chain(self.exact.iter().map(|status| status.as_str())).collect();
+        f.write_str(&words.join(","))
+    }
+}
+
+impl Serialize for Wanted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Wanted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What is asked for. What is absent or empty does not restrict.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// The projects; `None` for all.
+    pub projects: Option<Vec<String>>,
+    /// Words, of which it has at least one.
+    pub text: Option<String>,
+    /// What it applies to. Insights about something else are left out, unless there are words.
+    pub target: Target,
+    /// Types.
+    pub types: Vec<InsightType>,
+    /// Tags, of which it has all.
+    pub tags: Vec<String>,
+    /// The id of its author.
+    pub agent: Option<String>,
+    /// For whom it is: `agent` or `human`.
+    pub audience: Option<String>,
+    /// States.
+    pub status: Wanted,
+    /// Something was reported of it at that time or later.
+    pub since: Option<Millis>,
+    /// How sure it is at least.
+    pub min_confidence: Option<f64>,
+    /// Who asks: handoffs to them come first.
+    pub reader: Option<String>,
+}
+
+/// Where an insight stands in an answer. The best is the smallest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Its score.
+    pub score: Reverse<u64>,
+    /// When something was last reported of it: the newest first.
+    pub updated: Reverse<Millis>,
+    /// Its id.
+    pub id: InsightId,
+    /// Its project.
+    pub project: String,
+    /// How well the words fit, in parts of [`RELEVANCE`].
+    pub relevance: u64,
+}
+
+/// The digits of an id as a number, which takes a third of the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InsightId(u64);
+
+impl InsightId {
+    /// The id with these digits, if it has the form of one.
+    pub fn parse(id: &str) -> Option<Self> {
+        let digits = id.strip_prefix("ins_").filter(|digits| digits.len() == 16)?;
+        u64::from_str_radix(digits, 16).ok().map(Self)
+    }
+}
+
+impl std::fmt::Display for InsightId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ins_{:016x}", self.0)
+    }
+}
+
+/// Everything that a search needs of all insights.
+#[derive(Debug, Default)]
+pub struct Index {
+    projects: BTreeMap<String, Project>,
+}
+
+/// The insights of one project.
+#[derive(Debug, Default)]
+struct Project {
+    cards: Vec<Option<Card>>,
+    free: Vec<u32>,
+    places: HashMap<InsightId, u32>,
+    terms: HashMap<Box<str>, u32>,
+    /// The texts that have each term: card and weighted count, by card.
+    postings: Vec<Vec<(u32, u32)>>,
+    words: u64,
+}
+
+/// What is kept of one insight.
+#[derive(Debug)]
+struct Card {
+    id: InsightId,
+    insight_type: InsightType,
+    status: InsightStatus,
+    review: Review,
+    is_urgent: bool,
+    confidence: Option<f64>,
+    updated: Millis,
+    expires_at: Option<Millis>,
+    scopes: Box<[Box<str>]>,
+    tags: Box<[Box<str>]>,
+    task: Option<Box<str>>,
+    agent: Option<Box<str>>,
+    to: Option<Box<str>>,
+    audience: Option<Box<str>>,
+    /// Its terms, for its removal.
+    terms: Box<[u32]>,
+    words: u32,
+}
+
+impl Index {
+    /// Adds an insight, or what has changed of it.
+    pub fn put(&mut self, insight: &Insight) {
+        let Some(id) = InsightId::parse(&insight.id) else { return };
+        self.remove(&insight.project, &insight.id);
+        self.projects.entry(insight.project.clone()).or_default().put(id, insight);
+    }
+
+    /// Forgets an insight.
+    pub fn remove(&mut self, project: &str, id: &str) {
+        if let (Some(project), Some(id)) = (self.projects.get_mut(project), InsightId::parse(id)) {
+            project.remove(id);
+        }
+    }
+
+    /// The projects that have insights.
+    pub fn projects(&self) -> impl Iterator<Item = &str> {
+        self.projects.iter().filter(|(_, project)| !project.places.is_empty()).map(|(name, _)| name.as_str())
+    }
+
+    /// The places of all insights that are asked for, in any order.
+    pub fn find(&self, search: &Search, as_of: Millis) -> Vec<Place> {
+        let mut found = Vec::new();
+        for (name, project) in &self.projects {
+            if search.projects.as_ref().is_none_or(|wanted| wanted.contains(name)) {
+                project.find(name, search, as_of, &mut found);
+            }
+        }
+        found
+    }
+
+    /// Open insights of a project that say nearly the same as a text, the nearest first.
+    pub fn similar(&self, project: &str, insight_type: Option<InsightType>, text: &str, as_of: Millis) -> Vec<Place> {
+        let search = Search {
+            projects: Some(vec![project.to_owned()]),
+            text: Some(text.to_owned()),
+            types: insight_type.into_iter().collect(),
+            ..Search::default()
+        };
+        let mut found = self.find(&search, as_of);
+        found.retain(|place| place.relevance > SIMILAR);
+        found.sort_by_key(|place| (Reverse(place.relevance), place.updated, place.id));
+        found.truncate(SIMILAR_NAMED);
+        found
+    }
+}
+
+impl Project {
+    fn put(&mut self, id: InsightId, insight: &Insight) {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.cards.push(None);
+            u32::try_from(self.cards.len() - 1).unwrap_or(u32::MAX)
+        });
+        let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+        let tags = insight.tags.join(" ");
+        let rationale = insight.rationale.as_deref().unwrap_or_default();
+        for (text, weight) in
+            [(insight.summary.as_str(), SUMMARY_WEIGHT), (&tags, TAG_WEIGHT), (rationale, RATIONALE_WEIGHT)]
+        {
+            words::each(text, |word| *counts.entry(self.term(word)).or_default() += weight);
+        }
+        let words = counts.values().sum();
+        for (term, count) in &counts {
+            let postings = &mut self.postings[*term as usize];
+            let at = postings.partition_point(|(card, _)| *card < place);
+            postings.insert(at, (place, *count));
+        }
+        self.words += u64::from(words);
+        self.places.insert(id, place);
+        self.cards[place as usize] = Some(Card::of(id, insight, counts.into_keys().collect(), words));
+    }
+
+    fn term(&mut self, word: &str) -> u32 {
+        if let Some(known) = self.terms.get(word) {
+            return *known;
+        }
+        let term = u32::try_from(self.postings.len()).unwrap_or(u32::MAX);
+        self.postings.push(Vec::new());
+        self.terms.insert(word.into(), term);
+        term
+    }
+
+    fn remove(&mut self, id: InsightId) {
+        let Some(place) = self.places.remove(&id) else { return };
+        let Some(card) = self.cards[place as usize].take() else { return };
+        self.words -= u64::from(card.words);
+        for term in card.terms {
+            let postings = &mut self.postings[term as usize];
+            if let Ok(at) = postings.binary_search_by_key(&place, |(card, _)| *card) {
+                postings.remove(at);
+            }
+        }
+        self.free.push(place);
+    }
+
+    fn find(&self, name: &str, search: &Search, as_of: Millis, found: &mut Vec<Place>) {
+        let Some(text) = search.text.as_deref().filter(|text| !text.trim().is_empty()) else {
+            let all = self.cards.iter().flatten();
+            return found.extend(all.filter_map(|card| card.place(name, search, None, as_of)));
+        };
+        for (card, relevance) in self.relevant(text) {
+            if let Some(card) = &self.cards[card as usize] {
+                found.extend(card.place(name, search, Some(relevance), as_of));
+            }
+        }
+    }
+
+    /// The cards that have a word of a text, and how well they fit.
+    fn relevant(&self, text: &str) -> impl Iterator<Item = (u32, u64)> {
+        let mut asked: BTreeMap<String, u32> = BTreeMap::new();
+        words::each(text, |word| *asked.entry(word.to_owned()).or_default() += SUMMARY_WEIGHT);
+        let length = asked.values().sum();
+        let collection = Collection { texts: self.places.len() as u64, words: self.words };
+        let (mut own, mut sums) = (0.0, vec![0.0_f64; self.cards.len()]);
+        for (word, count) in &asked {
+            let postings = self.terms.get(word.as_str()).map_or(&[][..], |term| &self.postings[*term as usize]);
+            let rarity = collection.rarity(postings.len() as u64);
+            own += collection.bm25(rarity, *count, length);
+            for (card, count) in postings {
+                let words = self.cards[*card as usize].as_ref().map_or(0, |card| card.words);
+                sums[*card as usize] += collection.bm25(rarity, *count, words);
+            }
+        }
+        let hits = sums.into_iter().enumerate().filter(|(_, sum)| *sum > 0.0);
+        hits.map(move |(card, sum)| (u32::try_from(card).unwrap_or(u32::MAX), rank::relevance(sum, own)))
+    }
+}
+
+impl Card {
+    fn of(id: InsightId, insight: &Insight, terms: Box<[u32]>, words: u32) -> Self {
+        let texts = |list: &[String]| list.iter().map(|text| text.as_str().into()).collect();
+        let text = |text: &Option<String>| text.as_deref().map(Into::into);
+        Self {
+            id,
+            insight_type: insight.insight_type,
+            status: insight.status,
+            review: insight.review,
+            is_urgent: insight.insight_type == InsightType::Blocker
+                || (insight.insight_type == InsightType::Question && insight.blocking),
+            confidence: insight.confidence,
+            updated: insight.updated,
+            expires_at: insight.expires_at,
+            scopes: texts(&insight.applies_to),
+            tags: texts(&insight.tags),
+            task: text(&insight.task),
+            agent: text(&insight.author.id),
+            to: text(&insight.to),
+            audience: Some(insight.audience.as_str()).filter(|audience| *audience != "both").map(Into::into),
+            terms,
+            words,
+        }
+    }
+
+    /// Where it stands in an answer; `None` when it is not asked for.
+    fn place(&self, project: &str, search: &Search, relevance: Option<u64>, as_of: Millis) -> Option<Place> {
+        if !self.is_asked_for(search, as_of) {
+            return None;
+        }
+        let mut scope = search.target.fit(self.scopes.iter().map(|scope| &**scope), self.task.as_deref());
+        if scope == 0 && relevance.is_some() {
+            scope = super::scope::PROJECT;
+        }
+        let is_mine = self.insight_type == InsightType::Handoff
+            && self.to.is_some()
+            && self.to.as_deref() == search.reader.as_deref();
+        let factors = Factors {
+            scope,
+            relevance: relevance.unwrap_or(0),
+            insight_type: self.insight_type,
+            is_urgent: self.is_urgent || is_mine,
+            review: self.review,
+            confidence: self.confidence,
+            updated: self.updated,
+        };
+        (scope > 0).then(|| Place {
+            score: Reverse(factors.score(as_of)),
+            updated: Reverse(self.updated),
+            id: self.id,
+            project: project.to_owned(),
+            relevance: factors.relevance,
+        })
+    }
+
+    fn is_asked_for(&self, search: &Search, as_of: Millis) -> bool {
+        let status = reading::status_at(self.insight_type, self.status, self.expires_at, as_of);
+        let is_open =
+            lifecycle::is_open(self.insight_type, status) && !reading::is_doubtful(self.insight_type, self.confidence);
+        search.status.includes(is_open, status)
+            && (search.types.is_empty() || search.types.contains(&self.insight_type))
+            && search.tags.iter().all(|wanted| self.tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted)))
+            && search.agent.as_deref().is_none_or(|wanted| self.agent.as_deref() == Some(wanted))
+            && search
+                .audience
+                .as_deref()
+                .is_none_or(|wanted| self.audience.as_deref().is_none_or(|for_| for_ == wanted))
+            && search.since.is_none_or(|since| self.updated >= since)
+            && search.min_confidence.is_none_or(|least| self.confidence.is_some_and(|confidence| confidence >= least))
+    }
+}

@@ -1,0 +1,199 @@
+//! Storing what is reported of insights: each report once, the insights that others replace, and how many are kept.
+//!
+//! Reports are gathered from the records of a page and stored in the order in which they count, so that each insight is written
+//! once, in the transaction that moves the cursor past its reports.
+
+use std::collections::BTreeMap;
+
+use super::job::Job;
+use crate::lock;
+use crate::model::SmolStr;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::insight::{self, Folded, InsightRecord, InsightReport, InsightType, Said};
+use crate::model::observation::InsightReported;
+use crate::model::time::{DAY, Millis};
+use crate::store::{Item, Transaction};
+
+/// Insights that replace one another, one after the other: no chain is longer.
+const LONGEST_CHAIN: usize = 64;
+/// The group of metadata that says when insights were last forgotten.
+const FORGOTTEN: &str = "insights_forgotten";
+/// Insights forgotten in one transaction.
+const FORGOTTEN_AT_ONCE: usize = 1_000;
+
+/// A project, and the id of an insight in it.
+type Key = (String, String);
+
+/// The insights of a page while it is stored.
+struct Page<'p, 'a> {
+    to: &'p Transaction<'a>,
+    source: &'p str,
+    insights: BTreeMap<Key, Changed>,
+}
+
+/// An insight before and after.
+struct Changed {
+    old: Option<Folded>,
+    record: InsightRecord,
+    added: usize,
+}
+
+impl Page<'_, '_> {
+    fn get(&mut self, key: &Key) -> Result<&mut Changed> {
+        if !self.insights.contains_key(key) {
+            let known = self.to.insight(&key.0, &key.1)?;
+            let old = known.as_ref().and_then(insight::fold);
+            let record = known.unwrap_or_else(|| InsightRecord::new(self.source, &key.0, &key.1));
+            self.insights.insert(key.clone(), Changed { old, record, added: 0 });
+        }
+        let gone = || Error::new(ErrorKind::Internal, "look up an insight that was just read");
+        self.insights.get_mut(key).ok_or_else(gone)
+    }
+
+    fn add(&mut self, key: &Key, mut report: InsightReport) -> Result<()> {
+        report.journal = self.to.seq();
+        let source = self.source;
+        let replaced = self.replace(key, &mut report)?;
+        let changed = self.get(key)?;
+        report.source = (changed.record.source != source).then(|| SmolStr::new(source));
+        changed.added += changed.record.add([report.clone()]);
+        for (other, said) in replaced {
+            let key = (key.0.clone(), other);
+            let changed = self.get(&key)?;
+            let source = (changed.record.source != source).then(|| SmolStr::new(source));
+            changed.added += changed.record.add([InsightReport { said, source, refused: None, ..report.clone() }]);
+        }
+        Ok(())
+    }
+
+    /// What an emission means for the insights that it replaces. One that would close a circle is left out, with the reason.
+    fn replace(&mut self, key: &Key, report: &mut InsightReport) -> Result<Vec<(String, Said)>> {
+        let Said::Emit(emit) = &report.said else { return Ok(Vec::new()) };
+        let Ok(insight_type) = emit.insight_type.parse::<InsightType>() else { return Ok(Vec::new()) };
+        let (mut replaced, mut refused) = (Vec::new(), Vec::new());
+        for other in emit.supersedes.clone() {
+            if self.is_replaced_by(key, &other)? {
+                refused.push(other);
+            } else {
+                let said = Said::Superseded { by: key.1.clone(), insight_type, agent: emit.agent.clone() };
+                replaced.push((other, said));
+            }
+        }
+        if !refused.is_empty() {
+            let mut emit = emit.clone();
+            emit.supersedes.retain(|id| !refused.contains(id));
+            report.said = Said::Emit(emit);
+            report.refused = Some(format!("{} cannot replace what replaces it: {}", key.1, refused.join(", ")));
+        }
+        Ok(replaced)
+    }
+
+    /// Whether `other` is the insight, or replaces it, directly or through others.
+    fn is_replaced_by(&mut self, key: &Key, other: &str) -> Result<bool> {
+        let mut next = Some(key.1.clone());
+        for _ in 0..LONGEST_CHAIN {
+            let Some(id) = next else { return Ok(false) };
+            if id == other {
+                return Ok(true);
+            }
+            let folded = insight::fold(&self.get(&(key.0.clone(), id))?.record);
+            next = folded.and_then(|folded| folded.insight.superseded_by);
+        }
+        Ok(true)
+    }
+}
+
+impl Job<'_> {
+    /// Takes what a record reports of an insight, unless there is no room for another one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Rejected`] when there are as many as the configuration allows.
+    pub(super) fn gather_insight(&mut self, to: &Transaction<'_>, reported: InsightReported) -> Result<()> {
+        let key = (reported.project, reported.id);
+        if !self.work.insights.contains_key(&key) && to.insight(&key.0, &key.1)?.is_none() {
+            self.make_room_for_insight()?;
+        }
+        self.work.insights.entry(key).or_default().push(reported.report);
+        Ok(())
+    }
+
+    fn make_room_for_insight(&mut self) -> Result<()> {
+        let max = lock(&self.source.insights).max;
+        let room = match self.work.insight_room {
+            Some(room) => room,
+            None => max.saturating_sub(self.store.insight_count()?),
+        };
+        self.work.insight_room = Some(room.saturating_sub(1));
+        if room == 0 {
+            let text = format!("the store holds as many insights as `insights.max` allows ({max})");
+            return Err(Error::new(ErrorKind::Rejected, text));
+        }
+        Ok(())
+    }
+
+    /// Stores what was gathered.
+    pub(super) fn store_insights(&mut self, to: &mut Transaction<'_>) -> Result<()> {
+        self.work.insight_room = None;
+        let gathered = std::mem::take(&mut self.work.insights);
+        let mut reports: Vec<(&Key, InsightReport)> = gathered
+            .iter()
+            .flat_map(|(key, reports)| reports.iter().map(move |report| (key, report.clone())))
+            .collect();
+        reports.sort_by(|(_, one), (_, other)| one.order().cmp(&other.order()));
+        let mut page = Page { to, source: self.name(), insights: BTreeMap::new() };
+        for (key, report) in reports {
+            page.add(key, report)?;
+        }
+        let changed: Vec<(Key, Changed)> = page.insights.into_iter().filter(|(_, changed)| changed.added > 0).collect();
+        for ((project, id), Changed { old, record, added }) in changed {
+            self.report.changes += added as u64;
+            to.put_insight(old.as_ref(), &record)?;
+            to.journal(self.name(), &Item::Insight { project, id })?;
+        }
+        Ok(())
+    }
+
+    /// Once a day: forgets notes that are older than they are kept, and, where there are too many insights, those that
+    /// nothing can become of any more, the oldest first.
+    pub(super) fn forget_insights(&self, to: &mut Transaction<'_>) -> Result<()> {
+        let last: Option<Millis> = self.store.metadata(FORGOTTEN, self.name())?;
+        if last.is_some_and(|last| self.run.now.0 - last.0 < DAY) || self.store.insight_count()? == 0 {
+            return Ok(());
+        }
+        let config = lock(&self.source.insights).clone();
+        let mut left = FORGOTTEN_AT_ONCE;
+        for project in self.store.insight_projects()? {
+            for (insight_type, keep) in &config.keep {
+                let oldest = self.run.now.plus(i64::try_from(keep.as_millis()).map_or(i64::MIN, |keep| -keep));
+                for record in self.store.waiting_insights(&project, *insight_type) {
+                    let Some(old) = insight::fold(&record?).filter(|old| old.insight.updated < oldest) else {
+                        continue;
+                    };
+                    if left > 0 {
+                        to.remove_insight(&old)?;
+                        left -= 1;
+                    }
+                }
+            }
+        }
+        self.forget_surplus(to, config.max, &mut left)?;
+        if left > 0 { to.put_metadata(FORGOTTEN, self.name(), &self.run.now) } else { Ok(()) }
+    }
+
+    fn forget_surplus(&self, to: &mut Transaction<'_>, max: u64, left: &mut usize) -> Result<()> {
+        let surplus = usize::try_from(self.store.insight_count()?.saturating_sub(max)).unwrap_or(usize::MAX);
+        if surplus == 0 {
+            return Ok(());
+        }
+        let mut over = Vec::new();
+        for record in self.store.insights(None) {
+            over.extend(insight::fold(&record?).filter(|folded| !folded.insight.is_waiting()));
+        }
+        over.sort_by_key(|folded| folded.insight.updated);
+        for old in over.iter().take(surplus.min(*left)) {
+            to.remove_insight(old)?;
+        }
+        *left -= surplus.min(*left).min(over.len());
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+//! Questions to whoever holds the insights: the socket of a running helper or service, else the command line.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use contextcore_model::insight::Insight;
+use contextcore_spool::StateDir;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::environment::variable;
+use crate::spool::helper;
+
+/// A question may take so long.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is asked. What is not given does not matter.
+#[derive(Debug, Clone, Serialize)]
+pub struct Query {
+    /// The project; by default that of the querier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// One type, such as `decision`.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub insight_type: Option<String>,
+    /// Words to look for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// A file; insights that apply to it come first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Only those of a task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Only those of an agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// `human` or `agent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// Only those at least as sure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_confidence: Option<f64>,
+    /// How far back; `90d` by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// `open` (what still holds) by default, `all`, or one status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// At most so many; 20 by default.
+    pub limit: usize,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self {
+            project: None,
+            insight_type: None,
+            text: None,
+            path: None,
+            task: None,
+            agent: None,
+            audience: None,
+            min_confidence: None,
+            since: Some("90d".to_owned()),
+            status: Some("open".to_owned()),
+            limit: 20,
+        }
+    }
+}
+
+/// Asks what was reported: the running service or helper, else the command `contextcore insight query`.
+#[derive(Debug, Clone)]
+pub struct InsightQuerier {
+    project: Option<String>,
+    state: Option<PathBuf>,
+}
+
+impl InsightQuerier {
+    /// A querier for a project, with the state directory of the environment.
+    pub fn new(project: impl Into<String>) -> Self {
+        Self { project: Some(project.into()), state: None }
+    }
+
+    pub(crate) fn of(project: &str, state: Option<&StateDir>) -> Self {
+        Self { project: Some(project.to_owned()), state: state.map(|state| state.path().to_owned()) }
+    }
+
+    /// Where helpers are. Default: `CONTEXTCORE_STATE_DIR`, else `~/.local/state/contextcore`.
+    #[must_use]
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state = Some(path.into());
+        self
+    }
+
+    /// Insights, best first.
+    ///
+    /// # Errors
+    /// When nobody answers, or what is answered cannot be read.
+    pub fn query(&self, query: &Query) -> io::Result<Vec<Insight>> {
+        let query = Query { project: query.project.clone().or_else(|| self.project.clone()), ..query.clone() };
+        let rows = self.answer("insight.query", &json!(query), "insights", &["insight", "query"])?;
+        rows.into_iter().map(|row| serde_json::from_value(row).map_err(io::Error::from)).collect()
+    }
+
+    /// What stops work at present.
+    ///
+    /// # Errors
+    /// As [`Self::query`], here and below.
+    pub fn blockers(&self) -> io::Result<Vec<Insight>> {
+        self.of_type("blocker")
+    }
+
+    /// Decisions that hold.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub fn recent_decisions(&self) -> io::Result<Vec<Insight>> {
+        self.of_type("decision")
+    }
+
+    /// Lessons, for a path if one is given.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub fn lessons(&self, path: Option<&str>) -> io::Result<Vec<Insight>> {
+        let path = path.map(str::to_owned);
+        self.query(&Query { insight_type: Some("lesson".to_owned()), path, ..Query::default() })
+    }
+
+    /// Questions without an answer.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub fn open_questions(&self) -> io::Result<Vec<Insight>> {
+        self.of_type("question")
+    }
+
+    fn of_type(&self, insight_type: &str) -> io::Result<Vec<Insight>> {
+        self.query(&Query { insight_type: Some(insight_type.to_owned()), ..Query::default() })
+    }
+
+    fn guidance(&self, path: Option<&str>) -> io::Result<Vec<Value>> {
+        let given = [("project", self.project.as_deref()), ("path", path)];
+        let query: BTreeMap<&str, &str> = given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        self.answer("guidance.query", &json!(query), "guidance", &["guide", "list"])
+    }
+
+    fn answer(&self, cmd: &str, query: &Value, field: &str, command: &[&str]) -> io::Result<Vec<Value>> {
+        let state = self.state.clone().map_or_else(|| StateDir::find(variable), |path| Ok(StateDir::at(path)))?;
+        let request = json!({"v": 1, "cmd": cmd, "query": query});
+        let mut found: Option<Vec<Value>> = None;
+        for lane in state.lanes()? {
+            let Ok(answer) = helper::ask(&lane, &request, TIMEOUT) else { continue };
+            if answer["ok"] == true {
+                let known = found.get_or_insert_default();
+                let new = rows(answer, field)?;
+                let is_new = |row: &Value, known: &[Value]| known.iter().all(|other| other["id"] != row["id"]);
+                let new: Vec<Value> = new.into_iter().filter(|row| is_new(row, known)).collect();
+                known.extend(new);
+            }
+        }
+        let mut rows = match found {
+            Some(rows) => rows,
+            None => rows(by_command(&state, query, command)?, field)?,
+        };
+        rows.truncate(query["limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
+        Ok(rows)
+    }
+}
+
+fn by_command(state: &StateDir, query: &Value, command: &[&str]) -> io::Result<Value> {
+    let unknown = || io::Error::new(io::ErrorKind::NotFound, "CONTEXTCORE_BIN does not name the binary of ContextCore");
+    let mut asked = Command::new(variable("CONTEXTCORE_BIN").ok_or_else(unknown)?);
+    asked.args(command).args(["--output", "json", "--state"]).arg(state.path()).stdin(Stdio::null());
+    for (name, value) in query.as_object().into_iter().flatten() {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        asked.arg(format!("--{}={text}", name.replace('_', "-")));
+    }
+    let done = asked.output()?;
+    if done.status.success() {
+        return serde_json::from_slice(&done.stdout).map_err(io::Error::from);
+    }
+    Err(io::Error::other(String::from_utf8_lossy(&done.stderr).trim().to_owned()))
+}
+
+/// The rows of an answer: a list, or an object with one.
+fn rows(answer: Value, field: &str) -> io::Result<Vec<Value>> {
+    match answer {
+        Value::Array(rows) => Ok(rows),
+        Value::Object(mut object) => match object.remove(field) {
+            Some(Value::Array(rows)) => Ok(rows),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("the answer has no list of {field}"))),
+        },
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is no object")),
+    }
+}
+
+/// What people have laid down for a project. Guidance binds; insights inform.
+#[derive(Debug, Clone)]
+pub struct GuidanceReader {
+    querier: InsightQuerier,
+}
+
+impl GuidanceReader {
+    /// Of a project.
+    pub fn new(querier: InsightQuerier) -> Self {
+        Self { querier }
+    }
+
+    /// All of it, for a path if one is given.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn guidance(&self, path: Option<&str>) -> io::Result<Vec<Value>> {
+        self.querier.guidance(path)
+    }
+
+    /// What must not be done.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn constraints(&self, path: Option<&str>) -> io::Result<Vec<Value>> {
+        let mut found = self.guidance(path)?;
+        found.retain(|each| each["kind"].as_str().is_none_or(|kind| kind == "constraint"));
+        Ok(found)
+    }
+
+    /// Constraints that forbid a change.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn blocking(&self, path: Option<&str>) -> io::Result<Vec<Value>> {
+        let mut found = self.constraints(path)?;
+        found.retain(|each| each["severity"] == "blocking");
+        Ok(found)
+    }
+}

@@ -1,0 +1,210 @@
+//! The helper, `contextcore drain`: whether it runs, how it is started and asked. PATH is never searched: another project owns
+//! the command name. The binary is named by `CONTEXTCORE_BIN`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use contextcore_spool::destination::NOWHERE;
+use contextcore_spool::{Headers, LaneDir};
+use serde_json::{Value, json};
+
+use super::Spool;
+
+/// How often a process looks whether a helper runs, and how long it waits after it started one that does not stay.
+const LOOK: Duration = Duration::from_secs(1);
+const BACKOFF: Duration = Duration::from_secs(60);
+/// How long a helper may need until it holds the lane.
+const START: Duration = Duration::from_secs(2);
+/// Longer paths do not fit a socket on every system.
+const LONGEST_PATH: usize = 100;
+/// What a helper gets of the environment, and what names of further variables begin with.
+const PASSED_ON: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "XDG_STATE_HOME",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+const PREFIXES: [&str; 2] = ["OTEL_", "CONTEXTCORE_"];
+const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+
+/// Each of these is logged once in a process.
+static WITHOUT_ENDPOINT: AtomicBool = AtomicBool::new(false);
+static WITHOUT_BINARY: AtomicBool = AtomicBool::new(false);
+static NOT_STARTED: AtomicBool = AtomicBool::new(false);
+
+/// What a process knows of the helper of a lane.
+#[derive(Debug, Default)]
+pub(crate) struct Helper {
+    /// The program that is started.
+    pub(super) binary: Option<PathBuf>,
+    next_look: Option<Instant>,
+    started: Option<Instant>,
+    tries: u32,
+    /// The process that started the helper. It ends at once, and is collected with the next look.
+    starter: Option<Child>,
+}
+
+impl Helper {
+    /// Nothing is known yet but the program.
+    pub(super) fn new(binary: Option<PathBuf>) -> Self {
+        Self { binary, ..Self::default() }
+    }
+
+    /// Starts the helper if nobody drains the lane; looks at most once a second, or `now`. False when nobody can be started.
+    pub(crate) fn look(&mut self, spool: &Spool, now: bool) -> bool {
+        let moment = Instant::now();
+        let may_hold_it_soon = self.started.is_some_and(|started| moment < started + START);
+        if self.next_look.is_some_and(|next| moment < next) && (!now || may_hold_it_soon) {
+            return true;
+        }
+        self.next_look = Some(moment + LOOK);
+        self.starter.take_if(|starter| !matches!(starter.try_wait(), Ok(None)));
+        if spool.lane.name() == NOWHERE {
+            let state = spool.state.path().display();
+            once(
+                &WITHOUT_ENDPOINT,
+                &format!(
+                    "no OTLP endpoint is known, so what is reported stays in the spool; set OTEL_EXPORTER_OTLP_ENDPOINT, or run `contextcore drain --state {state} --endpoint URL`"
+                ),
+            );
+            return false;
+        }
+        match spool.lane.is_drained() {
+            Ok(true) => self.tries = 0,
+            Ok(false) => {
+                self.next_look = Some(moment + (LOOK * 2_u32.saturating_pow(self.tries)).min(BACKOFF));
+                (self.started, self.tries) = (Some(moment), self.tries.saturating_add(1).min(10));
+                self.starter = start(spool, self.binary.as_deref());
+                return self.starter.is_some();
+            }
+            Err(error) => tracing::debug!(target: "contextcore", %error, "could not see whether a helper runs"),
+        }
+        true
+    }
+}
+
+fn once(seen: &AtomicBool, text: &str) {
+    if !seen.swap(true, Ordering::Relaxed) {
+        tracing::warn!(target: "contextcore", "{text}");
+    }
+}
+
+/// Starts a helper for all lanes. It leaves this process by itself: what is returned ends at once.
+fn start(spool: &Spool, binary: Option<&Path>) -> Option<Child> {
+    let state = spool.state.path();
+    let Some(program) = binary else {
+        let text = "CONTEXTCORE_BIN does not name the binary of ContextCore, so what is reported stays in the spool;";
+        once(&WITHOUT_BINARY, &format!("{text} `contextcore drain --state {}` sends it", state.display()));
+        return None;
+    };
+    let mut command = Command::new(program);
+    command.args(["drain", "--detach", "--state"]).arg(state).env_clear().envs(passed_on(spool));
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    match command.spawn() {
+        Ok(child) => Some(child),
+        Err(error) => {
+            once(
+                &NOT_STARTED,
+                &format!(
+                    "the helper {} could not be started: {error}; `contextcore drain` sends what is in the spool",
+                    program.display()
+                ),
+            );
+            None
+        }
+    }
+}
+
+fn passed_on(spool: &Spool) -> BTreeMap<String, String> {
+    let known =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let wanted = |name: &str| PASSED_ON.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let mut variables: BTreeMap<String, String> = known.filter(|(name, _)| wanted(name)).collect();
+    if let Some(target) = spool.target.as_ref().filter(|target| target.given) {
+        variables.entry(HEADERS.to_owned()).or_insert_with(|| as_variable(&target.headers));
+    }
+    variables
+}
+
+/// Headers as the environment of OpenTelemetry writes them.
+fn as_variable(headers: &Headers) -> String {
+    let pairs =
+        headers.0.iter().map(|(name, value)| format!("{name}={}", contextcore_model::operation::percent_encode(value)));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// Waits until the backend has accepted what this process wrote, for at most so long.
+pub(crate) fn flush(spool: &Spool, timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if !spool.look(true) {
+            return false;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        match ask_flush(spool, left) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(error) => tracing::debug!(target: "contextcore", %error, "the helper did not answer yet"),
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20).min(deadline.saturating_duration_since(Instant::now())));
+    }
+}
+
+fn ask_flush(spool: &Spool, left: Duration) -> io::Result<bool> {
+    if let Some(target) = spool.target.as_ref().filter(|target| target.given) {
+        ask(&spool.lane, &json!({"v": 1, "cmd": "headers", "headers": target.headers.0}), Duration::from_millis(500))?;
+    }
+    let milliseconds = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    let request = json!({"v": 1, "cmd": "flush", "writers": spool.positions(), "timeout_ms": milliseconds});
+    Ok(ask(&spool.lane, &request, left + Duration::from_secs(1))?["ok"] == true)
+}
+
+/// One question to whoever drains a lane.
+///
+/// # Errors
+/// When nobody answers in time.
+pub(crate) fn ask(lane: &LaneDir, request: &Value, timeout: Duration) -> io::Result<Value> {
+    let mut stream = connect(lane)?;
+    stream.set_read_timeout(Some(timeout.max(Duration::from_millis(10))))?;
+    stream.write_all(format!("{request}\n").as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    serde_json::from_str(&answer).map_err(io::Error::from)
+}
+
+fn connect(lane: &LaneDir) -> io::Result<UnixStream> {
+    let path = lane.socket();
+    if path.as_os_str().len() <= LONGEST_PATH {
+        return UnixStream::connect(&path);
+    }
+    let directory = File::open(lane.path())?;
+    // The same file under a short name.
+    let name = path.file_name().unwrap_or_default();
+    UnixStream::connect(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name))
+}
+
+/// The name of this machine, for people.
+pub(crate) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
