@@ -9,28 +9,31 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::terminal::Colour;
 
 mod agents;
-mod git;
-mod guide;
-
-pub(crate) use agents::{Agents, AgentsExport};
-pub(crate) use git::{Git, GitHook, GitInstall};
-pub(crate) use guide::{Guide, GuideAdd, GuideCommand};
 #[cfg(feature = "kubernetes")]
 mod controller;
 mod dashboards;
 mod find;
+mod git;
+mod guide;
 mod insight;
 mod lists;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod setup;
 mod store;
 mod work;
 
+pub(crate) use agents::{Agents, AgentsExport};
 #[cfg(feature = "kubernetes")]
 pub(crate) use controller::{Cluster, ClusterDoctor, ContextFiles, Controller, Prune, Run, SettingsPlace};
 pub(crate) use dashboards::{Dashboards, DashboardsExport, Provision};
 pub(crate) use find::{Export, Filter, Find, Handoffs, Questions, ReadPlace, ShowInsight};
+pub(crate) use git::{Git, GitHook, GitInstall};
+pub(crate) use guide::{Guide, GuideAdd, GuideCommand};
 pub(crate) use insight::{Answer, Change, Emit, Handoff, Insight, Revert, Review, Speaker};
 pub(crate) use lists::{Show, Sprints, Status, Tasks};
+#[cfg(feature = "mcp")]
+pub(crate) use mcp::Mcp;
 #[cfg(feature = "demo")]
 pub(crate) use setup::Demo;
 pub(crate) use setup::{Check, Doctor, Init};
@@ -99,6 +102,12 @@ pub(crate) enum Output {
     /// Values and where each comes from (`controller render` only)
     #[cfg(feature = "kubernetes")]
     Explain,
+    /// The ProjectContexts themselves, such as those made by `--from` (`controller render` only)
+    #[cfg(feature = "kubernetes")]
+    Contexts,
+    /// The dashboards that the controller sends to `grafana.url`, with their folders (`controller render` only)
+    #[cfg(feature = "kubernetes")]
+    Dashboards,
 }
 
 impl Output {
@@ -108,7 +117,8 @@ impl Output {
     const EXPORTED: &[Self] = &[Self::Jsonl, Self::Md];
     /// Those of `controller render`.
     #[cfg(feature = "kubernetes")]
-    const RENDERED: &[Self] = &[Self::Yaml, Self::Json, Self::Projects, Self::Explain];
+    const RENDERED: &[Self] =
+        &[Self::Yaml, Self::Json, Self::Projects, Self::Explain, Self::Contexts, Self::Dashboards];
 }
 
 /// Accepts some of the forms, under all of their names.
@@ -154,6 +164,9 @@ pub(crate) enum Command {
     Handoffs(Handoffs),
     /// Send what `task`, `insight` and the SDK reported on this machine
     Drain(Drain),
+    /// Answer an agent over the Model Context Protocol, on stdin and stdout
+    #[cfg(feature = "mcp")]
+    Mcp(Box<Mcp>),
     /// List tasks
     Tasks(Tasks),
     /// List sprints with their numbers

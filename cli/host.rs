@@ -21,7 +21,8 @@ use contextcore_core::engine::Engine;
 use contextcore_core::engine::webhook::PollTriggers;
 use contextcore_core::http::local::Refusal;
 use contextcore_core::query::{
-    InsightQuery, InsightSelector, List, ListLine, ListQuery, SprintFilter, TaskFilter, TaskSelector, Viewer,
+    InsightQuery, InsightSelector, List, ListLine, ListQuery, ProjectQuery, SprintFilter, TaskFilter, TaskSelector,
+    Viewer,
 };
 use contextcore_core::{Error, ErrorKind};
 use futures::stream;
@@ -110,6 +111,9 @@ fn routes(engine: Arc<Engine>, triggers: Option<PollTriggers>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/dead-letters", get(dead_letters))
         .route("/v1/portfolio", get(portfolio))
+        .route("/v1/project", get(project))
+        .route("/v1/projects", get(projects))
+        .route("/v1/freshness", get(freshness))
         .route("/v1/verify", get(verify))
         .route("/v1/export", get(export))
         .route("/v1/poll", post(poll).with_state(Arc::new(triggers)))
@@ -203,6 +207,18 @@ async fn portfolio(State(engine): State<Arc<Engine>>) -> Response {
     view(engine, |viewer| viewer.portfolio()).await
 }
 
+async fn project(State(engine): State<Arc<Engine>>, Query(query): Query<ProjectQuery>) -> Response {
+    view(engine, move |viewer| viewer.project(&query)).await
+}
+
+async fn projects(State(engine): State<Arc<Engine>>) -> Response {
+    view(engine, |viewer| viewer.projects()).await
+}
+
+async fn freshness(State(engine): State<Arc<Engine>>) -> Response {
+    view(engine, |viewer| viewer.freshness()).await
+}
+
 async fn view<T: Serialize + Send + 'static>(
     engine: Arc<Engine>,
     read: impl FnOnce(&Viewer<'_>) -> Result<T, Error> + Send + 'static,
@@ -272,7 +288,7 @@ fn send(to: &Chunks, chunk: Vec<u8>) -> Result<(), Error> {
 
 fn send_page<F: List>(viewer: &Viewer<'_>, query: &ListQuery<F>, to: &Chunks, begun: &mut bool) -> Result<(), Error> {
     let mut chunk = Vec::new();
-    let next_cursor = viewer.each_json(query, |item| {
+    let end = viewer.each_json(query, |item| {
         chunk.extend(line(&ListLine::Item(item))?);
         if chunk.len() < CHUNK {
             return Ok(());
@@ -280,7 +296,7 @@ fn send_page<F: List>(viewer: &Viewer<'_>, query: &ListQuery<F>, to: &Chunks, be
         *begun = true;
         send(to, std::mem::take(&mut chunk))
     })?;
-    chunk.extend(line(&ListLine::End { next_cursor })?);
+    chunk.extend(line(&ListLine::End { next_cursor: end.next, total: end.total })?);
     send(to, chunk)
 }
 

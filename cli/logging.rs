@@ -15,8 +15,9 @@ pub(crate) fn start(verbose: u8, base: u8, bars: &MultiProgress) {
     // Other crates stay at `info`, since their traces can contain secrets. What fails in the client of Kubernetes is said by whoever
     // asked it.
     let default = match verbose.max(base) {
-        0 => "warn,kube_client=off",
-        1 => "info,kube_client=off",
+        // The record of each call of an agent is always written.
+        0 => "warn,kube_client=off,rmcp=error,contextcore_mcp=info",
+        1 => "info,kube_client=off,rmcp=warn",
         2 => "info,contextcore=debug,contextcore_core=debug,contextcore_connectors=debug,contextcore_operator=debug",
         _ => "info,contextcore=trace,contextcore_core=trace,contextcore_connectors=trace,contextcore_operator=trace",
     };

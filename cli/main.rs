@@ -30,6 +30,8 @@ mod insights;
 mod lanes;
 mod list;
 mod logging;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod moment;
 mod output;
 mod person;
@@ -142,6 +144,8 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Questions(arguments) => insight::questions(context, arguments).await,
         Command::Handoffs(arguments) => insight::handoffs(context, arguments).await,
         Command::Drain(arguments) => drain::run(context, &arguments).await,
+        #[cfg(feature = "mcp")]
+        Command::Mcp(arguments) => mcp::run(context, &arguments).await,
         Command::Tasks(arguments) => list::print(context, arguments.query()).await,
         Command::Sprints(arguments) => list::print(context, arguments.query()).await,
         Command::Show(arguments) => show::run(context, &arguments).await,

@@ -6,8 +6,8 @@ use contextcore_core::config::Config;
 use contextcore_core::http::local::{Local, Refusal};
 use contextcore_core::model::guidance::stored::AllGuidance;
 use contextcore_core::query::{
-    Cursor, DeadLetterItem, Found, InsightQuery, InsightSelector, InsightView, List, ListLine, ListQuery, ShowView,
-    StatusView, TaskSelector, Viewer,
+    Cursor, DeadLetterItem, Found, InsightQuery, InsightSelector, InsightView, List, ListLine, ListQuery, PageEnd,
+    ShowView, StatusView, TaskSelector, Viewer,
 };
 use contextcore_core::store::Store;
 use contextcore_core::{Error, ErrorKind, Millis};
@@ -48,6 +48,15 @@ impl Reader {
         query: &ListQuery<F>,
         visit: &mut dyn FnMut(&RawValue) -> Result<(), Failure>,
     ) -> Result<Option<Cursor>, Failure> {
+        self.page(query, visit).await.map(|end| end.next)
+    }
+
+    /// Visits the items of a page as JSON, and gives how many there are on all pages too.
+    pub(crate) async fn page<F: List>(
+        &self,
+        query: &ListQuery<F>,
+        visit: &mut dyn FnMut(&RawValue) -> Result<(), Failure>,
+    ) -> Result<PageEnd, Failure> {
         let local = match self {
             Self::Here { store, config, now } => {
                 return Viewer::new(store, config, *now).each_json(query, |item| visit(&item));
@@ -57,8 +66,8 @@ impl Reader {
         let mut end = None;
         let read = |line: &[u8]| match serde_json::from_slice(line).map_err(torn)? {
             ListLine::Item(item) => visit(&item).map_err(Stop),
-            ListLine::End { next_cursor } => {
-                end = Some(next_cursor);
+            ListLine::End { next_cursor, total } => {
+                end = Some(PageEnd { next: next_cursor, total });
                 Ok(())
             }
             ListLine::Error(Refusal { kind, message }) => Err(Error::new(kind, message).into()),
@@ -105,7 +114,7 @@ impl Reader {
         Ok(self.view("guidance", &(), |viewer| viewer.guidance()).await?)
     }
 
-    async fn view<T: DeserializeOwned>(
+    pub(crate) async fn view<T: DeserializeOwned>(
         &self,
         name: &str,
         query: &impl Serialize,

@@ -231,6 +231,7 @@ fn hooks_add_the_task_of_the_branch_and_link_the_commit() {
     // Whoever leaves the message empty wants no commit.
     let before = shop.git(&["rev-parse", "HEAD"]);
     assert!(!shop.try_git(&["commit", "-q", "--allow-empty"]).status.success());
+    assert!(!shop.try_git(&["-c", "core.commentChar=;", "commit", "-q", "--allow-empty"]).status.success());
     assert_eq!(shop.git(&["rev-parse", "HEAD"]), before);
     // A branch that names no task: a hint, and the commit.
     shop.git(&["checkout", "-q", "-b", "upgrade-node-18"]);

@@ -1,4 +1,5 @@
-//! The feature `demo` carries everything that only the demo needs, and `kubernetes` all that only `controller` does.
+//! The feature `demo` carries everything that only the demo needs, `mcp` what only agents do, and `kubernetes` all that only
+//! `controller` does.
 
 use std::process::Command;
 
@@ -27,5 +28,14 @@ fn the_crates_of_kubernetes_come_only_with_their_feature() {
     for name in ["contextcore-operator ", "kube ", "k8s-openapi ", "promql-parser "] {
         assert!(with.lines().any(|line| line.starts_with(name)), "{name} is not in `controller`");
         assert!(!without.lines().any(|line| line.starts_with(name)), "{name} is in the default build");
+    }
+}
+
+#[test]
+fn the_crates_of_the_model_context_protocol_come_only_with_their_feature() {
+    let (with, without) = (dependencies(&[]), dependencies(&["--no-default-features", "--features", "demo"]));
+    for name in ["contextcore-mcp ", "rmcp "] {
+        assert!(with.lines().any(|line| line.starts_with(name)), "{name} is not in the default build");
+        assert!(!without.lines().any(|line| line.starts_with(name)), "{name} is in a build without agents");
     }
 }

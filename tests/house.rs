@@ -28,6 +28,7 @@ const WRITTEN: &[&str] = &[
     "deploy",
     "docs",
     "fakes",
+    "mcp",
     "operator",
     "schemas",
     "sdk",
@@ -337,6 +338,7 @@ const SOURCES: &[&str] = &[
     "tests/cluster/src",
     "sdk/rust/src",
     "spool/src",
+    "mcp/src",
     "cli",
 ];
 

@@ -32,6 +32,8 @@ mod input;
 mod insight_commands;
 mod insights;
 mod licences;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod projects_file;
 mod rig;
 mod secrets;

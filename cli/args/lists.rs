@@ -57,7 +57,7 @@ impl Tasks {
     pub(crate) fn query(self) -> ListQuery<TaskFilter> {
         let Self { project, status, task_type, sprint, assignee, source, page, fields } = self;
         ListQuery {
-            filter: TaskFilter { project, status, task_type, sprint, assignee, source },
+            filter: TaskFilter { project, status, task_type, sprint, assignee, source, ..TaskFilter::default() },
             options: page.options(fields),
         }
     }

@@ -96,7 +96,7 @@ fn repository_keys(repository: &Repository, branch: &str) -> Vec<String> {
 /// Says when a commit names no task, and refuses it if the repository is strict.
 fn check(context: &Context, repository: &Repository, file: &Path) -> Outcome {
     let text = read(file)?;
-    if message::is_ours_alone(&text) {
+    if message::is_ours_alone(&without_own_comments(repository, &text)) {
         // Whoever leaves a message empty wants no commit.
         fs::write(file, "")?;
         return Ok(Exit::Done);
@@ -146,6 +146,17 @@ fn link(context: &Context, repository: &Repository) -> Outcome {
     });
     record(&state, &project, &place, links.collect())?;
     Ok(Exit::Done)
+}
+
+/// A message without its comments, where the repository marks them otherwise than by `#`. Git is only asked where it matters.
+fn without_own_comments(repository: &Repository, text: &str) -> String {
+    let may_be_empty = text.trim_start().starts_with("Task: ");
+    let key = |name: &str| repository.git(&["config", "--get", name]);
+    let mark = may_be_empty.then(|| key("core.commentString").or_else(|| key("core.commentChar"))).flatten();
+    let Some(mark) = mark.map(|mark| mark.trim_end_matches('\n').to_owned()).filter(|mark| !mark.is_empty()) else {
+        return text.to_owned();
+    };
+    text.lines().filter(|line| !line.starts_with(&mark)).map(|line| format!("{line}\n")).collect()
 }
 
 /// A message. Not all are UTF-8; what is not is left as it is by git.

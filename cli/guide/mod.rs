@@ -9,6 +9,7 @@ use std::io::{self, BufRead as _};
 
 use contextcore_core::clock;
 use contextcore_core::config::nearest_known;
+use contextcore_core::model::guidance::stored::MOST_TEXT;
 use contextcore_core::model::guidance::{GuidanceItem, GuidanceSource, Severity, covering, in_force, is_blocked, slug};
 use contextcore_core::model::operation::{GuidanceAdd, GuidanceEnd, Operation};
 use serde_json::json;
@@ -38,6 +39,10 @@ fn add(context: &Context, place: Place, found: &Found, add: GuideAdd) -> Outcome
     let text = add.text.trim().to_owned();
     if text.is_empty() {
         return Err(Failure::usage("the text is empty"));
+    }
+    let texts = [Some(&text), add.reason.as_ref()];
+    if texts.into_iter().flatten().any(|text| text.chars().count() > MOST_TEXT) {
+        return Err(Failure::usage(format!("a text has at most {MOST_TEXT} characters: link what is longer")));
     }
     let id = add.id.unwrap_or_else(|| slug(&text));
     let is_blocking =

@@ -13,6 +13,8 @@ use contextcore_core::export::{BackendStatus, backend_status};
 use contextcore_core::{Error, Millis, clock};
 
 use super::current::Current;
+#[cfg(feature = "mcp")]
+use super::mcp;
 use super::ops;
 use super::webhook::{self, Place};
 use crate::host::{blocking, refuse};
@@ -23,7 +25,10 @@ const TOO_OFTEN: u64 = 3;
 
 /// What is answered on `listen`.
 pub(super) fn public(current: Current) -> Router {
-    Router::new()
+    let router = Router::new();
+    #[cfg(feature = "mcp")]
+    let router = router.route("/mcp", mcp::route(current.clone()));
+    router
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))

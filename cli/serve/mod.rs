@@ -7,6 +7,8 @@
 mod current;
 mod endpoints;
 mod http;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod ops;
 mod webhook;
 

@@ -50,7 +50,8 @@ impl Installation {
         let config = self.config.source(name).unwrap().clone();
         let registration = contextcore_connectors::registration(&config.kind).unwrap();
         let connector = (registration.build)(&config, &self.config.privacy).unwrap();
-        let source = Source { config, connector, portfolio: self.config.projects.clone().into() };
+        let source =
+            Source { config, connector, portfolio: self.config.projects.clone().into(), insights: Default::default() };
         let options = Options { now: Some(Millis(now)), ..Options::default() };
         let report = sync_source(&self.store, &source, &options, &Quiet, &CancellationToken::new()).await;
         assert!(report.error.is_none(), "{report:?}");
@@ -202,7 +203,7 @@ async fn guidance_is_stored_once_whoever_wrote_it_and_is_in_an_export() {
     };
     assert_eq!(said(&home.store), ["store:api warning local, by bob The later one"]);
     drop((one, two));
-    for step in 4..6 {
+    for step in 4..8 {
         home.sync("sdk", NOW + step * 10).await;
     }
     assert_eq!(home.files(), 0, "nothing of it waits in the spool");

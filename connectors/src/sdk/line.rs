@@ -163,7 +163,7 @@ pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observ
 }
 
 fn observation(reading: &Reading, writer: &str, project: String, line: Line) -> Result<Option<Observation>, String> {
-    if guidance::stored::id_of(&line.operation).is_some_and(|id| !id.is_empty()) {
+    if guidance::stored::id_of(&line.operation).is_some() {
         let report = GuidanceReport { project, writer: writer.to_owned(), line };
         return Ok(Some(Observation::Guidance(Box::new(report))));
     }

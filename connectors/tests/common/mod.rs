@@ -159,7 +159,7 @@ fn source(config: &Config) -> Source {
     let settings = config.sources[0].clone();
     let registration = contextcore_connectors::registration(&settings.kind).unwrap();
     let connector = (registration.build)(&settings, &config.privacy).unwrap();
-    Source { config: settings, connector, portfolio: std::sync::Mutex::default() }
+    Source { config: settings, connector, portfolio: std::sync::Mutex::default(), insights: Default::default() }
 }
 
 /// Everything stored of each task, without the journal numbers, which depend on when it was polled.

@@ -52,7 +52,12 @@ impl Rig {
         let connector = Box::new(Counted { inner, pages: pages.clone() });
         let config: SourceConfig = config.sources[0].clone();
         let store = Store::open(&dir.path().join("data")).unwrap();
-        Self { store, source: Source { config, connector, portfolio: std::sync::Mutex::default() }, pages, _dir: dir }
+        Self {
+            store,
+            source: Source { config, connector, portfolio: std::sync::Mutex::default(), insights: Default::default() },
+            pages,
+            _dir: dir,
+        }
     }
 
     /// A run like those of a schedule.

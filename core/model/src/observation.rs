@@ -37,10 +37,10 @@ pub enum Observation {
     Operations(Box<Operations<Report>>),
     /// What writers reported of a sprint.
     SprintOperations(Box<Operations<SprintReport>>),
-    /// What was reported of an insight.
-    Insight(Box<InsightReported>),
     /// What a writer reported of guidance for agents.
     Guidance(Box<GuidanceReport>),
+    /// What was reported of an insight.
+    Insight(Box<InsightReported>),
 }
 
 /// A report of one insight.

@@ -33,12 +33,14 @@ pub(super) struct RawConfig {
     pub webhooks: RawWebhooks,
     /// Who may report work to `POST /v1/ops` (`serve` only).
     pub ops: RawOps,
-    /// How many insights of agents and people are kept, and for how long.
-    pub insights: RawInsights,
+    /// Who may ask over the Model Context Protocol, at `/mcp` (`serve` only).
+    pub mcp: RawMcp,
     /// Whose guidance for agents binds.
     pub guidance: GuidanceConfig,
     /// What the hooks of `contextcore git install` do.
     pub git: GitConfig,
+    /// How many insights of agents and people are kept, and for how long.
+    pub insights: RawInsights,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// Portfolio view over native projects.
@@ -228,6 +230,38 @@ pub(super) struct RawKeep {
     pub analysis: String,
 }
 
+/// Who may ask over the Model Context Protocol.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Mcp")]
+pub(super) struct RawMcp {
+    /// Whether `listen` answers on `/mcp`.
+    pub enabled: bool,
+    /// Names under which clients reach it, as `HOST` or `HOST:PORT`, besides the address of `listen` and localhost.
+    pub hosts: Vec<String>,
+    /// Who may ask. Without tokens, `listen` must be a loopback address.
+    pub tokens: Vec<RawMcpToken>,
+}
+
+/// A token for `/mcp`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "McpToken", extend("required" = ["name", "token", "projects"]))]
+pub(super) struct RawMcpToken {
+    /// Its name, for the log.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// What a request brings as `Authorization: Bearer`.
+    #[schemars(required)]
+    pub token: Option<SecretRef>,
+    /// The projects that it sees; `*` is every one.
+    pub projects: Vec<String>,
+    /// Whether it may report work and record insights.
+    pub write: bool,
+    /// The id of the agent that has it. Absent: its name.
+    pub agent: Option<String>,
+}
+
 /// A project of the portfolio.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -398,9 +432,10 @@ impl Default for RawConfig {
             listen: "127.0.0.1:9464".to_owned(),
             webhooks: RawWebhooks::default(),
             ops: RawOps::default(),
-            insights: RawInsights::default(),
+            mcp: RawMcp::default(),
             guidance: GuidanceConfig::default(),
             git: GitConfig::default(),
+            insights: RawInsights::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),
             projects_file: None,

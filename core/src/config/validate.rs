@@ -3,7 +3,7 @@
 //! Every rule takes its part of [`super::raw`] and the key path of that part, notes what is wrong, and goes on with a
 //! placeholder so that the rest is checked too. Callers of [`config`] must therefore look at the problems first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,12 +15,13 @@ use super::kind::{KeyProblems, SourceKind};
 use super::otlp;
 use super::problems::{Problems, hint, nearest_known};
 use super::raw::{
-    RawConfig, RawExport, RawInclude, RawInsights, RawOps, RawProject, RawSource, RawWebhook, RawWebhooks,
+    RawConfig, RawExport, RawInclude, RawInsights, RawMcp, RawMcpToken, RawOps, RawProject, RawSource, RawWebhook,
+    RawWebhooks,
 };
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{
-    Config, ExportConfig, InsightsConfig, OpsConfig, ProjectsFile, Schedule, SecretRef, SourceConfig, StoreConfig,
-    WebhooksConfig, WrittenProject, duration,
+    Config, ExportConfig, InsightsConfig, McpConfig, McpToken, OpsConfig, ProjectsFile, Schedule, SecretRef,
+    SourceConfig, StoreConfig, WebhooksConfig, WrittenProject, duration,
 };
 use crate::model::insight::InsightType;
 
@@ -40,6 +41,7 @@ pub(super) fn config(
     let listen = address("listen", &raw.listen, problems);
     let webhooks = webhooks(raw.webhooks, listen, problems);
     let ops = ops(raw.ops, problems);
+    let mcp = mcp(raw.mcp, listen, problems);
     let insights = insights(&raw.insights, problems);
     let export = export(raw.export, env, problems);
     let sources = sources(raw.sources, settings, kinds, problems);
@@ -52,9 +54,10 @@ pub(super) fn config(
         listen: listen?,
         webhooks,
         ops,
-        insights,
+        mcp,
         guidance: raw.guidance,
         git: raw.git,
+        insights,
         privacy: raw.privacy,
         projects: super::projects::written(&written_projects, &sources),
         written_projects,
@@ -91,6 +94,36 @@ fn insights(raw: &RawInsights, problems: &mut Problems) -> InsightsConfig {
         (InsightType::Analysis, interval("insights.keep.analysis", &raw.keep.analysis, problems)),
     ]);
     InsightsConfig { keep, max: raw.max }
+}
+
+fn mcp(raw: RawMcp, listen: Option<SocketAddr>, problems: &mut Problems) -> Option<McpConfig> {
+    let mut names = BTreeSet::new();
+    let tokens = raw.tokens.into_iter().enumerate();
+    let tokens: Vec<McpToken> = tokens
+        .filter_map(|(place, token)| mcp_token(&format!("mcp.tokens[{place}]"), token, &mut names, problems))
+        .collect();
+    if raw.enabled && tokens.is_empty() && listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+        problems.add("mcp.tokens", "is missing: others can reach `listen`; name who may ask, or listen on 127.0.0.1");
+    }
+    raw.enabled.then_some(McpConfig { hosts: raw.hosts, tokens })
+}
+
+fn mcp_token(at: &str, raw: RawMcpToken, names: &mut BTreeSet<String>, problems: &mut Problems) -> Option<McpToken> {
+    let RawMcpToken { name, token, projects, write, agent } = raw;
+    if name.is_none() {
+        problems.add(&format!("{at}.name"), "is missing: the log names the token by it");
+    }
+    if name.as_ref().is_some_and(|name| !names.insert(name.clone())) {
+        problems.add(&format!("{at}.name"), "is that of another token");
+    }
+    if token.is_none() {
+        problems.add(&format!("{at}.token"), "is missing: add `token: {file: PATH}`");
+    }
+    if projects.is_empty() {
+        problems.add(&format!("{at}.projects"), "is missing: name the projects that the token sees, or `*`");
+    }
+    let name = name?;
+    Some(McpToken { agent: agent.unwrap_or_else(|| name.clone()), token: token?, name, projects, write })
 }
 
 fn address(path: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {

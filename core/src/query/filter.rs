@@ -12,10 +12,11 @@ use super::natural;
 use super::sprint::SprintView;
 use super::task::TaskView;
 use super::viewer::Viewer;
+use crate::export::lineage::Lineage;
 use crate::model::error::Result;
 use crate::model::time::Millis;
-use crate::model::timeline;
-use crate::model::{SmolStr, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType};
+use crate::model::timeline::{self, State};
+use crate::model::{SmolStr, SprintRecord, SprintState, Status, TaskKey, TaskRecord, TaskType, interval, string_enum};
 
 /// A status, or `open` for every task that is neither finished nor deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,68 @@ impl TryFrom<String> for StatusFilter {
     }
 }
 
+/// Several values of which any may match; written with commas between them. None means no condition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+#[serde(bound(serialize = "T: Clone + fmt::Display", deserialize = "T: FromStr<Err = String>"))]
+pub struct AnyOf<T>(pub Vec<T>);
+
+impl<T> Default for AnyOf<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> AnyOf<T> {
+    /// Whether there is no condition.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T: fmt::Display> From<AnyOf<T>> for String {
+    fn from(any: AnyOf<T>) -> Self {
+        any.0.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl<T: FromStr<Err = String>> TryFrom<String> for AnyOf<T> {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+string_enum! {
+    /// What a task is like beside its status.
+    Condition {
+        /// An impediment holds it up.
+        Blocked = "blocked",
+        /// It can be taken: open, not blocked, assigned to nobody, and every task that blocks it is finished.
+        Ready = "ready",
+        /// Open, and nothing happened to it for longer than the source's `stale_after`.
+        Stale = "stale",
+    }
+}
+
+string_enum! {
+    /// The order of a list of tasks. Tasks of equal rank follow each other by source and key.
+    #[derive(Default)]
+    TaskSort {
+        /// By source and key.
+        #[default]
+        Key = "key",
+        /// What changed last comes first.
+        Updated = "updated",
+        /// The newest comes first.
+        Created = "created",
+        /// The largest estimate comes first.
+        Points = "points",
+    }
+}
+
 /// Which tasks: those that match every given condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -78,6 +141,30 @@ pub struct TaskFilter {
     pub assignee: Option<String>,
     /// The source.
     pub source: Option<String>,
+    /// Any of these statuses.
+    #[serde(skip_serializing_if = "AnyOf::is_empty")]
+    pub statuses: AnyOf<StatusFilter>,
+    /// Any of these types.
+    #[serde(skip_serializing_if = "AnyOf::is_empty")]
+    pub types: AnyOf<TaskType>,
+    /// A task that it is below, by key; case does not matter.
+    pub epic: Option<String>,
+    /// Words, each of which its key, title or labels contain; case does not matter.
+    pub text: Option<String>,
+    /// All of these.
+    #[serde(skip_serializing_if = "AnyOf::is_empty")]
+    pub is: AnyOf<Condition>,
+    /// Changed at this time or later.
+    pub updated_since: Option<Millis>,
+    /// The order.
+    #[serde(skip_serializing_if = "TaskSort::is_by_key")]
+    pub sort: TaskSort,
+}
+
+impl TaskSort {
+    fn is_by_key(&self) -> bool {
+        *self == Self::Key
+    }
 }
 
 /// Which sprints: those that match every given condition.
@@ -103,17 +190,62 @@ fn names_sprint(typed: &str, key: &TaskKey, record: &SprintRecord) -> bool {
     typed == key.native_id || is_same(typed, &record.facts.name)
 }
 
-/// Where a task stands in a list: by source, then by the key people use, then by native id.
+/// Where a task stands in a list: by its rank, then by source, then by the key people use, then by native id.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TaskPlace {
+    #[serde(default, skip_serializing_if = "is_zero")]
+    rank: i64,
     key: TaskKey,
     id: SmolStr,
 }
 
+fn is_zero(rank: &i64) -> bool {
+    *rank == 0
+}
+
 impl Place for TaskPlace {
     fn order(&self, other: &Self) -> Ordering {
-        let by_id = self.key.source.cmp(&other.key.source).then_with(|| natural::compare(&self.id, &other.id));
+        let by_source = self.rank.cmp(&other.rank).then_with(|| self.key.source.cmp(&other.key.source));
+        let by_id = by_source.then_with(|| natural::compare(&self.id, &other.id));
         by_id.then_with(|| natural::compare(&self.key.native_id, &other.key.native_id))
+    }
+}
+
+impl TaskFilter {
+    /// Whether only tasks match that are neither finished nor deleted.
+    fn wants_open(&self) -> bool {
+        let is_open = |status: &StatusFilter| match status {
+            StatusFilter::Open => true,
+            StatusFilter::Is(status) => !status.is_finished(),
+        };
+        !self.is.is_empty() || (!self.statuses.is_empty() && self.statuses.0.iter().all(is_open))
+    }
+}
+
+fn has_status(state: &State, wanted: StatusFilter) -> bool {
+    match wanted {
+        _ if state.deleted.is_some() => false,
+        StatusFilter::Open => !state.facts.status.is_finished(),
+        StatusFilter::Is(wanted) => state.facts.effective_status() == wanted,
+    }
+}
+
+/// Whether the key, title or labels contain each of the words.
+fn mentions(state: &State, words: &str) -> bool {
+    let facts = &state.facts;
+    let labels = facts.labels.iter().map(SmolStr::as_str);
+    let text = [facts.key.as_str(), facts.title.as_str()].into_iter().chain(labels).collect::<Vec<_>>().join("\n");
+    let text = text.to_lowercase();
+    words.to_lowercase().split_whitespace().all(|word| text.contains(word))
+}
+
+/// The rank of a task in an order: the lowest comes first.
+fn rank(sort: TaskSort, record: &TaskRecord, state: &State) -> i64 {
+    match sort {
+        TaskSort::Key => 0,
+        TaskSort::Updated => -record.updated.0,
+        TaskSort::Created => record.timeline.first().map_or(0, |first| -first.event.at.0),
+        TaskSort::Points => -crate::model::totals::milli(state.facts.estimate),
     }
 }
 
@@ -126,8 +258,8 @@ impl List for TaskFilter {
         let sprints = viewer.sprints_named(self)?;
         let mut found = Vec::new();
         viewer.each_candidate(self, sprints.as_ref(), &mut |key, record| {
-            if let Some(id) = viewer.matching_id(&key, record, self, sprints.as_ref())? {
-                found.push(TaskPlace { key, id });
+            if let Some(state) = viewer.matching_state(&key, record, self, sprints.as_ref())? {
+                found.push(TaskPlace { rank: rank(self.sort, record, &state), key, id: state.facts.key.clone() });
             }
             Ok(())
         })?;
@@ -241,6 +373,7 @@ impl Viewer<'_> {
                 Box::new(self.store.ended_since(Millis(i64::MIN)))
             }
             (None, Some(_)) => Box::new(self.store.open_tasks(source)),
+            (None, None) if filter.wants_open() => Box::new(self.store.open_tasks(source)),
             (None, None) => {
                 return self.store.tasks(source).try_for_each(|item| {
                     let (key, record) = item?;
@@ -257,14 +390,14 @@ impl Viewer<'_> {
         Ok(())
     }
 
-    /// The key people use for a task that matches; `None` for one that does not.
-    fn matching_id(
+    /// The state of a task that matches; `None` for one that does not.
+    fn matching_state(
         &self,
         key: &TaskKey,
         record: &TaskRecord,
         filter: &TaskFilter,
         sprints: Option<&BTreeSet<TaskKey>>,
-    ) -> Result<Option<SmolStr>> {
+    ) -> Result<Option<State>> {
         let Some(state) = timeline::last(&record.timeline) else { return Ok(None) };
         let facts = &state.facts;
         let in_one_of = |sprints: &BTreeSet<TaskKey>| {
@@ -279,13 +412,54 @@ impl Viewer<'_> {
                 .is_none_or(|typed| facts.assignee.as_ref().is_some_and(|who| is_same(typed, who)))
             && sprints.is_none_or(in_one_of);
         let matches = matches
-            && match filter.status {
-                None => true,
-                Some(_) if state.deleted.is_some() => false,
-                Some(StatusFilter::Open) => !facts.status.is_finished(),
-                Some(StatusFilter::Is(wanted)) => facts.effective_status() == wanted,
+            && filter.status.is_none_or(|wanted| has_status(&state, wanted))
+            && (filter.statuses.is_empty() || filter.statuses.0.iter().any(|wanted| has_status(&state, *wanted)))
+            && (filter.types.is_empty() || filter.types.0.contains(&facts.task_type))
+            && filter.updated_since.is_none_or(|since| record.updated >= since)
+            && filter.text.as_ref().is_none_or(|words| mentions(&state, words));
+        let matches = matches && self.meets(key, record, &state, &filter.is)?;
+        let matches = matches && self.is_below(key, filter.epic.as_deref())?;
+        Ok(matches.then_some(state))
+    }
+
+    /// Whether a task meets all of these.
+    fn meets(&self, key: &TaskKey, record: &TaskRecord, state: &State, all: &AnyOf<Condition>) -> Result<bool> {
+        let facts = &state.facts;
+        let is_open = state.deleted.is_none() && !facts.status.is_finished();
+        for condition in &all.0 {
+            let met = match condition {
+                Condition::Blocked => is_open && facts.effective_status() == Status::Blocked,
+                Condition::Stale => is_open && self.is_stale(&key.source, record),
+                Condition::Ready => {
+                    let free = is_open && facts.effective_status() != Status::Blocked && facts.assignee.is_none();
+                    free && !self.waits(key, record)?
+                }
             };
-        Ok(matches.then(|| state.facts.key.clone()))
+            if !met {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_stale(&self, source: &str, record: &TaskRecord) -> bool {
+        let Some(after) = self.config.source(source).map(|source| source.stale_after) else { return false };
+        let after = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+        record.timeline.last().is_some_and(|last| last.event.at.plus(after) < self.now)
+    }
+
+    /// Whether a task is below the one with this key.
+    fn is_below(&self, key: &TaskKey, ancestor: Option<&str>) -> Result<bool> {
+        let Some(typed) = ancestor else { return Ok(true) };
+        if is_same(typed, &self.root_id(key)?) && !self.is_called(key, typed)? {
+            return Ok(true);
+        }
+        for above in Lineage::at(&self.cache, key, interval::FOREVER)?.chain {
+            if above != *key && self.is_called(&above, typed)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn is_in_project(&self, typed: &str, source: &str, project: &str) -> bool {

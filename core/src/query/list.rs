@@ -96,9 +96,21 @@ pub enum ListLine {
     End {
         /// The cursor of the next page; absent at the end of the list.
         next_cursor: Option<Cursor>,
+        /// How many items match, on whatever page.
+        #[serde(default)]
+        total: usize,
     },
     /// The list could not be read to its end.
     Error(Refusal),
+}
+
+/// The end of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageEnd {
+    /// The cursor of the next page; absent at the end of the list.
+    pub next: Option<Cursor>,
+    /// How many items match, on whatever page.
+    pub total: usize,
 }
 
 /// A position in a list, opaque to clients. It belongs to one list and filter.
@@ -235,16 +247,26 @@ impl Viewer<'_> {
     pub fn each<F: List, E: From<Error>>(
         &self,
         query: &ListQuery<F>,
-        mut visit: impl FnMut(F::View) -> std::result::Result<(), E>,
+        visit: impl FnMut(F::View) -> std::result::Result<(), E>,
     ) -> std::result::Result<Option<Cursor>, E> {
+        self.each_of_page(query, visit).map(|end| end.next)
+    }
+
+    fn each_of_page<F: List, E: From<Error>>(
+        &self,
+        query: &ListQuery<F>,
+        mut visit: impl FnMut(F::View) -> std::result::Result<(), E>,
+    ) -> std::result::Result<PageEnd, E> {
         query.options.fields.as_ref().map_or(Ok(()), Fields::check::<F>)?;
-        let (places, next) = page::<F>(query.filter.places(self)?, &query.options)?;
+        let places = query.filter.places(self)?;
+        let total = places.len();
+        let (places, next) = page::<F>(places, &query.options)?;
         for place in &places {
             if let Some(view) = F::view(self, place)? {
                 visit(view)?;
             }
         }
-        Ok(next)
+        Ok(PageEnd { next, total })
     }
 
     /// Visits the items of a page as JSON, with the fields that the query names.
@@ -255,9 +277,9 @@ impl Viewer<'_> {
         &self,
         query: &ListQuery<F>,
         mut visit: impl FnMut(Box<RawValue>) -> std::result::Result<(), E>,
-    ) -> std::result::Result<Option<Cursor>, E> {
+    ) -> std::result::Result<PageEnd, E> {
         let mut found = false;
-        let next = self.each(query, |view| {
+        let end = self.each_of_page(query, |view| {
             found = true;
             let json = match &query.options.fields {
                 Some(fields) => fields.select(&view),
@@ -268,7 +290,7 @@ impl Viewer<'_> {
         if !found {
             query.filter.check_names(self)?;
         }
-        Ok(next)
+        Ok(end)
     }
 
     /// Everything that matches a filter.

@@ -8,6 +8,7 @@
 mod dead;
 mod events;
 mod filter;
+mod freshness;
 mod guidance;
 mod insights;
 pub mod list;
@@ -15,6 +16,7 @@ mod names;
 mod natural;
 mod portfolio;
 mod problems;
+mod project;
 mod show;
 mod sprint;
 mod status;
@@ -25,11 +27,16 @@ mod viewer;
 
 pub use dead::DeadLetterItem;
 pub use events::{EventKind, EventView};
-pub use filter::{SprintFilter, StatusFilter, TaskFilter};
+pub use filter::{AnyOf, Condition, SprintFilter, StatusFilter, TaskFilter, TaskSort};
+pub use freshness::{Freshness, Lag};
 pub use guidance::{GuidanceFound, guidance};
 pub use insights::{Found, FoundInsight, InsightQuery, InsightSelector, InsightView};
-pub use list::{Cursor, Fields, List, ListLine, ListOptions, ListQuery, fields_of};
-pub use portfolio::{BlockedView, EpicView, PortfolioView, ProjectSprint, ProjectView};
+pub use list::{Cursor, Fields, List, ListLine, ListOptions, ListQuery, PageEnd, fields_of};
+pub use portfolio::{BlockedView, EpicView, PortfolioView, ProjectSprint, ProjectView, blocked};
+pub use project::{
+    BlockedCount, FlowView, ForecastView, HealthState, HealthView, ProgressView, ProjectQuery, ProjectReport, Spread,
+    SprintReport, WipView,
+};
 pub use show::{ChildView, ShowView, TaskSelector};
 pub use sprint::{DayView, SprintView};
 pub use status::histories_complete;

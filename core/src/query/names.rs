@@ -18,6 +18,7 @@ impl Viewer<'_> {
         self.check_source(filter.source.as_deref())?;
         self.check_project(filter.project.as_deref())?;
         self.check_sprint(filter.sprint.as_deref())?;
+        self.check_task(filter.epic.as_deref())?;
         match &filter.assignee {
             Some(typed) => check("person", typed, self.people()?),
             None => Ok(()),
@@ -78,6 +79,15 @@ impl Viewer<'_> {
             return Ok(());
         }
         check("sprint", typed, all.into_iter().map(|(_, record)| record.facts.name).collect())
+    }
+
+    fn check_task(&self, typed: Option<&str>) -> Result<()> {
+        match typed {
+            Some(typed) if self.find(typed, None)?.is_empty() => {
+                Err(Error::new(ErrorKind::Config, format!("there is no task `{typed}`")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Everyone that a task is or was assigned to.

@@ -156,7 +156,7 @@ fn epic(task: &TaskView) -> Option<EpicView> {
 }
 
 /// Since when a task is blocked, and why; `None` when it is not.
-fn blocked(task: &TaskView, now: Millis) -> Option<BlockedView> {
+pub fn blocked(task: &TaskView, now: Millis) -> Option<BlockedView> {
     if !task.blocked {
         return None;
     }

@@ -195,9 +195,6 @@ impl Viewer<'_> {
     fn source_view(&self, source: &SourceConfig) -> Result<SourceView> {
         let name = source.name.as_str();
         let status = self.store.source_status(name)?;
-        // A run in progress has not succeeded yet, but its cursors already cover its start.
-        let covered =
-            if status.failures == 0 { status.last_attempt.or(status.last_success) } else { status.last_success };
         let backlog = |signal: &Signal| Ok((signal.as_str().to_owned(), self.store.backlog(*signal, name)?));
         let quarantined = self.store.quarantined_records(Some(name))?;
         let coverage = coverage(self.store, name, &status, &quarantined)?;
@@ -207,7 +204,7 @@ impl Viewer<'_> {
             tool: source.kind.clone(),
             last_attempt: status.last_attempt,
             last_success: status.last_success,
-            cursor_age: status.last_success.and(covered).map(|at| self.now.seconds_since(at)),
+            cursor_age: self.lag(name)?,
             next_run: source.schedule.next_after(self.now),
             backlog: Signal::ALL.iter().map(backlog).collect::<Result<_>>()?,
             coverage,

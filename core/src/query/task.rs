@@ -213,6 +213,11 @@ impl Viewer<'_> {
         Ok(ranked.into_iter().max().map(|(_, id)| id.to_string()))
     }
 
+    /// Whether a task that blocks it is unfinished.
+    pub(super) fn waits(&self, key: &TaskKey, record: &TaskRecord) -> Result<bool> {
+        Ok(!self.waiting(key, record, self.now)?.waiting_on.is_empty())
+    }
+
     fn waiting(&self, key: &TaskKey, record: &TaskRecord, now: Millis) -> Result<Waiting> {
         let all = blocking::blocker_histories(record, now, |id, name| {
             let found = self.linked_task(&key.source, id, name)?;

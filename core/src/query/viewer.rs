@@ -80,6 +80,12 @@ impl<'a> Viewer<'a> {
         Ok(found)
     }
 
+    /// Whether people use this key for a task.
+    pub(super) fn is_called(&self, key: &TaskKey, typed: &str) -> Result<bool> {
+        let known = self.neighbour(key)?;
+        Ok(known.is_some_and(|known| known.id.to_lowercase() == typed.to_lowercase()))
+    }
+
     pub(super) fn sprint_record(&self, key: &TaskKey) -> Result<Option<Rc<SprintRecord>>> {
         if let Some(known) = self.sprints.borrow().get(key) {
             return Ok(known.clone());

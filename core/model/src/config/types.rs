@@ -30,6 +30,8 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// Who may report work over HTTP. `None`: nobody.
     pub ops: Option<OpsConfig>,
+    /// Who may ask over the Model Context Protocol. `None`: nobody.
+    pub mcp: Option<McpConfig>,
     /// Whose guidance for agents binds.
     pub guidance: GuidanceConfig,
     /// What the hooks of `contextcore git install` do.
@@ -94,6 +96,30 @@ impl OpsConfig {
     pub fn allows(&self, project: &str) -> bool {
         self.projects.iter().any(|known| known == "*" || known == project)
     }
+}
+
+/// Who may ask over the Model Context Protocol, at `/mcp` of `serve`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct McpConfig {
+    /// Names of this service besides that of `listen`, as `HOST` or `HOST:PORT`.
+    pub hosts: Vec<String>,
+    /// The tokens. Without any, everybody who reaches a loopback address may ask.
+    pub tokens: Vec<McpToken>,
+}
+
+/// A token, and what it is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpToken {
+    /// Its name, for the log.
+    pub name: String,
+    /// The token, read late.
+    pub token: SecretRef,
+    /// The projects that it sees; `*` is every one.
+    pub projects: Vec<String>,
+    /// Whether it may report and record.
+    pub write: bool,
+    /// The agent that has it; its name when nothing else is said.
+    pub agent: String,
 }
 
 /// A project as the configuration writes it. What is absent, the projects file may say.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::item::{GuidanceItem, GuidanceKind, GuidanceSource, Severity};
+use crate::insight::limits::cut_text;
 use crate::operation::{GuidanceAdd, Line, Operation};
 use crate::time::Millis;
 
@@ -35,6 +36,11 @@ pub struct StoredGuidance {
 
 /// Ids that a project keeps. Those that were ended longest ago go first, then no new ones are taken in.
 const MOST: usize = 1_000;
+
+/// Characters of a text, as in a `ProjectContext`.
+pub const MOST_TEXT: usize = 2_000;
+/// Bytes of an id.
+const LONGEST_ID: usize = 128;
 
 /// A line that a writer reported of guidance.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,14 +96,16 @@ impl AllGuidance {
     }
 }
 
-/// The id within the project of what a line reports of guidance; `None` for a line about something else.
+/// The id within the project of what a line reports of guidance; `None` for a line about something else, or without an id that could
+/// be one.
 #[must_use]
 pub fn id_of(operation: &Operation) -> Option<&str> {
-    match operation {
-        Operation::GuidanceAdd(add) => Some(&add.id),
-        Operation::GuidanceEnd(end) => Some(&end.id),
-        _ => None,
-    }
+    let id = match operation {
+        Operation::GuidanceAdd(add) => add.id.trim(),
+        Operation::GuidanceEnd(end) => end.id.trim(),
+        _ => return None,
+    };
+    Some(id).filter(|id| (1..=LONGEST_ID).contains(&id.len()))
 }
 
 impl StoredGuidance {
@@ -114,7 +122,10 @@ impl StoredGuidance {
             Operation::GuidanceAdd(add) => {
                 let said = reported(None);
                 if self.says.as_ref().is_none_or(|(known, _)| *known < said) {
-                    self.says = Some((said, (**add).clone()));
+                    let mut add = (**add).clone();
+                    cut_text(&mut add.text, MOST_TEXT);
+                    add.reason.iter_mut().for_each(|reason| cut_text(reason, MOST_TEXT));
+                    self.says = Some((said, add));
                 }
             }
             Operation::GuidanceEnd(end) => {
@@ -143,7 +154,7 @@ impl StoredGuidance {
     pub fn said(&self, project: &str) -> Option<GuidanceItem> {
         let (said, add) = self.says.as_ref()?;
         let source = GuidanceSource::Store { by: said.by.clone() };
-        let item = GuidanceItem::new(project, source, add.kind(), &add.id, &add.text);
+        let item = GuidanceItem::new(project, source, add.kind(), add.id.trim(), &add.text);
         let item =
             GuidanceItem { scope: add.scope.clone(), reason: add.reason.clone(), until: add.until.clone(), ..item };
         let binds = item.kind == GuidanceKind::Constraint || add.severity.is_some();

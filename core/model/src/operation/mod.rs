@@ -29,7 +29,7 @@ pub const MAX_LINE: usize = 64 * 1024;
 const KNOWN: usize = 18;
 /// How many of [`NAMES`] this program can store, from the first. A reader that could fewer left the other lines in the
 /// spool for a newer one.
-pub const SUPPORTED: u32 = 16;
+pub const SUPPORTED: u32 = 18;
 
 /// One operation, as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -123,18 +123,18 @@ pub enum Operation {
     /// A sprint ended.
     #[serde(rename = "sprint.end")]
     SprintEnd(Sprint),
-    /// Somebody lays something down for agents.
-    #[serde(rename = "guidance.add")]
-    GuidanceAdd(Box<GuidanceAdd>),
-    /// It holds no more.
-    #[serde(rename = "guidance.end")]
-    GuidanceEnd(Box<GuidanceEnd>),
     /// An agent or a person found, decided or asks something.
     #[serde(rename = "insight.emit")]
     InsightEmit(Box<InsightEmit>),
     /// What became of it.
     #[serde(rename = "insight.update")]
     InsightUpdate(Box<InsightUpdate>),
+    /// Somebody lays something down for agents.
+    #[serde(rename = "guidance.add")]
+    GuidanceAdd(Box<GuidanceAdd>),
+    /// It holds no more.
+    #[serde(rename = "guidance.end")]
+    GuidanceEnd(Box<GuidanceEnd>),
 }
 
 /// The task and its fields, those that are given. Those that can be cleared are `Some(None)` for `null`.
@@ -464,10 +464,10 @@ pub const NAMES: [&str; KNOWN] = [
     "task.link",
     "sprint.start",
     "sprint.end",
-    "guidance.add",
-    "guidance.end",
     "insight.emit",
     "insight.update",
+    "guidance.add",
+    "guidance.end",
 ];
 
 /// The JSON Schema of a line.

@@ -87,12 +87,12 @@ pub(super) struct PageWork {
     pub(super) reports: BTreeMap<TaskKey, Operations<Report>>,
     /// What was reported of sprints.
     pub(super) sprint_reports: BTreeMap<TaskKey, Operations<SprintReport>>,
+    /// What was reported of guidance.
+    pub(super) guidance: Vec<GuidanceReport>,
     /// What was reported of insights, by project and id.
     pub(super) insights: BTreeMap<(String, String), Vec<InsightReport>>,
     /// How many insights there is room for, once one was new.
     pub(super) insight_room: Option<u64>,
-    /// What was reported of guidance.
-    pub(super) guidance: Vec<GuidanceReport>,
     /// Tasks on the page that may block others, or be blocked.
     pub(super) linked: BTreeSet<TaskKey>,
 }

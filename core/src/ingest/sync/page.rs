@@ -106,13 +106,13 @@ impl Job<'_> {
                 Observation::Gone { native_id } => self.mark_deleted(to, &native_id)?,
                 Observation::Operations(operations) => self.gather(*operations),
                 Observation::SprintOperations(operations) => self.gather_of_sprint(*operations),
+                Observation::Guidance(report) => self.work.guidance.push(*report),
                 Observation::Insight(reported) => match self.gather_insight(to, *reported) {
                     Err(error) if error.kind() == ErrorKind::Rejected => {
                         return self.quarantine(to, &record.native_id, error.full(), record.json.clone());
                     }
                     gathered => gathered?,
                 },
-                Observation::Guidance(report) => self.work.guidance.push(*report),
             }
         }
         to.put_quarantined(self.name(), &record.native_id, None)

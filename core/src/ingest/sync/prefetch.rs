@@ -35,8 +35,8 @@ impl Job<'_> {
                 Observation::Sprint { .. }
                 | Observation::SprintGone { .. }
                 | Observation::SprintOperations(_)
-                | Observation::Insight(_)
-                | Observation::Guidance(_) => {}
+                | Observation::Guidance(_)
+                | Observation::Insight(_) => {}
             }
         }
         to.load(wanted)?;

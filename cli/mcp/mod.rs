@@ -1,0 +1,131 @@
+//! `contextcore mcp`: answers an agent over the Model Context Protocol on stdin and stdout.
+//!
+//! The protocol and the tools are in the crate `contextcore-mcp`. Here is what it reads and writes: [`reads`] asks the queries of
+//! the other commands, of the store or of the process that holds it; [`spool`] writes down what is reported; [`history`] knows which
+//! tasks the commits to a path name.
+
+mod history;
+pub(crate) mod reads;
+pub(crate) mod spool;
+
+use std::sync::Arc;
+
+use contextcore_core::config::{self, Config};
+use contextcore_core::model::operation::Operation;
+use contextcore_core::repository::Repository;
+use contextcore_core::{Error, ErrorKind, Millis, clock};
+use contextcore_mcp::{Backend, Caller, Options, Reads, Server, Written};
+use contextcore_spool::StateDir;
+use rmcp::ServiceExt;
+use rmcp::transport::io::stdio_pipes;
+use tokio::runtime::Handle;
+
+use self::reads::Stores;
+use self::spool::Spool;
+use crate::app::{self, Context};
+use crate::args;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::{lanes, person, project, stop};
+
+pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
+    let state = lanes::state_dir(arguments.state.as_deref())?;
+    let backend = Local {
+        config: named_config(context)?,
+        spool: Spool::new(state.clone(), arguments.endpoint.clone(), arguments.protocol.clone()),
+        state,
+        runtime: Handle::current(),
+    };
+    let options = Options { read_only: arguments.read_only, tools: arguments.tools.clone() };
+    let server = Server::new(Arc::new(backend), caller(arguments)?, options).map_err(Failure::usage)?;
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, format!("speak with the client: {error}"));
+    let serving = async {
+        let running = match server.serve(stdio_pipes()).await {
+            Ok(running) => running,
+            // A client that leaves before it has said anything is no failure.
+            Err(rmcp::service::ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+            Err(error) => return Err(failed(&error)),
+        };
+        running.waiting().await.map(drop).map_err(|error| failed(&error))
+    };
+    match stop::interruptible(serving).await {
+        Ok(ended) => ended?,
+        // Stopping is how a server ends.
+        Err(_) if stop::requested().is_some() => {}
+        Err(failure) => return Err(failure),
+    }
+    Ok(Exit::Done)
+}
+
+/// Where the configuration is, if there is one. One that is named must be there.
+fn named_config(context: &Context) -> Result<Option<std::path::PathBuf>, Failure> {
+    let path = match config::locate(context.global.config.as_deref()) {
+        Ok(path) => std::path::absolute(path)?,
+        Err(_) => return Ok(None),
+    };
+    config::load_alone(&path, &app::kinds())?;
+    Ok(Some(path))
+}
+
+/// Who is served. Whoever starts this program says so, not the client.
+fn caller(arguments: &args::Mcp) -> Result<Caller, Failure> {
+    let variable =
+        |name: &str| lanes::variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let project = project::named(arguments.project.as_deref())?.map(|project| project.name);
+    Ok(Caller {
+        agent: arguments.agent.clone().or_else(|| variable("CONTEXTCORE_AGENT")).unwrap_or_default(),
+        on_behalf_of: Some(arguments.on_behalf_of.clone().unwrap_or_else(person::name)),
+        project,
+        projects: None,
+        write: true,
+        is_local: true,
+        claimed: None,
+    })
+}
+
+/// What this machine knows.
+struct Local {
+    /// The configuration, read again for each call: projects and guidance change while a client runs.
+    config: Option<std::path::PathBuf>,
+    state: StateDir,
+    spool: Spool,
+    runtime: Handle,
+}
+
+impl Local {
+    fn config(&self) -> Result<Option<Config>, Error> {
+        let Some(path) = &self.config else { return Ok(None) };
+        let loaded = config::load(path, &app::kinds()).or_else(|_| config::load_alone(path, &app::kinds()));
+        let failed = |errors: config::ConfigErrors| {
+            let problems = errors.lines().collect::<Vec<_>>().join("; ");
+            Error::new(ErrorKind::Config, format!("read the configuration: {problems}"))
+        };
+        loaded.map(Some).map_err(failed)
+    }
+}
+
+impl Backend for Local {
+    fn open(&self) -> Result<Box<dyn Reads + '_>, Error> {
+        let stores = self.runtime.block_on(Stores::open(self.config()?, &self.state))?;
+        let repository = std::env::current_dir().ok().and_then(|here| Repository::around(&here));
+        Ok(Box::new(stores.on(&self.runtime, repository)))
+    }
+
+    fn write(&self, project: &str, operation: Operation, by: &str) -> Result<Written, Error> {
+        self.spool.write(self.config()?.as_ref(), &self.runtime, project, operation, by)
+    }
+
+    fn tasks_near(&self, paths: &[String]) -> Option<Vec<String>> {
+        history::tasks(&std::env::current_dir().ok()?, paths)
+    }
+
+    fn now(&self) -> Millis {
+        clock::now()
+    }
+}
+
+/// The same failure as an error, for what reports errors.
+fn error_of(failure: Failure) -> Error {
+    let kind = if failure.exit == Exit::Usage { ErrorKind::Config } else { ErrorKind::Store };
+    Error::new(kind, failure.lines.join("; "))
+}

@@ -1,0 +1,220 @@
+//! What tools read: the store of the configuration and those of the helpers on this machine, each directly or through the process
+//! that holds it. A question about a project, a task or an insight goes to the store that knows it.
+
+use std::cell::Cell;
+use std::path::Path;
+
+use contextcore_core::config::{self, Config};
+use contextcore_core::model::config::ProjectConfig;
+use contextcore_core::model::guidance::GuidanceItem;
+use contextcore_core::model::guidance::stored::AllGuidance;
+use contextcore_core::query::{
+    self, Found, Freshness, InsightQuery, InsightSelector, InsightView, ListQuery, ProjectQuery, ProjectReport,
+    ShowView, TaskFilter, TaskSelector, TaskView,
+};
+use contextcore_core::repository::Repository;
+use contextcore_core::{Error, ErrorKind, clock};
+use contextcore_mcp::Reads;
+use contextcore_mcp::backend::TaskPage;
+use contextcore_spool::StateDir;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::runtime::Handle;
+
+use super::error_of;
+use crate::app;
+use crate::failure::Failure;
+use crate::reader::Reader;
+
+/// The stores of this machine.
+pub(crate) struct Stores {
+    readers: Vec<Reader>,
+    config: Option<Config>,
+    state: StateDir,
+}
+
+impl Stores {
+    /// Opens the store of the configuration, and that of each lane. A store that is not there yet holds nothing.
+    pub(super) async fn open(config: Option<Config>, state: &StateDir) -> Result<Self, Error> {
+        let mut readers = Vec::new();
+        // A source of kind `sdk` takes the lanes over: what they held is in the store then.
+        let takes_lanes =
+            config.as_ref().is_some_and(|config| config.sources.iter().any(|source| source.kind == "sdk"));
+        if let Some(config) = config.clone().filter(|config| config.store.path.exists()) {
+            match Reader::open(config).await {
+                Ok(reader) => readers.push(reader),
+                Err(failure) if failure.lines.iter().any(|line| line.contains("there is no store")) => {}
+                Err(failure) => return Err(error_of(failure)),
+            }
+        }
+        let failed = |error| Error::new(ErrorKind::Store, format!("read {}", state.path().display())).caused_by(error);
+        for lane in state.lanes().map_err(failed)? {
+            if !takes_lanes && lane.engine().is_dir() {
+                let text = json!({"store": {"path": lane.engine()}}).to_string();
+                let config = config::parse(&text, "the lane", &app::kinds());
+                let config = config.map_err(|errors| error_of(Failure::from(errors)))?;
+                readers.push(Reader::open(config).await.map_err(error_of)?);
+            }
+        }
+        Ok(Self { readers, config, state: state.clone() })
+    }
+
+    /// The store that this reads, of a process whose configuration this is.
+    pub(crate) fn of(reader: Reader, config: Config, state: StateDir) -> Self {
+        Self { readers: vec![reader], config: Some(config), state }
+    }
+
+    /// The same for code that blocks.
+    pub(crate) fn on(self, runtime: &Handle, repository: Option<Repository>) -> Blocking {
+        Blocking { stores: self, runtime: runtime.clone(), repository }
+    }
+
+    /// The first answer of a store that knows what is asked for.
+    async fn first<T>(&self, ask: impl AsyncFn(&Reader) -> Result<T, Error>) -> Result<T, Error> {
+        let mut unknown = None;
+        for reader in &self.readers {
+            match ask(reader).await {
+                // The first refusal is of the store that most is in, and names what is near.
+                Err(error) if is_unknown(&error) => drop(unknown.get_or_insert(error)),
+                answer => return answer,
+            }
+        }
+        Err(unknown.unwrap_or_else(nothing))
+    }
+
+    async fn tasks(&self, query: &ListQuery<TaskFilter>) -> Result<TaskPage, Error> {
+        let is_empty = Cell::new(false);
+        let page = self.first(async |reader| {
+            let page = page(reader, query).await?;
+            if page.total > 0 {
+                return Ok(page);
+            }
+            // Another store may have some.
+            is_empty.set(true);
+            Err(nothing())
+        });
+        match page.await {
+            Err(error) if is_unknown(&error) && is_empty.get() => Ok(TaskPage::default()),
+            page => page,
+        }
+    }
+}
+
+fn nothing() -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        "nothing is stored yet: `contextcore sync` reads the tools, and `report_task` reports work",
+    )
+}
+
+/// Whether another store may hold what this one does not.
+fn is_unknown(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Config)
+}
+
+async fn page(reader: &Reader, query: &ListQuery<TaskFilter>) -> Result<TaskPage, Error> {
+    let mut tasks: Vec<TaskView> = Vec::new();
+    let mut visit = |item: &RawValue| {
+        tasks.push(serde_json::from_str(item.get())?);
+        Ok(())
+    };
+    let end = reader.page(query, &mut visit).await.map_err(error_of)?;
+    Ok(TaskPage { tasks, next: end.next.map(|next| next.to_string()), total: end.total })
+}
+
+/// The stores, for code that blocks.
+pub(crate) struct Blocking {
+    stores: Stores,
+    runtime: Handle,
+    /// The repository around the working directory, of a client on this machine.
+    repository: Option<Repository>,
+}
+
+impl Reads for Blocking {
+    fn tasks(&self, query: &ListQuery<TaskFilter>) -> Result<TaskPage, Error> {
+        self.runtime.block_on(self.stores.tasks(query))
+    }
+
+    fn task(&self, selector: &TaskSelector) -> Result<ShowView, Error> {
+        let ask = async |reader: &Reader| reader.view("show", selector, |viewer| viewer.show(selector)).await;
+        let found = self.runtime.block_on(self.stores.first(ask));
+        let missing = || Error::new(ErrorKind::NotFound, format!("there is no task `{}`", selector.key));
+        found.map_err(|error| if error.kind() == ErrorKind::NotFound { missing() } else { error })
+    }
+
+    fn project(&self, query: &ProjectQuery) -> Result<ProjectReport, Error> {
+        let ask = async |reader: &Reader| reader.view("project", query, |viewer| viewer.project(query)).await;
+        self.runtime.block_on(self.stores.first(ask))
+    }
+
+    fn projects(&self) -> Result<Vec<ProjectReport>, Error> {
+        let mut all: Vec<ProjectReport> = Vec::new();
+        for reader in &self.stores.readers {
+            let some = self.runtime.block_on(reader.view("projects", &(), |viewer| viewer.projects()))?;
+            all.extend(
+                some.into_iter().filter(|project| all.iter().all(|known| known.id != project.id)).collect::<Vec<_>>(),
+            );
+        }
+        Ok(all)
+    }
+
+    fn freshness(&self) -> Result<Freshness, Error> {
+        let mut all = Freshness { as_of: clock::now(), stale: Vec::new() };
+        for (place, reader) in self.stores.readers.iter().enumerate() {
+            let fresh = self.runtime.block_on(reader.view("freshness", &(), |viewer| viewer.freshness()))?;
+            // The store of the configuration comes first; helpers have no source that could be late.
+            if place == 0 && self.stores.config.is_some() {
+                all = fresh;
+            }
+        }
+        Ok(all)
+    }
+
+    fn insights(&self, query: &InsightQuery) -> Result<Found, Error> {
+        let (mut all, mut unknown): (Option<Found>, Option<Error>) = (None, None);
+        for reader in &self.stores.readers {
+            match self.runtime.block_on(reader.insights(query)) {
+                Ok(found) => all = Some(all.map_or(found.clone(), |all| all.and(found, query.limit))),
+                Err(error) if is_unknown(&error) => drop(unknown.get_or_insert(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        match (all, unknown) {
+            (Some(found), _) => Ok(found),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(Found { as_of: clock::now(), ..Found::default() }),
+        }
+    }
+
+    fn insight(&self, selector: &InsightSelector) -> Result<InsightView, Error> {
+        let found = self.runtime.block_on(self.stores.first(async |reader| reader.insight(selector).await));
+        let missing = || Error::new(ErrorKind::NotFound, format!("there is no insight `{}`", selector.id));
+        found.map_err(|error| if error.kind() == ErrorKind::NotFound { missing() } else { error })
+    }
+
+    fn relative(&self, path: &str) -> String {
+        let inside = self.repository.as_ref().and_then(|repository| repository.relative(Path::new(path)));
+        inside.unwrap_or_else(|| path.to_owned())
+    }
+
+    fn project_config(&self, project: &str) -> Option<ProjectConfig> {
+        let config = self.stores.config.as_ref()?;
+        config.projects.iter().find(|known| known.id.eq_ignore_ascii_case(project)).cloned()
+    }
+
+    fn guidance(&self, project: &str) -> Result<Vec<GuidanceItem>, Error> {
+        let mut stored = AllGuidance::default();
+        for reader in &self.stores.readers {
+            stored.merge(self.runtime.block_on(reader.guidance()).map_err(error_of)?);
+        }
+        // What was said just now is in the spool alone.
+        if let Err(error) = contextcore_spool::add_guidance(&self.stores.state, &mut stored) {
+            tracing::warn!(%error, "could not read the spool");
+        }
+        let repository = self.repository.as_ref();
+        let known = self.project_config(project).map_or_else(|| project.to_owned(), |known| known.id);
+        let found = query::guidance(self.stores.config.as_ref(), repository, &stored, Some(&known));
+        found.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        Ok(found.items)
+    }
+}

@@ -1,0 +1,106 @@
+//! What a server of this protocol reads from and writes to. The binary answers it with the queries of its own commands.
+
+use contextcore_core::model::config::ProjectConfig;
+use contextcore_core::model::guidance::GuidanceItem;
+use contextcore_core::model::operation::Operation;
+use contextcore_core::query::{
+    Found, Freshness, InsightQuery, InsightSelector, InsightView, ListQuery, ProjectQuery, ProjectReport, ShowView,
+    TaskFilter, TaskSelector, TaskView,
+};
+use contextcore_core::{Millis, Result};
+
+/// A page of tasks.
+#[derive(Debug, Clone, Default)]
+pub struct TaskPage {
+    /// The tasks.
+    pub tasks: Vec<TaskView>,
+    /// The cursor of the next page; absent at the end.
+    pub next: Option<String>,
+    /// How many match, on whatever page.
+    pub total: usize,
+}
+
+/// Access to what is stored, and the way to report.
+pub trait Backend: Send + Sync + 'static {
+    /// Opens what is stored for the questions of one call. May block.
+    ///
+    /// # Errors
+    /// When there is nothing to read, or it cannot be read.
+    fn open(&self) -> Result<Box<dyn Reads + '_>>;
+
+    /// Writes an operation of a project, durably, and sees to it that it is taken in. May block.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn write(&self, project: &str, operation: Operation, by: &str) -> Result<Written>;
+
+    /// The keys of tasks that the history of these paths names, the latest first; `None` where no history is at hand. May block.
+    fn tasks_near(&self, paths: &[String]) -> Option<Vec<String>>;
+
+    /// The time.
+    fn now(&self) -> Millis;
+}
+
+/// What became of an operation that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Whether what is stored shows it already.
+    pub is_visible: bool,
+}
+
+/// The questions that tools ask. Each is answered as the command of its name is.
+pub trait Reads {
+    /// A page of tasks.
+    ///
+    /// # Errors
+    /// As [`contextcore_core::query::Viewer::each_json`].
+    fn tasks(&self, query: &ListQuery<TaskFilter>) -> Result<TaskPage>;
+
+    /// One task with its neighbourhood.
+    ///
+    /// # Errors
+    /// As [`contextcore_core::query::Viewer::show`].
+    fn task(&self, selector: &TaskSelector) -> Result<ShowView>;
+
+    /// One project in numbers.
+    ///
+    /// # Errors
+    /// As [`contextcore_core::query::Viewer::project`].
+    fn project(&self, query: &ProjectQuery) -> Result<ProjectReport>;
+
+    /// Every project in numbers.
+    ///
+    /// # Errors
+    /// As [`contextcore_core::query::Viewer::projects`].
+    fn projects(&self) -> Result<Vec<ProjectReport>>;
+
+    /// How old the data is.
+    ///
+    /// # Errors
+    /// As [`contextcore_core::query::Viewer::freshness`].
+    fn freshness(&self) -> Result<Freshness>;
+
+    /// The insights that fit a question.
+    ///
+    /// # Errors
+    /// As [`contextcore_core::query::Viewer::find_insights`].
+    fn insights(&self, query: &InsightQuery) -> Result<Found>;
+
+    /// One insight with its history.
+    ///
+    /// # Errors
+    /// As [`contextcore_core::query::Viewer::insight`].
+    fn insight(&self, selector: &InsightSelector) -> Result<InsightView>;
+
+    /// A path as insights and guidance have it: from the root of its repository, where one is at hand.
+    fn relative(&self, path: &str) -> String;
+
+    /// What is said about a project and its services, if anything is.
+    fn project_config(&self, project: &str) -> Option<ProjectConfig>;
+
+    /// What people laid down for agents in a project, from every source, in no order.
+    ///
+    /// # Errors
+    /// When a source of it cannot be read.
+    fn guidance(&self, project: &str) -> Result<Vec<GuidanceItem>>;
+}

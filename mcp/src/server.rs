@@ -1,0 +1,390 @@
+//! The protocol: what a client may ask, and which answer of [`tools`] it gets. No state is kept between two requests, but for what an
+//! agent has written lately and which forms were used.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use contextcore_core::model::time::DAY;
+use contextcore_core::{Millis, lock};
+use rmcp::model::{
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult, ElicitRequest,
+    ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, ErrorData, GetPromptRequestParams,
+    GetPromptResponse, Implementation, InputRequest, InputRequiredResult, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
+    ReadResourceRequestParams, ReadResourceResponse, RequestStateCodec, SealOptions, ServerCapabilities, ServerConfig,
+    Tool,
+};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, ServerHandler};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::answer::Problem;
+use crate::backend::Backend;
+use crate::caller::Caller;
+use crate::definitions::{ALL, Definition};
+use crate::limits::Writes;
+use crate::tools::{self, Outcome};
+use crate::{audit, budget, prompts, resources};
+
+/// How long lists may be kept by a client, in milliseconds; and what is read.
+const LISTS: u64 = 3_600_000;
+const READS: u64 = 30_000;
+/// How long a form may stay open.
+const FORM: Duration = Duration::from_secs(900);
+/// How long a call may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What every client reads first. Clients cut it at 2,048 characters.
+const INSTRUCTIONS: &str = include_str!("instructions.md");
+
+/// Which tools there are.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Only those that read.
+    pub read_only: bool,
+    /// Only these; all when empty.
+    pub tools: Vec<String>,
+}
+
+/// A server of the protocol. Clones share what it counts.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    backend: Arc<dyn Backend>,
+    options: Options,
+    /// The caller of a request that carries none of its own.
+    caller: Caller,
+    writes: Mutex<Writes>,
+    /// The agents to which untrusted text was served, with the task it was of and when.
+    tainted: Mutex<BTreeMap<String, (String, Millis)>>,
+    forms: RequestStateCodec,
+    used: Mutex<BTreeSet<String>>,
+}
+
+/// What a form is about, sealed so that only we can have made it.
+#[derive(Serialize, Deserialize)]
+struct Form {
+    id: String,
+}
+
+impl Server {
+    /// A server that answers from `backend`. `caller` is whoever asks, unless a request says otherwise by an extension of its HTTP
+    /// parts.
+    ///
+    /// # Errors
+    /// For a tool that does not exist, in words that name the nearest.
+    pub fn new(backend: Arc<dyn Backend>, caller: Caller, options: Options) -> Result<Self, String> {
+        for name in &options.tools {
+            if Definition::of(name).is_none() {
+                return Err(unknown_tool(name));
+            }
+        }
+        let key: [u8; 32] = rand::random();
+        let inner = Inner {
+            backend,
+            options,
+            caller,
+            writes: Mutex::default(),
+            tainted: Mutex::default(),
+            forms: RequestStateCodec::try_new(key.to_vec()).map_err(|error| error.to_string())?,
+            used: Mutex::default(),
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Who sends a request.
+    fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
+        let parts = context.extensions.get::<http::request::Parts>();
+        let given = parts.and_then(|parts| parts.extensions.get::<Caller>());
+        let claimed = context.client_info().map(|client| crate::clean::cut(&crate::clean::one_line(&client.name), 100));
+        let caller = given.unwrap_or(&self.0.caller).clone();
+        // Without a name from whoever started this program, the client's own is all there is.
+        let unnamed = || claimed.clone().unwrap_or_else(|| "agent".to_owned());
+        let agent = if caller.agent.is_empty() { unnamed() } else { caller.agent };
+        Caller { agent, claimed, ..caller }
+    }
+
+    /// The tools that a caller has.
+    fn listed(&self, caller: &Caller) -> impl Iterator<Item = &'static Definition> {
+        let options = self.0.options.clone();
+        let may_write = caller.write && !options.read_only;
+        ALL.iter().filter(move |tool| {
+            (may_write || !tool.write) && (options.tools.is_empty() || options.tools.contains(&tool.name))
+        })
+    }
+
+    fn tool(&self, caller: &Caller, name: &str) -> Result<&'static Definition, ErrorData> {
+        let found = self.listed(caller).find(|tool| tool.name == name);
+        found.ok_or_else(|| match Definition::of(name) {
+            Some(_) => ErrorData::invalid_params(format!("the tool `{name}` is not offered here"), None),
+            None => ErrorData::invalid_params(unknown_tool(name), None),
+        })
+    }
+
+    /// Does `work` where it may block, for as long as a call may take.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Backend) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let backend = Arc::clone(&self.0.backend);
+        let done = tokio::task::spawn_blocking(move || work(&*backend));
+        match tokio::time::timeout(PATIENCE, done).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => Err(Problem::refused(format!("the call broke off: {error}"))),
+            Err(_) => Err(Problem::refused("the call took longer than 10 s; ask for less")),
+        }
+    }
+
+    async fn answer(
+        &self,
+        caller: &Caller,
+        tool: &'static Definition,
+        request: &CallToolRequestParams,
+    ) -> Result<Outcome, Problem> {
+        let arguments = request.arguments.clone().unwrap_or_default();
+        tools::check(tool, &arguments)?;
+        if tool.write {
+            let now = self.0.backend.now();
+            lock(&self.0.writes).count(&caller.agent, now).map_err(Problem::refused)?;
+        }
+        if let Some(sealed) = &request.request_state {
+            return self.form_returned(caller, request, sealed).await;
+        }
+        let (agent, tainted_by) = (caller.agent.clone(), self.tainted_by(&caller.agent));
+        let subject = arguments.get("key").and_then(Value::as_str).unwrap_or("guidance").to_owned();
+        let (caller, random) = (caller.clone(), rand::random());
+        let asked = move |backend: &dyn Backend| tools::call(backend, &caller, tool, &arguments, tainted_by, random);
+        let outcome = self.blocking(asked).await?;
+        if outcome.is_untrusted {
+            lock(&self.0.tainted).insert(agent, (subject, self.0.backend.now()));
+        }
+        Ok(outcome)
+    }
+
+    /// The task whose untrusted text was served to an agent within a day.
+    fn tainted_by(&self, agent: &str) -> Option<String> {
+        let now = self.0.backend.now();
+        let tainted = lock(&self.0.tainted);
+        tainted.get(agent).filter(|(_, at)| now.0 - at.0 < DAY).map(|(task, _)| task.clone())
+    }
+
+    /// A client brings back the form that `ask_human` sent.
+    async fn form_returned(
+        &self,
+        caller: &Caller,
+        request: &CallToolRequestParams,
+        sealed: &str,
+    ) -> Result<Outcome, Problem> {
+        let bound = binding(caller, request);
+        let Form { id } = self.0.forms.open_json_with(sealed, &bound).map_err(|_| {
+            Problem::refused("this form is not one that was sent for this question, or its time is over")
+        })?;
+        if !lock(&self.0.used).insert(id.clone()) {
+            return Err(Problem::refused("this form was brought back before"));
+        }
+        let given = request.input_responses.as_ref().and_then(|all| all.get("answer"));
+        let answered = given.and_then(|given| serde_json::from_value::<ElicitResult>(given.clone()).ok());
+        let accepted =
+            answered.filter(|result| result.action == ElicitationAction::Accept).and_then(|result| result.content);
+        let text = accepted.and_then(|content| Some(content.get("answer")?.as_str()?.to_owned()));
+        let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+            let answer = crate::answer::Answer::new(json!({"id": id, "status": "open"}), &[]);
+            let caller = caller.clone();
+            return self.blocking(move |backend| tools::with(backend, &caller, 0, |_| Ok(answer))).await;
+        };
+        let caller = caller.clone();
+        self.blocking(move |backend| tools::keep_answer(backend, &caller, &id, &text)).await
+    }
+
+    /// The form that a client shows for a question, if the caller wants that and the client can.
+    fn form(
+        &self,
+        caller: &Caller,
+        request: &CallToolRequestParams,
+        context: &RequestContext<RoleServer>,
+        outcome: &Outcome,
+    ) -> Option<InputRequiredResult> {
+        let arguments = request.arguments.as_ref()?;
+        let wants = request.name == "ask_human"
+            && request.request_state.is_none()
+            && arguments.get("wait") == Some(&json!(true));
+        let is_new = context
+            .protocol_version()
+            .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str());
+        let can = context.client_capabilities().is_some_and(|can| can.elicitation.is_some());
+        if !(wants && is_new && can) {
+            return None;
+        }
+        let form = Form { id: outcome.value.get("id")?.as_str()?.to_owned() };
+        let bound = binding(caller, request);
+        let options = SealOptions::new().associated_data(&bound).ttl(FORM);
+        let state = self.0.forms.seal_json_with(&form, &options).ok()?;
+        let asked = InputRequest::Elicitation(ElicitRequest::new(elicitation(arguments)?));
+        Some(InputRequiredResult::new(Some([("answer".to_owned(), asked)].into()), Some(state)))
+    }
+}
+
+/// What a form is bound to: who asks, and what.
+fn binding(caller: &Caller, request: &CallToolRequestParams) -> Vec<u8> {
+    json!([caller.agent, request.name, request.arguments]).to_string().into_bytes()
+}
+
+/// A form with one field.
+fn elicitation(arguments: &Map<String, Value>) -> Option<ElicitRequestParams> {
+    let message = crate::clean::one_line(arguments.get("question")?.as_str()?);
+    let options = arguments.get("options").and_then(Value::as_array).filter(|options| !options.is_empty());
+    let field = match options {
+        Some(options) => json!({"type": "string", "title": "Answer", "enum": options}),
+        None => json!({"type": "string", "title": "Answer"}),
+    };
+    let schema = json!({"type": "object", "properties": {"answer": field}, "required": ["answer"]});
+    let requested_schema = ElicitationSchema::from_json_schema(schema.as_object()?.clone()).ok()?;
+    Some(ElicitRequestParams::FormElicitationParams { meta: None, message, requested_schema })
+}
+
+fn unknown_tool(name: &str) -> String {
+    let known: Vec<&str> = ALL.iter().map(|tool| tool.name.as_str()).collect();
+    match contextcore_core::config::nearest_known(name, &known) {
+        Some(near) => format!("there is no tool `{name}`; did you mean `{near}`?"),
+        None => format!("there is no tool `{name}`; known: {}", known.join(", ")),
+    }
+}
+
+fn result(answer: Result<Outcome, Problem>) -> (CallToolResult, &'static str) {
+    match answer {
+        Ok(outcome) => {
+            let mut result = CallToolResult::success(vec![ContentBlock::text(outcome.json)]);
+            result.structured_content = Some(outcome.value);
+            (result, "ok")
+        }
+        Err(problem) => (CallToolResult::error(vec![ContentBlock::text(problem.to_string())]), problem.kind),
+    }
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
+        ServerConfig::new(capabilities)
+            .with_server_info(Implementation::new("contextcore", env!("CARGO_PKG_VERSION")).with_title("ContextCore"))
+            .with_instructions(INSTRUCTIONS.trim())
+    }
+
+    async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        let versions = self.supported_protocol_versions().into_owned();
+        Ok(DiscoverResult::from_server_info(versions, self.get_info())
+            .with_ttl_ms(LISTS)
+            .with_cache_scope(CacheScope::Public))
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let caller = self.caller(&context);
+        let tools: Vec<Tool> = self.listed(&caller).map(Definition::tool).collect();
+        // Another token may be offered others.
+        Ok(ListToolsResult::with_all_items(tools).with_ttl_ms(LISTS).with_cache_scope(CacheScope::Private))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let begun = Instant::now();
+        let caller = self.caller(&context);
+        let tool = self.tool(&caller, &request.name)?;
+        let answer = self.answer(&caller, tool, &request).await;
+        let form = answer.as_ref().ok().and_then(|outcome| self.form(&caller, &request, &context, outcome));
+        let json = answer.as_ref().map(|outcome| outcome.json.clone()).unwrap_or_default();
+        let (result, outcome) = result(answer);
+        let given = request.arguments.as_ref().and_then(|given| given.get("project")).and_then(Value::as_str);
+        audit::record(&audit::Call {
+            tool: &tool.name,
+            project: given.or(caller.project.as_deref()).unwrap_or_default(),
+            agent: &caller.agent,
+            bytes: json.len(),
+            tokens: budget::tokens(&json),
+            milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            outcome,
+            traceparent: context.meta.get_traceparent(),
+        });
+        Ok(form.map_or_else(|| result.into(), CallToolResponse::from))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        Definition::of(name).map(Definition::tool)
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let caller = self.caller(&context);
+        let listed = self.blocking(move |backend| resources::list(backend, &caller)).await;
+        let listed = listed.unwrap_or_else(|problem| {
+            tracing::debug!(%problem, "could not list the projects");
+            Vec::new()
+        });
+        Ok(ListResourcesResult::with_all_items(listed).with_ttl_ms(READS).with_cache_scope(CacheScope::Private))
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(ListResourceTemplatesResult::with_all_items(resources::templates())
+            .with_ttl_ms(LISTS)
+            .with_cache_scope(CacheScope::Public))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let caller = self.caller(&context);
+        let (uri, random) = (request.uri.clone(), rand::random());
+        let read = self.blocking(move |backend| Ok(resources::read(backend, &caller, &uri, random))).await;
+        let failed = |problem: Problem| ErrorData::internal_error(problem.to_string(), None);
+        match read.map_err(failed)? {
+            Ok(found) => Ok(found.with_ttl_ms(READS).with_cache_scope(CacheScope::Private).into()),
+            Err(problem) => Err(ErrorData::resource_not_found(problem.to_string(), Some(json!({"uri": request.uri})))),
+        }
+    }
+
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(ListPromptsResult::with_all_items(prompts::list()).with_ttl_ms(LISTS).with_cache_scope(CacheScope::Public))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let arguments = request.arguments.unwrap_or_default();
+        let prompt = prompts::get(&request.name, &arguments).map_err(|text| ErrorData::invalid_params(text, None))?;
+        Ok(prompt.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_are_not_cut_by_any_client() {
+        let length = INSTRUCTIONS.trim().chars().count();
+        assert!((600..=1_800).contains(&length), "{length}");
+    }
+}

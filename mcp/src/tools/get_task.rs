@@ -1,0 +1,100 @@
+//! `get_task`: what `contextcore show` prints, in parts that a caller chooses.
+
+use contextcore_core::query::{EventKind, InsightQuery, ShowView};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Call, budget_of, task};
+use crate::answer::{Answer, Problem};
+use crate::fence::Fenced;
+
+/// How many blockers are looked up.
+const BLOCKERS: usize = 10;
+/// How many untrusted texts are handed over, the latest first.
+const TEXTS: usize = 10;
+
+#[derive(Deserialize)]
+struct Arguments {
+    key: String,
+    #[serde(default)]
+    include: Vec<String>,
+    budget: Option<i64>,
+}
+
+pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Answer, Problem> {
+    let given: Arguments = crate::arguments::read(arguments)?;
+    let view = call.task(&given.key)?;
+    let wants = |part: &str| given.include.iter().any(|name| name == part);
+    let mut fields = Map::from_iter([("task".to_owned(), task::whole(&view, call.now))]);
+    let mut put = |name: &str, items: Vec<Value>| drop(fields.insert(name.to_owned(), Value::Array(items)));
+    if wants("blockers") {
+        put("blockers", blockers(call, &view));
+    }
+    if wants("timeline") {
+        put("timeline", task::timeline(&view));
+    }
+    if wants("children") {
+        put("children", children(&view));
+    }
+    if wants("artifacts") {
+        put("artifacts", artifacts(&view));
+    }
+    if wants("insights") {
+        put("insights", insights(call, &view)?);
+    }
+    let untrusted = if wants("text") { texts(call, &view) } else { Vec::new() };
+    let lists = &["blockers", "timeline", "insights", "children", "artifacts", "text"];
+    Ok(Answer { budget: Some(budget_of(given.budget)), untrusted, ..Answer::new(Value::Object(fields), lists) })
+}
+
+/// The open blockers. One that is out of sight, or that no source has, is its key alone.
+fn blockers(call: &Call<'_>, view: &ShowView) -> Vec<Value> {
+    let known = |key: &String| match call.task(key) {
+        Ok(found) => task::row(&found.task, &["key", "title", "status", "assignee", "blocked"], call.now),
+        Err(_) => json!({"key": key}),
+    };
+    view.task.waiting_on.iter().take(BLOCKERS).map(known).collect()
+}
+
+/// The open insights about the task.
+fn insights(call: &Call<'_>, view: &ShowView) -> Result<Vec<Value>, Problem> {
+    let query = InsightQuery {
+        project: Some(view.task.project_id.clone()),
+        task: Some(view.task.id.clone()),
+        limit: std::num::NonZeroUsize::new(BLOCKERS),
+        ..InsightQuery::default()
+    };
+    let found = call.insights_or_none(&query)?;
+    let about = |insight: &&contextcore_core::query::FoundInsight| {
+        let named =
+            |word: &String| word.strip_prefix("task:").is_some_and(|key| key.eq_ignore_ascii_case(&view.task.id));
+        insight.insight.task.as_ref() == Some(&view.task.id) || insight.insight.applies_to.iter().any(named)
+    };
+    Ok(found.iter().filter(about).map(|found| super::insight::row(&found.insight)).collect())
+}
+
+fn children(view: &ShowView) -> Vec<Value> {
+    let row = |child: &contextcore_core::query::ChildView| {
+        json!({
+            "key": child.id, "type": child.task_type, "title": child.title, "status": child.status,
+            "assignee": child.assignee, "percent": child.percent_complete.round(),
+        })
+    };
+    view.children.iter().map(row).collect()
+}
+
+fn artifacts(view: &ShowView) -> Vec<Value> {
+    let events = view.task.timeline.iter().rev().filter(|event| event.kind == EventKind::Artifact);
+    events.map(|event| json!({"at": event.at, "what": task::artifact(&event.to), "by": event.actor})).collect()
+}
+
+/// What people and programs wrote, fenced.
+fn texts(call: &Call<'_>, view: &ShowView) -> Vec<Fenced> {
+    let key = &view.task.id;
+    let comments = view.task.timeline.iter().rev().filter(|event| event.kind == EventKind::Commented);
+    let fenced = comments.filter_map(|event| {
+        let by = event.actor.as_deref().unwrap_or("somebody");
+        Some(call.fence.around(&format!("comment by {by} on {key}"), &event.at.to_string(), event.to.as_str()?))
+    });
+    fenced.take(TEXTS).collect()
+}

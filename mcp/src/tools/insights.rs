@@ -1,0 +1,301 @@
+//! `find_insights`, `record_insight` and `update_insight`: what agents decided, learned and asked. Each reads with the query of
+//! `contextcore insight query` and writes a line to the spool, as `contextcore insight emit` does.
+
+use std::num::NonZeroUsize;
+
+use contextcore_core::model::insight::search::Wanted;
+use contextcore_core::model::insight::{
+    AuthorKind, InsightAction, InsightStatus, InsightType, identity, lifecycle, limits,
+};
+use contextcore_core::model::operation::{InsightEmit, InsightUpdate, Operation, Support};
+use contextcore_core::query::{Cursor, FoundInsight, InsightQuery, InsightSelector, InsightView};
+use contextcore_core::{Error, ErrorKind};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Call, budget_of, insight};
+use crate::answer::{Answer, Problem};
+use crate::clean;
+
+const DEFAULT_LIMIT: usize = 10;
+/// How near another insight must be before the caller is asked about it.
+const NEAR: f64 = 0.8;
+const NEAREST: usize = 3;
+/// How many entries of its history an insight is shown with.
+const ENTRIES: usize = 10;
+
+#[derive(Deserialize)]
+struct Find {
+    text: Option<String>,
+    #[serde(default)]
+    paths: Vec<String>,
+    task: Option<String>,
+    #[serde(default, rename = "type")]
+    types: Vec<InsightType>,
+    #[serde(default)]
+    tags: Vec<String>,
+    agent: Option<String>,
+    status: Option<String>,
+    since: Option<String>,
+    min_confidence: Option<f64>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+    id: Option<String>,
+    budget: Option<i64>,
+    project: Option<String>,
+}
+
+pub(super) fn find(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Answer, Problem> {
+    let mut given: Find = crate::arguments::read(arguments)?;
+    call.make_relative(&mut given.paths);
+    let budget = budget_of(given.budget);
+    if let Some(id) = &given.id {
+        let fields = json!({"insight": in_full(&call.insight(id)?)});
+        return Ok(Answer { budget: Some(budget), ..Answer::new(fields, &[]) });
+    }
+    let status: Wanted = given
+        .status
+        .as_deref()
+        .unwrap_or("open")
+        .parse()
+        .map_err(|error| Problem::usage(format!("status: {error}")))?;
+    let mut query = InsightQuery {
+        project: Some(call.project(given.project.as_deref())?),
+        text: given.text,
+        paths: given.paths,
+        task: given.task,
+        types: given.types,
+        tags: given.tags,
+        agent: given.agent,
+        status,
+        since: given.since,
+        min_confidence: given.min_confidence,
+        limit: NonZeroUsize::new(given.limit.unwrap_or(DEFAULT_LIMIT)),
+        cursor: given.cursor.map(Cursor::from),
+        reader: Some(call.caller.agent.clone()),
+        ..InsightQuery::default()
+    };
+    let rows = |found: &[FoundInsight]| found.iter().map(|found| insight::row(&found.insight)).collect::<Vec<_>>();
+    let mut found = call.reads.insights(&query)?;
+    let mut shown = rows(&found.insights);
+    let fitting = super::fitting(&shown, budget);
+    if fitting < shown.len() {
+        query.limit = NonZeroUsize::new(fitting.max(1));
+        found = call.reads.insights(&query)?;
+        shown = rows(&found.insights);
+    }
+    let next = found.next.map(|next| next.to_string());
+    let fields = json!({"insights": shown, "total": found.total, "next": next});
+    Ok(Answer { budget: Some(budget), ..Answer::new(fields, &["insights"]) })
+}
+
+fn in_full(view: &InsightView) -> Value {
+    let mut value = insight::whole(&view.insight);
+    let entries = view.entries.iter().rev().take(ENTRIES).rev();
+    let entries: Vec<Value> = entries
+        .map(|entry| {
+            json!({"at": entry.at, "action": entry.action, "by": entry.by, "why": entry.text, "status": entry.status, "refused": entry.refused})
+        })
+        .collect();
+    if let Value::Object(fields) = &mut value {
+        fields.insert("history".to_owned(), Value::Array(entries));
+    }
+    value
+}
+
+impl Call<'_> {
+    /// The insight whose id begins like this, if the caller may see it.
+    pub(super) fn insight(&self, id: &str) -> Result<InsightView, Problem> {
+        let view = self.reads.insight(&InsightSelector { id: id.to_owned(), project: None })?;
+        if self.caller.sees(&view.insight.project) {
+            return Ok(view);
+        }
+        Err(Error::new(ErrorKind::NotFound, format!("there is no insight `{id}`")).into())
+    }
+}
+
+#[derive(Deserialize)]
+struct Record {
+    #[serde(rename = "type")]
+    insight_type: InsightType,
+    summary: String,
+    rationale: Option<String>,
+    confidence: Option<f64>,
+    category: Option<String>,
+    #[serde(default)]
+    applies_to: Vec<String>,
+    #[serde(default)]
+    evidence: Vec<Support>,
+    supersedes: Option<String>,
+    expires_at: Option<String>,
+    task: Option<String>,
+    key: Option<String>,
+    project: Option<String>,
+}
+
+pub(super) fn record(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Answer, Problem> {
+    let given: Record = crate::arguments::read(arguments)?;
+    let project = call.project(given.project.as_deref())?;
+    if let Some(until) = &given.expires_at {
+        super::moment("expires_at", until)?;
+    }
+    let kind = given.insight_type;
+    let line = |text: Option<String>| text.map(|text| clean::one_line(&text)).filter(|text| !text.is_empty());
+    let mut emit = InsightEmit {
+        insight_type: kind.as_str().to_owned(),
+        summary: clean::one_line(&given.summary),
+        rationale: given.rationale.map(|text| clean::lines(&text)),
+        confidence: given.confidence,
+        category: line(given.category),
+        applies_to: given.applies_to.iter().map(|word| clean::one_line(word)).collect(),
+        evidence: given.evidence.into_iter().map(cleaned).chain(call.taint()).collect(),
+        supersedes: given.supersedes.into_iter().collect(),
+        expires_at: given.expires_at,
+        task: line(given.task),
+        key: line(given.key),
+        ..call.said()
+    };
+    emit.id = identity::id(&project, kind, &emit.summary, &emit.applies_to, emit.key.as_deref())
+        .unwrap_or_else(|| call.random_id());
+    check_superseded(call, &project, kind, &emit.supersedes)?;
+    let known = call.reads.insight(&InsightSelector { id: emit.id.clone(), project: Some(project.clone()) }).ok();
+    if let Some(known) = known.as_ref().filter(|known| known.insight.status == InsightStatus::Retracted) {
+        // What was taken back does not return by being said again.
+        let fields = json!({"id": emit.id, "created": false, "status": known.insight.status});
+        return Ok(Answer::new(fields, &[]));
+    }
+    let similar = similar(call, &project, kind, &emit)?;
+    let (id, status) = (emit.id.clone(), known.as_ref().map_or(lifecycle::first(kind), |known| known.insight.status));
+    call.emit(&project, emit)?;
+    let fields = json!({"id": id, "created": known.is_none(), "status": status, "similar": similar});
+    Ok(Answer::new(fields, &["similar"]))
+}
+
+fn cleaned(support: Support) -> Support {
+    let Support { kind, reference, description } = support;
+    let line = |text: String| clean::cut(&clean::one_line(&text), 300);
+    Support { kind, reference: line(reference), description: description.map(line) }
+}
+
+/// What is superseded must exist, in the same project and of the same type.
+fn check_superseded(call: &Call<'_>, project: &str, kind: InsightType, ids: &[String]) -> Result<(), Problem> {
+    for id in ids {
+        let old = call.insight(id)?.insight;
+        if !lifecycle::can_be_superseded(kind) {
+            return Err(Problem::usage(format!(
+                "supersedes: a {kind} replaces nothing; decisions and recommendations do"
+            )));
+        }
+        if old.insight_type != kind || !old.project.eq_ignore_ascii_case(project) {
+            let text = format!(
+                "supersedes: `{id}` is a {} of {}, and this is a {kind} of {project}",
+                old.insight_type, old.project
+            );
+            return Err(Problem::usage(text));
+        }
+    }
+    Ok(())
+}
+
+/// Open insights that say nearly the same: "supersede or confirm?".
+fn similar(call: &Call<'_>, project: &str, kind: InsightType, emit: &InsightEmit) -> Result<Vec<Value>, Problem> {
+    let query = InsightQuery {
+        project: Some(project.to_owned()),
+        text: Some(emit.summary.clone()),
+        types: vec![kind],
+        limit: NonZeroUsize::new(20),
+        ..InsightQuery::default()
+    };
+    let found = call.insights_or_none(&query)?;
+    let near =
+        found.into_iter().filter(|found| found.insight.id != emit.id && found.relevance.is_some_and(|how| how > NEAR));
+    let row = |found: FoundInsight| json!({"id": found.insight.id, "summary": found.insight.summary, "by": insight::by(&found.insight)});
+    Ok(near.take(NEAREST).map(row).collect())
+}
+
+impl Call<'_> {
+    /// The insights that fit, none for a project of which nothing is known yet.
+    pub(super) fn insights_or_none(&self, query: &InsightQuery) -> Result<Vec<FoundInsight>, Problem> {
+        match self.reads.insights(query) {
+            Ok(found) => Ok(found.insights),
+            Err(error) if matches!(error.kind(), ErrorKind::Config | ErrorKind::NotFound) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Who says something: set by us, not by the caller.
+    pub(super) fn said(&self) -> InsightEmit {
+        InsightEmit {
+            agent: Some(self.caller.agent.clone()),
+            agent_name: self.caller.claimed.clone(),
+            on_behalf_of: self.caller.on_behalf_of.clone(),
+            ..InsightEmit::default()
+        }
+    }
+
+    /// What an insight rests on without saying so: untrusted text that was served to the agent lately. With it as evidence, the
+    /// insight stays out of contexts until somebody looked at it.
+    fn taint(&self) -> Option<Support> {
+        let reference = self.tainted_by.clone()?;
+        let description = Some("untrusted text of it was read within a day".to_owned());
+        Some(Support { kind: "task".to_owned(), reference, description })
+    }
+
+    /// Checks an insight and writes it.
+    pub(super) fn emit(&self, project: &str, emit: InsightEmit) -> Result<(), Problem> {
+        limits::check(&emit).map_err(Problem::usage)?;
+        self.backend.write(project, Operation::InsightEmit(Box::new(emit)), &self.caller.agent)?;
+        Ok(())
+    }
+
+    /// Checks what is to become of an insight, writes it, and returns the state after it.
+    pub(super) fn update(
+        &self,
+        view: &InsightView,
+        action: InsightAction,
+        text: Option<String>,
+        evidence: Vec<Support>,
+    ) -> Result<InsightStatus, Problem> {
+        let insight = &view.insight;
+        let status = lifecycle::after(insight.insight_type, insight.status, action, false).map_err(Problem::usage)?;
+        let update = InsightUpdate {
+            id: insight.id.clone(),
+            action: action.as_str().to_owned(),
+            text: text.map(|text| clean::lines(&text)),
+            agent: Some(self.caller.agent.clone()),
+            evidence: evidence.into_iter().map(cleaned).collect(),
+            ..InsightUpdate::default()
+        };
+        self.backend.write(&insight.project, Operation::InsightUpdate(Box::new(update)), &self.caller.agent)?;
+        Ok(status)
+    }
+}
+
+#[derive(Deserialize)]
+struct Update {
+    id: String,
+    action: InsightAction,
+    text: Option<String>,
+    #[serde(default)]
+    evidence: Vec<Support>,
+}
+
+pub(super) fn update(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Answer, Problem> {
+    let given: Update = crate::arguments::read(arguments)?;
+    let view = call.insight(&given.id)?;
+    let is_own = view.insight.author.kind == AuthorKind::Agent
+        && view.insight.author.id.as_deref() == Some(call.caller.agent.as_str());
+    if given.action == InsightAction::Confirm && is_own {
+        return Err(Problem::refused("an agent does not confirm what it said itself; another agent or a person does"));
+    }
+    if given.action == InsightAction::Retract && !is_own {
+        return Err(Problem::refused(
+            "only its author and people retract an insight; `contradict` says that it does not hold",
+        ));
+    }
+    if given.action == InsightAction::SuggestAnswer && given.text.as_deref().is_none_or(|text| text.trim().is_empty()) {
+        return Err(Problem::usage("`suggest_answer` needs `text`: the answer"));
+    }
+    let status = call.update(&view, given.action, given.text, given.evidence)?;
+    Ok(Answer::new(json!({"id": view.insight.id, "status": status}), &[]))
+}

@@ -1,0 +1,284 @@
+//! The tools. Each file reads the arguments of one or a few of them, asks the [`Reads`], and gives an [`Answer`]; what all have in
+//! common is here: the check of arguments, the project that is meant, the time and age of the data, cleaning, and the budget.
+
+mod find_tasks;
+pub(crate) mod get_context;
+mod get_project;
+mod get_task;
+mod insight;
+mod insights;
+mod people;
+mod report_task;
+mod task;
+
+use contextcore_core::config::nearest_known;
+use contextcore_core::model::leak::looks_like_secret;
+use contextcore_core::{ErrorKind, Millis};
+use serde_json::{Map, Value, json};
+
+use crate::answer::{self, Answer, Problem};
+use crate::backend::{Backend, Reads};
+use crate::budget;
+use crate::caller::Caller;
+use crate::clean;
+use crate::definitions::Definition;
+use crate::fence::Fence;
+
+/// All that a tool needs for one call.
+pub(crate) struct Call<'a> {
+    pub(crate) backend: &'a dyn Backend,
+    pub(crate) reads: &'a dyn Reads,
+    pub(crate) caller: &'a Caller,
+    pub(crate) fence: Fence,
+    pub(crate) now: Millis,
+    /// The task whose untrusted text was served to the agent lately.
+    pub(crate) tainted_by: Option<String>,
+    /// Random, for what needs an id of its own.
+    pub(crate) random: u64,
+}
+
+/// What a call came to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The answer as one line of JSON.
+    pub(crate) json: String,
+    /// The same as a value.
+    pub(crate) value: Value,
+    /// Whether it holds untrusted text.
+    pub(crate) is_untrusted: bool,
+}
+
+/// Answers a call. May block.
+pub(crate) fn call(
+    backend: &dyn Backend,
+    caller: &Caller,
+    tool: &Definition,
+    arguments: &Map<String, Value>,
+    tainted_by: Option<String>,
+    random: u64,
+) -> Result<Outcome, Problem> {
+    check(tool, arguments)?;
+    tainted_with(backend, caller, tainted_by, random, |call| match tool.name.as_str() {
+        "get_context" => get_context::answer(call, arguments),
+        "find_insights" => insights::find(call, arguments),
+        "record_insight" => insights::record(call, arguments),
+        "update_insight" => insights::update(call, arguments),
+        "ask_human" => people::ask(call, arguments),
+        "hand_off" => people::hand_off(call, arguments),
+        "find_tasks" => find_tasks::answer(call, arguments),
+        "get_task" => get_task::answer(call, arguments),
+        "get_project" => get_project::answer(call, arguments),
+        "report_task" => report_task::answer(call, arguments),
+        name => Err(Problem::refused(format!("`{name}` is not in this build"))),
+    })
+}
+
+/// Checks the arguments of a call before anything is opened for it.
+pub(crate) fn check(tool: &Definition, arguments: &Map<String, Value>) -> Result<(), Problem> {
+    crate::arguments::check(&tool.input_schema(), arguments)?;
+    if tool.write { refuse_secrets(arguments) } else { Ok(()) }
+}
+
+/// Keeps the answer that a client collected for a question. May block.
+pub(crate) fn keep_answer(backend: &dyn Backend, caller: &Caller, id: &str, text: &str) -> Result<Outcome, Problem> {
+    refuse_secrets(&Map::from_iter([("answer".to_owned(), json!(text))]))?;
+    with(backend, caller, 0, |call| people::answered(call, id, text))
+}
+
+/// Opens what is stored, gets an answer, and finishes it.
+pub(crate) fn with(
+    backend: &dyn Backend,
+    caller: &Caller,
+    random: u64,
+    answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
+) -> Result<Outcome, Problem> {
+    tainted_with(backend, caller, None, random, answer)
+}
+
+fn tainted_with(
+    backend: &dyn Backend,
+    caller: &Caller,
+    tainted_by: Option<String>,
+    random: u64,
+    answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
+) -> Result<Outcome, Problem> {
+    let reads = backend.open()?;
+    #[expect(clippy::cast_possible_truncation, reason = "half of the random bits")]
+    let fence = Fence::new(random as u32);
+    let answer = answer(&Call { backend, reads: &*reads, caller, fence, now: backend.now(), tainted_by, random })?;
+    let budget = answer.budget.unwrap_or(budget::DEFAULT);
+    finish(answer, &reads.freshness()?, budget)
+}
+
+/// How many rows of a list fit a budget, with what stands around them.
+fn fitting(rows: &[Value], budget: usize) -> usize {
+    const AROUND: usize = 120;
+    /// A whole result has the JSON twice, so bytes can run out before tokens.
+    const MOST_BYTES: usize = 9_500;
+    let (mut tokens, mut bytes) = (AROUND, 0);
+    let fits = |row: &&Value| {
+        let mut row = (*row).clone();
+        clean::answer(&mut row);
+        let text = row.to_string();
+        tokens += budget::tokens(&text) + 1;
+        bytes += text.len();
+        tokens <= budget && bytes <= MOST_BYTES
+    };
+    rows.iter().take_while(fits).count()
+}
+
+/// Cleans an answer, adds the time and age of the data and the fenced texts, and cuts it to its budget.
+fn finish(answer: Answer, freshness: &contextcore_core::query::Freshness, budget: usize) -> Result<Outcome, Problem> {
+    let mut value = Value::Object(answer.fields);
+    let changed = clean::answer(&mut value);
+    let Value::Object(cleaned) = value else { return Err(Problem::refused("the answer is no object")) };
+    let is_untrusted = !answer.untrusted.is_empty();
+    let mut fields = Map::new();
+    fields.insert("as_of".to_owned(), answer::json(&freshness.as_of));
+    fields.extend(cleaned);
+    if is_untrusted {
+        fields.insert("text".to_owned(), answer.untrusted.iter().map(crate::fence::Fenced::json).collect());
+    }
+    if changed > 0 {
+        fields.insert("sanitised".to_owned(), json!(changed));
+    }
+    if !freshness.stale.is_empty() {
+        let stale = freshness
+            .stale
+            .iter()
+            .map(|lag| json!({"source": clean::one_line(&lag.source), "lag": lag.lag.map(f64::round)}));
+        let mut stale = Value::Array(stale.collect());
+        clean::answer(&mut stale);
+        fields.insert("stale".to_owned(), stale);
+    }
+    budget::fit(&mut fields, budget, answer.lists);
+    let value = Value::Object(fields);
+    Ok(Outcome { json: value.to_string(), value, is_untrusted })
+}
+
+/// Refuses a call that holds what looks like a secret, wherever it stands.
+fn refuse_secrets(arguments: &Map<String, Value>) -> Result<(), Problem> {
+    fn search(value: &Value) -> Option<&'static str> {
+        match value {
+            Value::String(text) => looks_like_secret(text),
+            Value::Array(items) => items.iter().find_map(search),
+            Value::Object(fields) => {
+                fields.iter().find_map(|(name, value)| looks_like_secret(name).or_else(|| named(name, value)))
+            }
+            _ => None,
+        }
+    }
+    /// A name beside its value is read as one text too: `password` and what it is.
+    fn named(name: &str, value: &Value) -> Option<&'static str> {
+        let together = value.as_str().and_then(|text| looks_like_secret(&format!("{name}={text}")));
+        together.or_else(|| search(value))
+    }
+    for (name, value) in arguments {
+        if let Some(what) = search(value) {
+            return Err(Problem::refused(format!(
+                "`{name}` looks like a secret ({what}); nothing was stored: leave it out"
+            )));
+        }
+    }
+    Ok(())
+}
+
+impl Call<'_> {
+    /// Paths as insights and guidance have them.
+    pub(crate) fn make_relative(&self, paths: &mut [String]) {
+        paths.iter_mut().for_each(|path| *path = self.reads.relative(path));
+    }
+
+    /// An id for what is new each time.
+    pub(crate) fn random_id(&self) -> String {
+        contextcore_core::model::insight::identity::random_id(self.random.to_be_bytes())
+    }
+
+    /// The project that is meant: the argument, else that of the caller, else the only one in sight.
+    pub(crate) fn project(&self, given: Option<&str>) -> Result<String, Problem> {
+        if let Some(project) = given.or(self.caller.project.as_deref()) {
+            return self.visible(project);
+        }
+        let known = self.known_projects()?;
+        match known.as_slice() {
+            [] => Err(Problem::usage("no project is known yet; name one with `project`")),
+            [only] => Ok(only.clone()),
+            several => Err(Problem::usage(format!("which project? Name one with `project`: {}", several.join(", ")))),
+        }
+    }
+
+    /// A project that the caller may see. One outside its sight is answered like one that does not exist.
+    pub(crate) fn visible(&self, project: &str) -> Result<String, Problem> {
+        if self.caller.sees(project) {
+            return Ok(project.to_owned());
+        }
+        let known = self.known_projects()?;
+        let names: Vec<&str> = known.iter().map(String::as_str).collect();
+        let hint = match nearest_known(project, &names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known: {}", names.join(", ")),
+        };
+        Err(Problem::usage(format!("there is no project `{project}`; {hint}")))
+    }
+
+    /// The projects in sight.
+    fn known_projects(&self) -> Result<Vec<String>, Problem> {
+        let all = self.reads.projects()?;
+        Ok(all.into_iter().map(|project| project.id).filter(|id| self.caller.sees(id)).collect())
+    }
+
+    /// The task of this key, if the caller may see it.
+    pub(crate) fn task(&self, key: &str) -> Result<contextcore_core::query::ShowView, Problem> {
+        let selector = |source: Option<String>| contextcore_core::query::TaskSelector { key: key.to_owned(), source };
+        let found = match self.reads.task(&selector(None)) {
+            // Several sources have one with this key: the one of the project that is meant.
+            Err(error) if error.kind() == ErrorKind::Config => self.task_among(key, error)?,
+            found => found?,
+        };
+        if self.caller.sees(&found.task.project_id) || self.caller.sees(&found.task.project) {
+            return Ok(found);
+        }
+        Err(no_task(key))
+    }
+
+    fn task_among(
+        &self,
+        key: &str,
+        error: contextcore_core::Error,
+    ) -> Result<contextcore_core::query::ShowView, Problem> {
+        let text = error.full();
+        let names = text.split("in each of ").nth(1).and_then(|rest| rest.split(':').next()).unwrap_or_default();
+        for source in names.split(", ").filter(|name| !name.is_empty()) {
+            let selector =
+                contextcore_core::query::TaskSelector { key: key.to_owned(), source: Some(source.to_owned()) };
+            let found = self.reads.task(&selector)?;
+            let project = self.caller.project.as_deref();
+            let is_meant = project.is_none_or(|project| project.eq_ignore_ascii_case(&found.task.project_id));
+            if is_meant && self.caller.sees(&found.task.project_id) {
+                return Ok(found);
+            }
+        }
+        Err(error.into())
+    }
+}
+
+/// The same words whether a task does not exist or is out of sight.
+pub(crate) fn no_task(key: &str) -> Problem {
+    contextcore_core::Error::new(ErrorKind::NotFound, format!("there is no task `{key}`")).into()
+}
+
+/// A budget that a call gives, or the default one.
+pub(crate) fn budget_of(given: Option<i64>) -> usize {
+    given.map_or(budget::DEFAULT, |given| {
+        usize::try_from(given.clamp(budget::LIMITS.0, budget::LIMITS.1)).unwrap_or(budget::DEFAULT)
+    })
+}
+
+/// A date or a time.
+pub(crate) fn moment(name: &str, text: &str) -> Result<Millis, Problem> {
+    let day = || Millis::parse(&format!("{}T00:00:00Z", text.trim()));
+    let parsed = Millis::parse(text).or_else(day);
+    parsed.ok_or_else(|| {
+        Problem::usage(format!("`{name}` is no date or time: write it like 2026-11-26 or 2026-11-26T09:00:00Z"))
+    })
+}

@@ -1,0 +1,369 @@
+//! An agent on stdin and stdout of `contextcore mcp`, and at `/mcp` of `serve`: both lifecycles, every tool within its budget, and
+//! nothing that anybody writes into a ticket gets out of its place. The official clients and the conformance suite are in
+//! `mcp/clients/check.sh`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+/// A configuration whose only source is what is reported on this machine.
+struct Home {
+    dir: tempfile::TempDir,
+}
+
+impl Home {
+    fn new(more: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Self { dir };
+        let state = home.state();
+        std::fs::create_dir_all(&state).unwrap();
+        let text = format!(
+            "store: {{path: '{}'}}\nexport: {{otlp: {{endpoint: 'http://127.0.0.1:9', signals: [traces], give_up: 0s}}}}\n\
+             privacy: {{comments: plain}}\nsources:\n  - {{name: agents, kind: sdk, path: '{}'}}\n{more}",
+            home.dir.path().join("store").display(),
+            state.display()
+        );
+        std::fs::write(home.config(), text).unwrap();
+        home
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.path().join("contextcore.yaml")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_contextcore"));
+        command.env_clear().env("CONTEXTCORE_STATE_DIR", self.state()).env("CONTEXTCORE_DRAIN", "off");
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.arg("--config").arg(self.config()).args(arguments).current_dir(self.dir.path());
+        command
+    }
+
+    /// Reports work, as a shell does.
+    fn task(&self, arguments: &[&str]) {
+        let output =
+            self.command(&["task"]).args(arguments).args(["--project", "shop", "--no-drain"]).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Takes in what was reported. The backend is not there, which is no matter here.
+    fn sync(&self) {
+        let output = self.command(&["sync"]).output().unwrap();
+        let code = output.status.code();
+        assert!(matches!(code, Some(0 | 4)), "{code:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn agent(&self, arguments: &[&str]) -> Agent {
+        let mut command = self.command(&["mcp", "--agent", "tester"]);
+        let mut child =
+            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Agent { child, input, output, last: 0 }
+    }
+}
+
+/// A client that speaks lines.
+struct Agent {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    last: u64,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Agent {
+    fn send(&mut self, message: &Value) {
+        writeln!(self.input, "{message}").unwrap();
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line
+    }
+
+    /// A request as 2026-07-28 has it: each says which version and client it is of.
+    fn request(&mut self, method: &str, params: Value) -> Value {
+        let mut params = params;
+        params["_meta"] = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "lines", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        self.plain(method, params)
+    }
+
+    fn plain(&mut self, method: &str, params: Value) -> Value {
+        self.last += 1;
+        self.send(&json!({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params}));
+        let line = self.line();
+        assert!(line.len() <= 24_200, "{method}: {} bytes", line.len());
+        let answer: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(answer["id"], self.last, "{answer}");
+        answer
+    }
+
+    /// The result of a call, whether or not it is an error.
+    fn result(&mut self, tool: &str, arguments: Value) -> Value {
+        self.request("tools/call", json!({"name": tool, "arguments": arguments}))["result"].clone()
+    }
+
+    fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        let result = self.result(tool, arguments.clone());
+        let text = result["content"][0]["text"].as_str().unwrap_or_default();
+        assert_eq!(result["isError"], false, "{tool} {arguments}: {text}");
+        assert_eq!(serde_json::from_str::<Value>(text).unwrap(), result["structuredContent"], "{tool}");
+        result["structuredContent"].clone()
+    }
+
+    fn refusal(&mut self, tool: &str, arguments: Value) -> String {
+        let result = self.result(tool, arguments.clone());
+        assert_eq!(result["isError"], true, "{tool} {arguments}: {result}");
+        let text = result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+        assert!(text.chars().count() <= 500, "{text}");
+        text
+    }
+}
+
+/// An upper bound of the tokens of a text, as the budgets count them.
+fn tokens(text: &str) -> usize {
+    text.bytes().filter(u8::is_ascii).count().div_ceil(3) + text.chars().filter(|c| !c.is_ascii()).count()
+}
+
+#[test]
+fn a_client_opens_the_conversation_in_every_way() {
+    let home = Home::new("");
+    let initialize = json!({
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "old", "version": "1"},
+    });
+    let opened = |agent: &mut Agent| {
+        let answer = agent.plain("initialize", initialize.clone());
+        assert_eq!(answer["result"]["protocolVersion"], "2025-11-25");
+        agent.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        let tools = agent.plain("tools/list", json!({}));
+        assert_eq!(tools["result"]["tools"].as_array().unwrap().len(), 10, "{tools}");
+        answer["result"]["instructions"].as_str().unwrap().to_owned()
+    };
+    let by_handshake = opened(&mut home.agent(&[]));
+    let mut agent = home.agent(&[]);
+    let discovered = agent.request("server/discover", json!({}));
+    assert!(discovered["result"]["supportedVersions"].as_array().unwrap().contains(&json!("2026-07-28")));
+    assert_eq!(discovered["result"]["instructions"], by_handshake.as_str());
+    assert!(by_handshake.chars().count() <= 1_800);
+    let tools = agent.request("tools/list", json!({}));
+    assert_eq!(
+        (tools["result"]["ttlMs"].as_u64(), &tools["result"]["cacheScope"]),
+        (Some(3_600_000), &json!("private"))
+    );
+    // A client that asks first and then shakes hands.
+    let mut agent = home.agent(&[]);
+    agent.request("server/discover", json!({}));
+    opened(&mut agent);
+}
+
+#[test]
+fn fewer_tools_are_offered_on_request_and_a_wrong_name_is_said() {
+    let home = Home::new("");
+    let names = |arguments: &[&str]| {
+        let tools = home.agent(arguments).request("tools/list", json!({}));
+        let tools = tools["result"]["tools"].as_array().unwrap().clone();
+        tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&["--read-only"]), ["get_context", "find_tasks", "get_task", "get_project", "find_insights"]);
+    assert_eq!(names(&["--tools", "find_tasks,hand_off"]), ["find_tasks", "hand_off"]);
+    let output = home.command(&["mcp", "--tools", "find_task"]).stdin(Stdio::null()).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && error.contains("did you mean `find_tasks`?"), "{error}");
+    let mut agent = home.agent(&["--read-only"]);
+    let refused =
+        agent.request("tools/call", json!({"name": "report_task", "arguments": {"key": "A", "op": "complete"}}));
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    let stopped = home.command(&["mcp"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(stopped.status.code(), Some(0), "a client that leaves is no failure");
+}
+
+#[test]
+fn what_an_agent_reports_is_in_the_store_after_the_next_sync() {
+    let home = Home::new("");
+    let mut agent = home.agent(&["--project", "shop"]);
+    let start = json!({"key": "A-1", "op": "start", "title": "Pay by card", "type": "story", "estimate": 3});
+    let reported = agent.call("report_task", start);
+    assert_eq!((&reported["accepted"], &reported["visible"]), (&json!(true), &json!(false)));
+    agent.call("report_task", json!({"key": "A-1", "op": "block", "reason": "the vendor"}));
+    let recorded = agent.call(
+        "record_insight",
+        json!({"type": "decision", "summary": "Cards first", "rationale": "Most pay so", "applies_to": ["path:src/pay/**"]}),
+    );
+    assert_eq!(recorded["created"], true);
+    home.sync();
+    let found = agent.call("find_tasks", json!({"blocked": true}));
+    assert_eq!(found["total"], 1);
+    assert_eq!(
+        found["tasks"],
+        json!([{"key": "A-1", "title": "Pay by card", "status": "blocked", "points": 3.0, "blocked": "the vendor"}])
+    );
+    let context = agent.call("get_context", json!({"paths": ["src/pay/card.rs"]}));
+    assert_eq!(context["decisions"][0]["id"], recorded["id"], "{context}");
+    assert_eq!(context["decisions"][0]["by"].as_str().map(|by| by.starts_with("tester")), Some(true), "{context}");
+    let again = agent
+        .call("record_insight", json!({"type": "decision", "summary": "cards  FIRST", "applies_to": ["src/pay/**"]}));
+    assert_eq!((&again["id"], &again["created"]), (&recorded["id"], &json!(false)));
+    let project = agent.call("get_project", json!({"project": "shop"}));
+    assert_eq!(
+        (&project["project"]["blocked"]["count"], &project["project"]["health"]["state"]),
+        (&json!(1), &json!("yellow"))
+    );
+}
+
+#[test]
+fn a_wrong_call_is_answered_with_what_is_near() {
+    let home = Home::new("");
+    home.task(&["start", "A-1", "--title", "Pay"]);
+    home.sync();
+    let mut agent = home.agent(&[]);
+    for (tool, arguments, want) in [
+        ("find_tasks", json!({"stauts": ["open"]}), "did you mean `status`?"),
+        ("find_tasks", json!({"status": ["opne"]}), "did you mean `open`?"),
+        ("find_tasks", json!({"fields": ["tittle"]}), "did you mean `title`?"),
+        ("find_tasks", json!({"project": "shpo"}), "`shop`"),
+        ("find_tasks", json!({"assignee": "nobody", "cursor": "x"}), "cursor"),
+        ("get_task", json!({"key": "A-2"}), "there is no task `A-2`"),
+        ("get_task", json!({}), "`key` is missing"),
+        ("get_context", json!({"project": "shpo"}), "`shop`"),
+        ("report_task", json!({"key": "A-1", "op": "complete", "percent": 3}), "takes no `percent`"),
+        ("report_task", json!({"key": "A-1", "op": "status"}), "needs `status`"),
+        ("record_insight", json!({"type": "lesson", "summary": "password: hunter2hunter2"}), "looks like a secret"),
+        ("update_insight", json!({"id": "ins_0000000000000000", "action": "retract"}), "there is no insight"),
+        ("hand_off", json!({"to": "any"}), "`to` and `summary`"),
+    ] {
+        let text = agent.refusal(tool, arguments.clone());
+        assert!(text.contains(want), "{tool} {arguments}: {text}");
+    }
+    let unknown = agent.request("tools/call", json!({"name": "find_task", "arguments": {}}));
+    assert!(unknown["error"]["message"].as_str().unwrap().contains("did you mean `find_tasks`?"), "{unknown}");
+}
+
+fn attacks() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("mcp/src/attacks.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn no_attack_through_a_title_or_a_comment_leaves_its_place() {
+    let home = Home::new("");
+    let attacks: Vec<String> = attacks().into_iter().map(|attack| attack.replace('\0', "")).collect();
+    for (number, attack) in attacks.iter().enumerate() {
+        let key = format!("A-{number}");
+        home.task(&["start", &key, "--title", &format!("t {attack}"), "--assignee", &format!("b {attack}")]);
+        home.task(&["comment", &key, &format!("c {attack}"), "--author", &format!("b {attack}")]);
+    }
+    home.sync();
+    let mut agent = home.agent(&["--project", "shop"]);
+    for number in 0..attacks.len() {
+        let key = format!("A-{number}");
+        let answer = agent.call("get_task", json!({"key": key, "include": ["timeline", "text"], "budget": 3000}));
+        let (mut opened, mut fenced) = (0, 0);
+        each_text(&answer, &mut |name, text| {
+            let hidden = |c: char| {
+                (c.is_control() && c != '\n')
+                    || matches!(c, '\u{200b}'..='\u{200c}' | '\u{202a}'..='\u{202e}' | '\u{e0000}'..='\u{e007f}')
+            };
+            assert!(!text.chars().any(hidden), "{key}: {text:?}");
+            opened += text.matches("<<<").count();
+            if name == "text" && text.starts_with("<<<untrusted ") {
+                fenced += 1;
+                let nonce = text[13..21].to_owned();
+                assert!(text.ends_with(&format!("\n{nonce} untrusted>>>")), "{key}: {text:?}");
+                assert_eq!(text.matches(">>>").count(), 1, "{key}: {text:?}");
+            } else {
+                assert!(
+                    !text.contains(['\n', '\r']) && !text.contains(">>>") && !text.contains("]("),
+                    "{key}: {text:?}"
+                );
+            }
+        });
+        assert_eq!((opened, fenced), (1, 1), "{key}: {answer}");
+        assert!(answer.get("guidance").is_none());
+    }
+}
+
+fn each_text(value: &Value, visit: &mut impl FnMut(&str, &str)) {
+    fn walk(name: &str, value: &Value, visit: &mut impl FnMut(&str, &str)) {
+        match value {
+            Value::String(text) => visit(name, text),
+            Value::Array(items) => items.iter().for_each(|item| walk(name, item, visit)),
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| walk(name, value, visit)),
+            _ => {}
+        }
+    }
+    walk("", value, visit);
+}
+
+#[test]
+fn every_answer_stays_within_its_budget_and_pages_are_the_whole() {
+    let home = Home::new("");
+    let long = "見".repeat(60) + &" a long title that says much".repeat(8);
+    for number in 0..120 {
+        home.task(&[
+            "start",
+            &format!("A-{number}"),
+            "--title",
+            &long,
+            "--label",
+            &long[..90],
+            "--status",
+            "in_progress",
+        ]);
+    }
+    home.sync();
+    let mut agent = home.agent(&["--project", "shop"]);
+    let mut within = |tool: &str, arguments: Value, budget: usize| {
+        let answer = agent.call(tool, arguments.clone());
+        let used = tokens(&answer.to_string());
+        assert!(used <= budget, "{tool} {arguments}: {used} tokens");
+        answer
+    };
+    for budget in [300, 1_500, 6_000] {
+        within("get_context", json!({"budget": budget}), budget);
+        within("get_context", json!({"paths": ["src/a.rs"], "question": "what is slow", "budget": budget}), budget);
+        within(
+            "find_tasks",
+            json!({"limit": 50, "budget": budget, "fields": ["key", "title", "labels", "status"]}),
+            budget,
+        );
+        within(
+            "get_task",
+            json!({"key": "A-7", "include": ["timeline", "children", "blockers", "artifacts", "insights", "text"], "budget": budget}),
+            budget.max(1_500),
+        );
+        within("find_insights", json!({"text": "slow", "budget": budget}), budget);
+    }
+    within("get_project", json!({}), 1_500);
+    within("get_project", json!({"project": "shop"}), 1_500);
+    let (mut keys, mut cursor) = (Vec::new(), Value::Null);
+    loop {
+        let page = within("find_tasks", json!({"limit": 50, "cursor": cursor, "sort": "created"}), 1_500);
+        assert_eq!(page["total"], 120);
+        keys.extend(page["tasks"].as_array().unwrap().iter().map(|task| task["key"].as_str().unwrap().to_owned()));
+        cursor = page["next"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    assert_eq!(keys.len(), 120);
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 120, "no task is on two pages");
+}
