@@ -148,7 +148,8 @@ fn main() -> ExitCode {
     let names = (0..NAMESPACES).map(|at| format!("team-{at}")).chain([HOME.to_owned()]);
     names.for_each(|name| drop(cluster.kubectl(&["create", "namespace", &name]).succeeds()));
     let all: Vec<Value> = (0..CONTEXTS).map(|at| context(at, 0.5)).collect();
-    cluster.apply("default", &all).succeeds();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": all}).to_string();
+    cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], &list).succeeds();
 
     let began = Instant::now();
     let first = Controller::start(&cluster, "first");

@@ -102,6 +102,12 @@ pub(crate) enum Output {
     /// Values and where each comes from (`controller render` only)
     #[cfg(feature = "kubernetes")]
     Explain,
+    /// The ProjectContexts themselves, such as those made by `--from` (`controller render` only)
+    #[cfg(feature = "kubernetes")]
+    Contexts,
+    /// The dashboards that the controller sends to `grafana.url`, with their folders (`controller render` only)
+    #[cfg(feature = "kubernetes")]
+    Dashboards,
 }
 
 impl Output {
@@ -111,7 +117,8 @@ impl Output {
     const EXPORTED: &[Self] = &[Self::Jsonl, Self::Md];
     /// Those of `controller render`.
     #[cfg(feature = "kubernetes")]
-    const RENDERED: &[Self] = &[Self::Yaml, Self::Json, Self::Projects, Self::Explain];
+    const RENDERED: &[Self] =
+        &[Self::Yaml, Self::Json, Self::Projects, Self::Explain, Self::Contexts, Self::Dashboards];
 }
 
 /// Accepts some of the forms, under all of their names.

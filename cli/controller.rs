@@ -9,12 +9,14 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use contextcore_operator::derive::Derivation;
+use contextcore_operator::resource::ProjectContext;
 use contextcore_operator::settings::Settings;
-use contextcore_operator::validate::{self, Input};
-use contextcore_operator::{crd, explain, yaml};
-use serde_json::json;
+use contextcore_operator::validate::{self, Input, Located};
+use contextcore_operator::{crd, explain, import, yaml};
+use serde_json::{Value, json};
 
-use crate::args::{ContextFiles, Controller, Output};
+use crate::args::{Controller, Output, Render};
+use crate::dashboards::services;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::humanize;
 
@@ -26,7 +28,9 @@ pub(crate) async fn run(command: &Controller) -> Outcome {
         Controller::Run(arguments) => run::run(arguments).await,
         Controller::Crd => write(&crd::definition_yaml()),
         Controller::Validate(arguments) => {
-            let (derivation, refused) = derived(arguments)?;
+            let settings = settings(arguments.settings.as_deref())?;
+            let checked = validate::check(&inputs(&arguments.files)?, &settings);
+            let (derivation, refused) = checked.map_err(problems)?;
             finish(refused)?;
             let count = derivation.outcomes.len();
             write(&format!("{} valid\n", humanize::plural(count as u64, "context")))
@@ -34,23 +38,37 @@ pub(crate) async fn run(command: &Controller) -> Outcome {
         Controller::Doctor(arguments) => cluster::doctor(arguments).await,
         Controller::Prune(arguments) => cluster::prune(arguments).await,
         Controller::Render(arguments) if arguments.diff => {
-            let contexts = validate::read(&inputs(&arguments.contexts.files)?).map_err(problems)?;
-            cluster::diff(&arguments.cluster, &contexts, arguments.contexts.settings.as_deref()).await
+            cluster::diff(&arguments.cluster, &contexts(arguments)?, arguments.settings.as_deref()).await
+        }
+        Controller::Render(arguments) if arguments.form() == Output::Contexts => {
+            let contexts: Vec<Value> = contexts(arguments)?.iter().map(|context| json!(context)).collect();
+            write(&yaml::stream(&contexts))
         }
         Controller::Render(arguments) => {
-            let (derivation, refused) = derived(&arguments.contexts)?;
-            write(&rendered(&derivation, arguments.form())?)?;
+            let settings = settings(arguments.settings.as_deref())?;
+            let inputs = inputs(&arguments.files)?;
+            let checked = validate::check_with(&inputs, imported(arguments)?, &settings);
+            let (derivation, refused) = checked.map_err(problems)?;
+            write(&rendered(&derivation, &settings, arguments.form())?)?;
             finish(refused)
         }
     }
 }
 
-fn derived(arguments: &ContextFiles) -> Result<(Derivation, Vec<String>), Failure> {
-    let settings = match &arguments.settings {
-        Some(file) => Settings::parse(&file.display().to_string(), &read(file)?).map_err(problems)?,
-        None => Settings::default(),
-    };
-    validate::check(&inputs(&arguments.files)?, &settings).map_err(problems)
+fn settings(file: Option<&Path>) -> Result<Settings, Failure> {
+    let Some(file) = file else { return Ok(Settings::default()) };
+    Settings::parse(&file.display().to_string(), &read(file)?).map_err(problems)
+}
+
+fn contexts(arguments: &Render) -> Result<Vec<ProjectContext>, Failure> {
+    validate::read_with(&inputs(&arguments.files)?, imported(arguments)?).map_err(problems)
+}
+
+/// The contexts of `--from`. What was left out is said on stderr.
+fn imported(arguments: &Render) -> Result<Vec<Located>, Failure> {
+    let imported = import::import(&inputs(&arguments.from)?).map_err(problems)?;
+    imported.notes.iter().for_each(|note| tracing::warn!("{note}"));
+    Ok(imported.contexts)
 }
 
 fn inputs(files: &[PathBuf]) -> Result<Vec<Input>, Failure> {
@@ -77,15 +95,24 @@ fn finish(refused: Vec<String>) -> Outcome {
     if refused.is_empty() { Ok(Exit::Done) } else { Err(problems(refused)) }
 }
 
-fn rendered(derivation: &Derivation, output: Output) -> Result<String, Failure> {
+fn rendered(derivation: &Derivation, settings: &Settings, output: Output) -> Result<String, Failure> {
     match output {
-        Output::Yaml => Ok(yaml::stream(&derivation.objects)),
+        Output::Yaml => Ok(format!("{}{}", dashboards_note(derivation), yaml::stream(&derivation.objects))),
+        Output::Dashboards => Ok(format!("{:#}\n", json!(services::bodies(&derivation.dashboards, settings)))),
         Output::Projects => Ok(yaml::text(&json!({"projects": derivation.projects}))),
         Output::Explain => Ok(explain::explain(derivation)),
         Output::Json => Ok(format!("{:#}\n", json!({"apiVersion": "v1", "kind": "List", "items": derivation.objects}))),
-        Output::Table | Output::Csv | Output::Jsonl | Output::Md => Err(Failure::usage(
-            "`controller render` prints yaml, json, projects or explain: use `--output yaml` or leave it out",
+        Output::Table | Output::Csv | Output::Jsonl | Output::Md | Output::Contexts => Err(Failure::usage(
+            "`controller render` prints yaml, json, projects, explain, contexts or dashboards: use `--output yaml` or leave it out",
         )),
+    }
+}
+
+/// Where dashboards are no objects of the cluster, a comment says how to see them.
+fn dashboards_note(derivation: &Derivation) -> String {
+    match derivation.dashboards.len() as u64 {
+        0 => String::new(),
+        count => format!("# {} to grafana.url: see `-o dashboards`\n", humanize::plural(count, "dashboard")),
     }
 }
 

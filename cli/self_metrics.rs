@@ -36,6 +36,8 @@ use crate::report::RunReport;
 const LIMIT: Duration = Duration::from_secs(5);
 /// The prefix of the names of these metrics.
 const OWN: &str = "contextcore.";
+/// What those of the controller in Kubernetes begin with, which is another process.
+const CONTROLLER: &str = "contextcore.controller.";
 
 /// The readings that the instruments report.
 type Newest = Arc<Mutex<Vec<Reading>>>;
@@ -110,7 +112,8 @@ impl Instruments {
         let resource = Resource::builder_empty().with_attribute(name).build();
         let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(reader.clone()).build();
         let meter = provider.meter(semconv::SCOPE);
-        for metric in METRICS.iter().filter(|metric| metric.name.starts_with(OWN)) {
+        let own = |metric: &&Metric| metric.name.starts_with(OWN) && !metric.name.starts_with(CONTROLLER);
+        for metric in METRICS.iter().filter(own) {
             instrument(&meter, metric, Arc::clone(&newest));
         }
         Self { newest, reader, _provider: provider }

@@ -46,6 +46,9 @@ python_sdk() {
   "$home/venv/bin/mypy"
   "$home/venv/bin/pyright"
   PYTHONPATH=src "$home/venv/bin/python" -m pytest -q -p no:cacheprovider -n 2 --dist loadgroup
+  # Both wheels in a fresh environment. What cargo has built for the tests is used again.
+  PYTHONPATH=src CONTEXTCORE_BIN_WHEEL=1 CARGO_TARGET_DIR=$root/target "$home/venv/bin/python" -m pytest -q -p no:cacheprovider \
+    tests/test_bin_wheel.py
   PYTHONPATH=src "$home/venv/bin/python" benches/calls.py --check
   local python name
   for python in $(others); do

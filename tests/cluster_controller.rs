@@ -201,6 +201,41 @@ fn doctor_says_what_to_do_and_render_what_would_change() {
     assert!(!rule_has(&cluster, "a", "vector"));
 }
 
+/// Who may look at two namespaces only, as a team with a controller of its own.
+#[test]
+fn doctor_asks_for_nothing_beyond_the_namespaces_that_are_watched() {
+    let Some(cluster) = cluster() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let rules = json!([
+        {"apiGroups": ["contextcore.io", "monitoring.coreos.com"], "resources": ["*"], "verbs": ["*"]},
+        {"apiGroups": ["", "events.k8s.io"], "resources": ["configmaps", "events"], "verbs": ["*"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]},
+    ]);
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "all"}, "rules": rules});
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "all"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "all"},
+        "subjects": [{"kind": "ServiceAccount", "name": "team", "namespace": HOME}],
+    });
+    for namespace in ["shop", HOME] {
+        cluster.apply(namespace, &[role.clone(), binding.clone()]).succeeds();
+    }
+    let narrow = cluster.kubeconfig_of(HOME, "team");
+    let arguments = ["doctor", "--namespace", HOME];
+    let broad = run(&narrow, &arguments);
+    assert_eq!(broad.status.code(), Some(1));
+    let [port] = contextcore_cluster::free_ports();
+    let _controller = Process::start(&cluster, folder.path(), "narrow", port);
+    let mut last = String::new();
+    until("doctor finds nothing", || {
+        let ran = run(&narrow, &[&arguments[..], &["--watch-namespace", "shop"]].concat());
+        last = text(&ran.stdout);
+        ran.status.code() == Some(0)
+    });
+    assert!(last.contains("projectcontexts.contextcore.io is installed; whether with the schema"), "{last}");
+    assert!(last.contains("every kind counts as installed"), "{last}");
+}
+
 #[test]
 fn without_a_cluster_there_is_one_line_and_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();

@@ -78,6 +78,45 @@ fn render_prints_each_form() {
     assert!(text(&refused.stdout).contains("contextcore-collector"), "the shared objects are still printed");
 }
 
+#[cfg(feature = "kubernetes")]
+#[test]
+fn render_prints_the_dashboards_that_go_to_grafana() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("grafana.yaml");
+    fs::write(&settings, "instance: platform\ngrafana: {url: 'https://grafana.example'}\n").unwrap();
+    let form = |output: &str| {
+        let ran = run(&["render", "good.yaml", "--settings", settings.to_str().unwrap(), "-o", output]);
+        assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+        text(&ran.stdout)
+    };
+    assert!(form("yaml").starts_with("# 1 dashboard to grafana.url: see `-o dashboards`\napiVersion: "));
+    let bodies: serde_json::Value = serde_json::from_str(&form("dashboards")).unwrap();
+    assert_eq!(bodies[0]["folderTitle"], "Featured");
+    assert!(bodies[0]["dashboard"]["uid"].as_str().unwrap().starts_with("cc-svc-"), "{bodies:#}");
+    assert!(bodies[0]["dashboard"]["tags"].to_string().contains("instance:platform"), "{bodies:#}");
+}
+
+#[cfg(feature = "kubernetes")]
+#[test]
+fn objectives_of_others_are_rendered() {
+    let case = concat!(env!("CARGO_MANIFEST_DIR"), "/operator/tests/cases/slo/sloth.yaml");
+    let contexts = run(&["render", "--from", case, "-o", "contexts"]);
+    assert_eq!(contexts.status.code(), Some(0), "{}", text(&contexts.stderr));
+    assert!(text(&contexts.stderr).contains("sloth.yaml:15: slos[0].alerting: "), "{}", text(&contexts.stderr));
+    let written = tempfile::NamedTempFile::new().unwrap();
+    fs::write(written.path(), &contexts.stdout).unwrap();
+    // What was written is what was derived from.
+    let again = run(&["render", written.path().to_str().unwrap()]);
+    let at_once = run(&["render", "--from", case]);
+    assert_eq!((again.status.code(), text(&again.stdout)), (Some(0), text(&at_once.stdout)));
+    let both = run(&["render", "good.yaml", "--from", case, "-o", "explain"]);
+    assert!(text(&both.stdout).contains("checkout-service") && text(&both.stdout).contains("myservice"));
+    let neither = run(&["render"]);
+    assert_eq!(neither.status.code(), Some(2));
+    let wrong = run(&["render", "--from", "good.yaml"]);
+    assert!(text(&wrong.stderr).starts_with("error: good.yaml: has no objectives of Sloth"), "{}", text(&wrong.stderr));
+}
+
 #[cfg(not(feature = "kubernetes"))]
 #[test]
 fn without_the_feature_one_line_says_how_to_get_it() {

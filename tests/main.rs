@@ -19,6 +19,7 @@ mod checkout;
 #[cfg(feature = "kubernetes")]
 mod cluster_controller;
 mod commands;
+mod conformance;
 mod controller;
 mod crash;
 mod disk_faults;

@@ -117,3 +117,19 @@ async fn serve_takes_a_change_within_a_minute_and_keeps_the_last_good_state() {
     let ran = service.stop();
     assert!(ran.err.contains("the projects file cannot be used"), "{}", ran.err);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_is_described_before_it_has_tasks_exports_what_it_must_reach() {
+    let (_tool, home) = described().await;
+    std::fs::write(home.path().join("projects/new.yaml"), FILE.replace("id: commerce\n", "id: brand-new\n")).unwrap();
+    assert_eq!(home.sync().code, Some(0));
+    let values = |name: &str| -> Vec<f64> {
+        let points = home.collector.points();
+        let of_project = points.iter().filter(|point| text(&point.attributes, "project.id") == Some("brand-new"));
+        of_project.filter(|point| point.name == name).map(|point| point.value.as_f64()).collect()
+    };
+    assert_eq!(values("requirement.availability"), [99.95]);
+    assert_eq!(values("risk.count"), [1.0]);
+    assert_eq!(values("project.info"), [1.0]);
+    assert_eq!(values("task.wip"), [0.0; 0]);
+}

@@ -102,7 +102,6 @@ async fn content(context: &Context, arguments: &AgentsExport) -> Result<Content,
 
 /// The decisions, lessons and open questions that a person confirmed.
 async fn insights(config: Option<Config>, found: &Found, paths: &[String]) -> Result<Vec<Insight>, Failure> {
-    let config = config.filter(|config| config.store.path.exists());
     let Ok(state) = lanes::state_dir(None) else { return Ok(Vec::new()) };
     let reader = InsightReader::open(config, Some(&state)).await?;
     let types = [InsightType::Decision, InsightType::Lesson, InsightType::Question];

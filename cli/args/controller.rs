@@ -80,8 +80,15 @@ pub(crate) struct ContextFiles {
 
 #[derive(Debug, Args)]
 pub(crate) struct Render {
-    #[command(flatten)]
-    pub(crate) contexts: ContextFiles,
+    /// YAML with ProjectContexts; other objects are passed over (`-` for stdin)
+    #[arg(value_name = "FILE", required_unless_present = "from")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Settings of the platform: limits, channels, the table of criticalities [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
+    /// YAML with objectives of Sloth or OpenSLO, read as ProjectContexts; can be repeated (`-` for stdin)
+    #[arg(id = "from", long = "from", value_name = "FILE")]
+    pub(crate) from: Vec<PathBuf>,
     /// How to print the result; it takes the place of the global option
     #[arg(long, alias = "format", short = 'o', value_name = "FORMAT", default_value = "yaml")]
     #[arg(value_parser = one_of(Output::RENDERED))]
@@ -102,6 +109,10 @@ pub(crate) struct ClusterDoctor {
     pub(crate) cluster: Cluster,
     #[command(flatten)]
     pub(crate) settings: SettingsPlace,
+    /// The controller runs for this namespace only, and nothing beyond is asked for; can be repeated [default: all namespaces]
+    #[arg(long = "watch-namespace", value_name = "NAMESPACE", env = "CONTEXTCORE_WATCH_NAMESPACES")]
+    #[arg(value_delimiter = ',', hide_env_values = true)]
+    pub(crate) watch_namespaces: Vec<String>,
     /// Whose rights to check, e.g. system:serviceaccount:contextcore:contextcore-controller [default: your own]
     #[arg(long = "as", value_name = "USER")]
     pub(crate) impersonate: Option<String>,

@@ -17,8 +17,8 @@ pub(super) async fn doctor(arguments: &ClusterDoctor) -> Outcome {
     target.impersonate.clone_from(&arguments.impersonate);
     let (client, namespace) = connect::connect(&target).await.map_err(Failure::usage)?;
     let settings = settings_of(&client, &arguments.settings, &namespace).await?;
-    let findings =
-        doctor::examine(&client, &settings, &namespace).await.map_err(|line| Failure::new(Exit::Internal, line))?;
+    let findings = doctor::examine(&client, &settings, &namespace, &arguments.watch_namespaces).await;
+    let findings = findings.map_err(|line| Failure::new(Exit::Internal, line))?;
     let mut text = String::new();
     for finding in &findings {
         let (tone, word) = match finding.level {

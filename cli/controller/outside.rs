@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use contextcore_core::export::otlp::{self, Batch, OtlpTarget, Sink};
 use contextcore_core::http::Auth;
 use contextcore_core::http::service::Service;
+use contextcore_core::model::semconv::{self as names, CONTEXT_CHANGED as CHANGED};
 use contextcore_core::model::signal::Signal;
 use contextcore_core::{config, lock};
 use contextcore_operator::controller::ContextChange;
@@ -22,9 +23,6 @@ use serde_json::{Value, json};
 
 use crate::dashboards::services;
 use crate::failure::Failure;
-
-/// Name of the log record.
-const CHANGED: &str = "project.context_changed";
 
 /// What sends dashboards, with the settings that it was made from.
 type Made = (Settings, Option<Arc<dyn Provisioner>>);
@@ -122,7 +120,7 @@ fn samples(answer: &Value) -> Vec<Sample> {
 fn request(changes: &[ContextChange], now: Timestamp) -> ExportLogsServiceRequest {
     let resource_logs = changes.iter().map(|change| ResourceLogs {
         resource: Some(Resource {
-            attributes: vec![text("service.name", "contextcore"), text("project.id", &change.project)],
+            attributes: vec![text(names::SERVICE_NAME, "contextcore"), text(names::PROJECT_ID, &change.project)],
             ..Resource::default()
         }),
         scope_logs: vec![ScopeLogs {
@@ -144,23 +142,24 @@ fn record(change: &ContextChange, now: Timestamp) -> LogRecord {
     };
     let body = format!("ProjectContext {}/{} was {action}", change.namespace, change.name);
     let mut attributes = vec![
-        text("k8s.namespace.name", &change.namespace),
-        text("context.name", &change.name),
-        text("context.action", action),
-        list("context.changed_paths", &change.paths),
+        text(names::EVENT_NAME, CHANGED),
+        text(names::K8S_NAMESPACE, &change.namespace),
+        text(names::CONTEXT_NAME, &change.name),
+        text(names::CONTEXT_ACTION, action),
+        list(names::CONTEXT_CHANGED_PATHS, &change.paths),
     ];
     let optional = [
-        ("context.field_manager", &change.manager),
-        ("context.digest.before", &change.before),
-        ("context.digest.after", &change.after),
+        (names::CONTEXT_FIELD_MANAGER, &change.manager),
+        (names::CONTEXT_DIGEST_BEFORE, &change.before),
+        (names::CONTEXT_DIGEST_AFTER, &change.after),
     ];
     attributes.extend(optional.into_iter().filter_map(|(key, value)| Some(text(key, value.as_ref()?))));
     if let Some(values) = &change.values {
-        attributes
-            .extend(["before", "after"].map(|key| text(&format!("context.spec.{key}"), &values[key].to_string())));
+        let specs = [(names::CONTEXT_SPEC_BEFORE, "before"), (names::CONTEXT_SPEC_AFTER, "after")];
+        attributes.extend(specs.map(|(name, key)| text(name, &values[key].to_string())));
     }
     attributes.extend(change.generation.map(|generation| KeyValue {
-        key: "context.generation".to_owned(),
+        key: names::CONTEXT_GENERATION.to_owned(),
         value: Some(AnyValue { value: Some(any_value::Value::IntValue(generation)) }),
         ..KeyValue::default()
     }));

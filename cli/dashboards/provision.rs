@@ -113,7 +113,7 @@ pub(crate) async fn provision(grafana: &Grafana, desired: &DesiredState) -> Resu
     let folder = folder(grafana, desired, &mut steps).await?;
     let uids = data_sources(grafana, desired, &mut steps).await?;
     for (_, dashboard) in dashboards() {
-        steps.push(save(grafana, desired.force, &folder.uid, &json!(dashboard), uids.as_ref()).await?);
+        steps.push(save(grafana, desired.force, Home::In(&folder.uid), &json!(dashboard), uids.as_ref()).await?);
     }
     match &uids {
         Some(uids) => {
@@ -224,11 +224,20 @@ async fn ensure_source(
     result(Done::Updated, &source.url)
 }
 
+/// Where a dashboard belongs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Home<'a> {
+    /// In the folder with this uid.
+    In(&'a str),
+    /// In this folder, unless it is in another already.
+    FirstIn(&'a str),
+}
+
 /// Brings a dashboard to the wanted state, in a folder.
 pub(super) async fn save(
     grafana: &Grafana,
     force: bool,
-    folder: &str,
+    home: Home<'_>,
     dashboard: &Value,
     uids: Option<&Uids>,
 ) -> Result<Step> {
@@ -237,10 +246,12 @@ pub(super) async fn save(
     let result = |done, note: &str| Ok(step("dashboard", title(dashboard), done, note));
     let uid = dashboard["uid"].as_str().unwrap_or_default();
     let place = format!("{}/d/{uid}", grafana.url());
+    let (Home::In(folder) | Home::FirstIn(folder)) = home;
     let Some(stored) = grafana.dashboard(uid).await? else {
         grafana.save_dashboard(&json, folder, &message, false).await?;
         return result(Done::Created, &place);
     };
+    let folder = if matches!(home, Home::FirstIn(_)) { &stored.folder } else { folder };
     if let Some(file) = &stored.file {
         return Ok(of_file(dashboard, &stored, file, uids));
     }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::credential;
 use super::grafana::{Grafana, STATUS};
-use super::provision::{DesiredState, Done, EDITED, data_sources, is_edited, save};
+use super::provision::{DesiredState, Done, EDITED, Home, data_sources, is_edited, save};
 
 /// The title of the folder of all our dashboards.
 const FOLDER: &str = "ContextCore";
@@ -59,7 +59,7 @@ pub(crate) fn provisioner(settings: &Settings) -> Result<Option<Box<dyn Provisio
         token_file: grafana.token_file.as_ref().map(PathBuf::from),
         ca_file: grafana.ca_file.as_ref().map(PathBuf::from),
         folder: grafana.folder_uid.clone(),
-        tag: format!("instance:{}", settings.instance),
+        tag: tag(settings),
         known: Mutex::default(),
     };
     services.client(Secret::new("none yet"))?;
@@ -91,35 +91,46 @@ impl Services {
 
     async fn bring(&self, grafana: &Grafana, wanted: &[ServiceDashboard]) -> Result<Vec<Left>> {
         grafana.version().await?;
-        self.make_folders(grafana, wanted).await?;
+        let folder = self.make_folders(grafana, wanted).await?;
         let desired = DesiredState { folder: FOLDER.to_owned(), urls: Vec::new(), force: false };
         let uids = data_sources(grafana, &desired, &mut Vec::new()).await?;
         let there = grafana.tagged([service::TAG, &self.tag]).await?;
         lock(&self.known).retain(|uid, _| !uid.starts_with("cc-svc-") || there.contains(uid));
         let mut left = Vec::new();
         for (_, dashboard) in dashboards() {
-            left.extend(self.one(grafana, &json!(dashboard), &self.folder, uids.as_ref()).await?);
+            // `dashboards provision` may have put them into a folder that was chosen for them.
+            left.extend(self.one(grafana, &json!(dashboard), Home::FirstIn(&folder), uids.as_ref()).await?);
         }
         for dashboard in wanted {
             let json = tagged(&dashboard.json, &self.tag);
-            left.extend(self.one(grafana, &json, &dashboard.folder_uid, uids.as_ref()).await?);
+            left.extend(self.one(grafana, &json, Home::In(&dashboard.folder_uid), uids.as_ref()).await?);
         }
         left.extend(remove(grafana, &there, wanted).await?);
         Ok(left)
     }
 
-    async fn make_folders(&self, grafana: &Grafana, wanted: &[ServiceDashboard]) -> Result<()> {
-        if !grafana.has_folder(&self.folder).await? {
-            grafana.create_folder(FOLDER, &self.folder, None).await?;
-        }
+    /// Makes the folders that are missing, and returns the uid of the one that all are in.
+    async fn make_folders(&self, grafana: &Grafana, wanted: &[ServiceDashboard]) -> Result<String> {
+        let parent = self.make_folder(grafana).await?;
         let folders: BTreeSet<_> =
             wanted.iter().map(|dashboard| (&*dashboard.folder_uid, &*dashboard.folder_title)).collect();
         for (uid, title) in folders {
             if !grafana.has_folder(uid).await? {
-                grafana.create_folder(title, uid, Some(&self.folder)).await?;
+                grafana.create_folder(title, uid, Some(&parent)).await?;
             }
         }
-        Ok(())
+        Ok(parent)
+    }
+
+    /// The folder of all dashboards: by its uid, else the one that `dashboards provision` would find by its title.
+    async fn make_folder(&self, grafana: &Grafana) -> Result<String> {
+        if grafana.has_folder(&self.folder).await? {
+            return Ok(self.folder.clone());
+        }
+        match grafana.folder(FOLDER, &self.folder).await? {
+            Some(found) => Ok(found.uid),
+            None => Ok(grafana.create_folder(FOLDER, &self.folder, None).await?.uid),
+        }
     }
 
     /// Brings one dashboard to its state, unless it is known to be there.
@@ -127,22 +138,39 @@ impl Services {
         &self,
         grafana: &Grafana,
         dashboard: &Value,
-        folder: &str,
+        home: Home<'_>,
         uids: Option<&Uids>,
     ) -> Result<Option<Left>> {
         let uid = dashboard["uid"].as_str().unwrap_or_default().to_owned();
-        let wanted = blake3::hash(format!("{folder} {uids:?} {dashboard}").as_bytes()).to_hex().to_string();
+        let wanted = blake3::hash(format!("{home:?} {uids:?} {dashboard}").as_bytes()).to_hex().to_string();
         let known = lock(&self.known).get(&uid).filter(|known| known.wanted == wanted).cloned();
         let known = match known {
             Some(known) => known,
             None => {
-                let step = save(grafana, false, folder, dashboard, uids).await?;
+                let step = save(grafana, false, home, dashboard, uids).await?;
                 Known { wanted, left: (step.done == Done::Left).then_some(step.note) }
             }
         };
         lock(&self.known).insert(uid.clone(), known.clone());
         Ok(known.left.map(|why| Left { uid, why }))
     }
+}
+
+/// What is sent for dashboards, without what depends on the Grafana: data sources, versions and the signature.
+pub(crate) fn bodies(wanted: &[ServiceDashboard], settings: &Settings) -> Vec<Value> {
+    let body = |dashboard: &ServiceDashboard| {
+        json!({
+            "folderUid": dashboard.folder_uid,
+            "folderTitle": dashboard.folder_title,
+            "dashboard": tagged(&dashboard.json, &tag(settings)),
+        })
+    };
+    wanted.iter().map(body).collect()
+}
+
+/// Tag of the dashboards of an installation.
+fn tag(settings: &Settings) -> String {
+    format!("instance:{}", settings.instance)
 }
 
 fn tagged(dashboard: &Value, tag: &str) -> Value {
@@ -171,6 +199,7 @@ async fn remove(grafana: &Grafana, there: &BTreeSet<String>, wanted: &[ServiceDa
 #[cfg(test)]
 mod tests {
     use super::super::fake::Fake;
+    use super::super::provision::provision;
     use super::*;
 
     fn dashboard(name: &str, folder: &str, title: &str) -> ServiceDashboard {
@@ -215,6 +244,34 @@ mod tests {
         services.provision(std::slice::from_ref(&moved)).await.unwrap();
         assert_eq!(fake.folder_of(&moved.uid), "contextcore-featured");
         assert_eq!(fake.uids().iter().filter(|uid| uid.starts_with("cc-svc-")).count(), 1, "the other is gone");
+    }
+
+    #[tokio::test]
+    async fn dashboards_that_were_provisioned_into_another_folder_stay_there() {
+        let fake = Fake::start("12.0.0").await;
+        fake.add_folder("theirs", "Work");
+        let work = DesiredState { folder: "Work".to_owned(), urls: Vec::new(), force: false };
+        let grafana = Grafana::new(&fake.url, Secret::new(Fake::TOKEN), None).unwrap();
+        provision(&grafana, &work).await.unwrap();
+        let (services, _token) = services(&fake.url, Fake::TOKEN);
+        let cart = dashboard("cart", "services", "Cart");
+        services.provision(std::slice::from_ref(&cart)).await.unwrap();
+        assert_eq!(fake.folder_of("contextcore-portfolio"), "theirs");
+        assert_eq!(fake.folder_of(&cart.uid), "contextcore-services");
+        let writes = fake.writes();
+        provision(&grafana, &work).await.unwrap();
+        services.provision(std::slice::from_ref(&cart)).await.unwrap();
+        assert_eq!(fake.writes(), writes, "neither undoes what the other did");
+    }
+
+    #[tokio::test]
+    async fn a_folder_of_our_title_is_used() {
+        let fake = Fake::start("12.0.0").await;
+        fake.add_folder("theirs", FOLDER);
+        let (services, _token) = services(&fake.url, Fake::TOKEN);
+        services.provision(&[dashboard("cart", "services", "Cart")]).await.unwrap();
+        assert_eq!(fake.folder_of("contextcore-portfolio"), "theirs");
+        assert_eq!(fake.parent_of("contextcore-services").as_deref(), Some("theirs"));
     }
 
     #[tokio::test]

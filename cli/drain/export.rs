@@ -6,6 +6,7 @@ use std::time::Duration;
 use contextcore_core::engine::{Engine, export_loop};
 use contextcore_core::export::otlp::Signal;
 use contextcore_core::export::{Destinations, Exporter, Present};
+use contextcore_core::store::Position;
 use contextcore_core::{Error, clock};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -154,6 +155,16 @@ fn log(signal: Signal, error: &Error, reported: &mut Option<String>) {
         tracing::warn!(%signal, "{text}; it stays in the journal");
     }
     *reported = Some(text);
+}
+
+/// How far every signal has been exported.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(super) fn positions(engine: &Engine) -> Result<Vec<Position>, Error> {
+    let config = engine.config();
+    let source = &config.sources[0].name;
+    config.export.otlp.targets.keys().map(|signal| engine.store.position(*signal, source)).collect()
 }
 
 /// Whether every signal has been exported as far as the source is sealed.

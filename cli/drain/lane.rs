@@ -1,5 +1,7 @@
 //! Draining one lane: an ordinary engine with one source, until nothing new has come for a while.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,10 +31,12 @@ use crate::{app, host, progress};
 const LOOK: Duration = Duration::from_millis(250);
 /// How often one that has been quiet for long is looked at.
 const LOOK_IDLE: Duration = Duration::from_secs(1);
+/// How often what was written is made durable.
+const SYNC: Duration = Duration::from_secs(1);
 /// How long after a failure of the store or the spool it is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-/// With `--linger 0s`: how long a backend that accepts nothing is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// With `--linger 0s`: how long a backend that accepts nothing is waited for. Longer than the pause that many traces need.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// How long the last export may take, and how long after a request to stop.
 const LAST_EXPORT: Duration = Duration::from_secs(10);
 const LAST_EXPORT_STOPPED: Duration = Duration::from_secs(3);
@@ -63,10 +67,10 @@ impl Draining {
     pub(super) async fn run(self, lock: Lock) -> Result<Exit, Failure> {
         let mut lock = lock;
         loop {
-            let (exit, read) = self.drain().await?;
+            let (exit, read, is_asked_to_stop) = self.drain().await?;
             drop(lock);
             // Whoever wrote a line since, and saw the lock held, relies on this look.
-            let more = !self.cancel.is_cancelled() && self.reader().has_work(&read).unwrap_or(false);
+            let more = !is_asked_to_stop && self.reader().has_work(&read).unwrap_or(false);
             match self.lane.lock() {
                 Ok(Some(again)) if more => lock = again,
                 _ => return Ok(exit),
@@ -78,8 +82,8 @@ impl Draining {
         Reader::new(vec![self.lane.spool()], 1)
     }
 
-    /// One life of the engine. Returns how it ended, and how far the spool has been read.
-    async fn drain(&self) -> Result<(Exit, spool::Cursor), Failure> {
+    /// One life of the engine. Returns how it ended, how far the spool has been read, and whether somebody asked it to stop.
+    async fn drain(&self) -> Result<(Exit, spool::Cursor, bool), Failure> {
         let (to, headers) = self.to.clone();
         let shared = Arc::new(Shared {
             lane: self.lane.clone(),
@@ -100,7 +104,7 @@ impl Draining {
         drop(socket);
         *lock_of(&shared.engine) = None;
         let read = lock_of(&shared.stored).clone();
-        Ok((ended?, read))
+        Ok((ended?, read, shared.cancel.is_cancelled()))
     }
 
     /// Waits for the headers, if the backend needs some, and drains.
@@ -149,7 +153,8 @@ impl Draining {
         let signals = ["traces", "logs"].into_iter().filter(|signal| !unknown.iter().any(|other| other == signal));
         let text = json!({
             "store": {"path": self.lane.engine()},
-            "export": {"otlp": {
+            // What is reported now is wanted, however long ago it happened.
+            "export": {"history": "all", "otlp": {
                 "signals": signals.collect::<Vec<_>>(),
                 "endpoints": {"traces": target, "logs": target},
             }},
@@ -193,8 +198,17 @@ impl Draining {
     async fn poll(&self, shared: &Shared, engine: &Arc<Engine>, stored: &watch::Sender<u64>) -> Result<(), Failure> {
         let source = engine.config().sources[0].clone();
         let reader = self.reader();
+        let (mut synced, mut last_sync) = (BTreeMap::new(), None);
         let (mut last_line, mut quiet_since) = (Instant::now(), Instant::now());
+        let mut progress = (Vec::new(), Instant::now());
         loop {
+            let positions = export::positions(engine)?;
+            if progress.0 != positions {
+                progress = (positions, Instant::now());
+            }
+            if last_sync.is_none_or(|last: Instant| last.elapsed() >= SYNC) {
+                (synced, last_sync) = (self.sync(synced).await, Some(Instant::now()));
+            }
             let known = lock_of(&shared.stored).clone();
             let mut pause = if quiet_since.elapsed() < LOOK_IDLE * 10 { LOOK } else { LOOK_IDLE };
             match reader.has_work(&known) {
@@ -206,7 +220,7 @@ impl Draining {
                     }
                     pause = if report.error.is_some() { RETRY } else { Duration::ZERO };
                 }
-                Ok(false) if self.is_over(engine, last_line)? => return Ok(()),
+                Ok(false) if self.is_over(engine, last_line, progress.1)? => return Ok(()),
                 Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(lane = self.lane.name(), %error, "could not read the spool");
@@ -222,10 +236,20 @@ impl Draining {
         }
     }
 
+    /// Makes durable what was written since `synced`: the helper does each second what would cost every call of the SDK.
+    async fn sync(&self, mut synced: BTreeMap<PathBuf, u64>) -> BTreeMap<PathBuf, u64> {
+        let reader = self.reader();
+        let done = tokio::task::spawn_blocking(move || reader.sync(&mut synced).map(|()| synced)).await;
+        done.map_err(std::io::Error::from).flatten().unwrap_or_else(|error| {
+            tracing::warn!(lane = self.lane.name(), %error, "could not sync the spool");
+            BTreeMap::new()
+        })
+    }
+
     /// Whether it is time to end.
-    fn is_over(&self, engine: &Engine, last_line: Instant) -> Result<bool, Failure> {
+    fn is_over(&self, engine: &Engine, last_line: Instant, last_progress: Instant) -> Result<bool, Failure> {
         if self.linger.is_zero() {
-            return Ok(export::is_done(engine)? || last_line.elapsed() >= PATIENCE);
+            return Ok(export::is_done(engine)? || last_line.max(last_progress).elapsed() >= PATIENCE);
         }
         Ok(last_line.elapsed() >= self.linger)
     }

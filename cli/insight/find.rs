@@ -70,7 +70,8 @@ pub(super) fn asked(filter: Filter, states: &str) -> Result<InsightQuery, Failur
 fn wanted(text: &str) -> Result<Wanted, Failure> {
     let known: Vec<&str> =
         ["open", "all"].into_iter().chain(InsightStatus::ALL.iter().map(|each| each.as_str())).collect();
-    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty() && !known.contains(word)) {
+    let mut words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    if let Some(word) = words.find(|word| !known.contains(word)) {
         let near = nearest_known(word, &known).map(|near| format!("did you mean `{near}`?"));
         let hint = near.unwrap_or_else(|| format!("known: {}", known.join(", ")));
         return Err(Failure::usage(format!("--status: insights have no state `{word}`; {hint}")));

@@ -82,7 +82,7 @@ impl Rig {
         let options = Options { now: Some(Millis(now)), ..Options::default() };
         let report = sync_source(
             &self.store,
-            &Source { config, connector, portfolio: std::sync::Mutex::default() },
+            &Source { config, connector, portfolio: std::sync::Mutex::default(), insights: Default::default() },
             &options,
             &Quiet,
             &self.stop,

@@ -50,7 +50,8 @@ impl Installation {
         let config = self.config.source(name).unwrap().clone();
         let registration = contextcore_connectors::registration(&config.kind).unwrap();
         let connector = (registration.build)(&config, &self.config.privacy).unwrap();
-        let source = Source { config, connector, portfolio: self.config.projects.clone().into() };
+        let source =
+            Source { config, connector, portfolio: self.config.projects.clone().into(), insights: Default::default() };
         let options = Options { now: Some(Millis(now)), ..Options::default() };
         let report = sync_source(&self.store, &source, &options, &Quiet, &CancellationToken::new()).await;
         assert!(report.error.is_none(), "{report:?}");

@@ -3,6 +3,8 @@
 //! What schemars writes is good JSON Schema and poor Kubernetes: `nullable` on everything optional would let `null` reach the
 //! rules, and formats of Rust's integers are unknown to the API server. [`definition`] takes both away.
 
+use std::sync::OnceLock;
+
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
@@ -43,6 +45,13 @@ pub fn definition() -> Value {
     let hash = blake3::hash(schema.to_string().as_bytes()).to_hex();
     crd["metadata"]["annotations"] = json!({HASH_ANNOTATION: &hash.as_str()[..16]});
     crd
+}
+
+/// Which schema this is, as [`HASH_ANNOTATION`] says it.
+pub(crate) fn schema_hash() -> &'static str {
+    static HASH: OnceLock<String> = OnceLock::new();
+    let made = || definition()["metadata"]["annotations"][HASH_ANNOTATION].as_str().unwrap_or_default().to_owned();
+    HASH.get_or_init(made)
 }
 
 /// The schema of an object, as the API server has it.

@@ -7,7 +7,8 @@
 //!
 //! [`controller`] alone does I/O: it brings those objects into a cluster and keeps them there.
 //!
-//! [`mod@validate`] checks files as the API server would, and says on which line what is wrong.
+//! [`mod@validate`] checks files as the API server would, and says on which line what is wrong. [`mod@import`] reads the objectives
+//! of others as contexts.
 
 pub mod controller;
 pub mod crd;
@@ -15,6 +16,7 @@ pub mod derive;
 mod escape;
 pub mod explain;
 pub mod grafana;
+pub mod import;
 mod nearest;
 pub mod resource;
 mod schema;

@@ -27,7 +27,7 @@ pub struct Input {
 
 /// A context and where it was written.
 #[derive(Debug)]
-struct Located {
+pub struct Located {
     context: ProjectContext,
     file: String,
     lines: Lines,
@@ -36,6 +36,10 @@ struct Located {
 }
 
 impl Located {
+    pub(crate) fn new(context: ProjectContext, file: &str, lines: Lines) -> Self {
+        Self { context, file: file.to_owned(), lines, prefix: String::new() }
+    }
+
     fn line(&self, path: &str, message: &str) -> String {
         let path = format!("{}{path}", self.prefix);
         place(&self.file, self.lines.of(&path), &path, message)
@@ -47,7 +51,15 @@ impl Located {
 /// # Errors
 /// One line `file:line: field: what is wrong` for each problem.
 pub fn read(inputs: &[Input]) -> Result<Vec<ProjectContext>, Vec<String>> {
-    Ok(located(inputs)?.into_iter().map(|located| located.context).collect())
+    read_with(inputs, Vec::new())
+}
+
+/// All contexts of files, with those that were imported.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with(inputs: &[Input], imported: Vec<Located>) -> Result<Vec<ProjectContext>, Vec<String>> {
+    Ok(located(inputs, imported)?.into_iter().map(|located| located.context).collect())
 }
 
 /// Reads all contexts of files and derives from them.
@@ -55,7 +67,19 @@ pub fn read(inputs: &[Input]) -> Result<Vec<ProjectContext>, Vec<String>> {
 /// # Errors
 /// As [`read`].
 pub fn check(inputs: &[Input], settings: &Settings) -> Result<(Derivation, Vec<String>), Vec<String>> {
-    let located = located(inputs)?;
+    check_with(inputs, Vec::new(), settings)
+}
+
+/// The same together with contexts that were imported.
+///
+/// # Errors
+/// As [`read`].
+pub fn check_with(
+    inputs: &[Input],
+    imported: Vec<Located>,
+    settings: &Settings,
+) -> Result<(Derivation, Vec<String>), Vec<String>> {
+    let located = located(inputs, imported)?;
     let contexts: Vec<ProjectContext> = located.iter().map(|located| located.context.clone()).collect();
     let derivation = derive(&contexts, settings);
     let refused = refusals(&derivation, &located);
@@ -100,15 +124,16 @@ fn identity(context: &ProjectContext) -> (String, String) {
     (namespace, metadata.name.clone().unwrap_or_default())
 }
 
-fn place(file: &str, line: Option<u64>, path: &str, message: &str) -> String {
+/// A line about a place in a file.
+pub(crate) fn place(file: &str, line: Option<u64>, path: &str, message: &str) -> String {
     let line = line.map(|line| format!(":{line}")).unwrap_or_default();
     let path = if path.is_empty() { String::new() } else { format!(" {path}:") };
     format!("{file}{line}:{path} {message}")
 }
 
-fn located(inputs: &[Input]) -> Result<Vec<Located>, Vec<String>> {
+fn located(inputs: &[Input], imported: Vec<Located>) -> Result<Vec<Located>, Vec<String>> {
     let checker = Checker::new();
-    let (mut contexts, mut lines) = (Vec::new(), Vec::new());
+    let (mut contexts, mut lines) = (imported, Vec::new());
     for input in inputs {
         match checker.file(input) {
             Ok(found) => contexts.extend(found),
@@ -136,14 +161,14 @@ fn defined_twice(contexts: &[Located]) -> Vec<String> {
 }
 
 /// The schema, read and compiled once.
-struct Checker {
+pub(crate) struct Checker {
     schema: Value,
     compiled: CompiledSchema,
     validator: Validator,
 }
 
 impl Checker {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let schema = crd::schema();
         let compiled = compile_schema(&schema);
         Self { schema, compiled, validator: Validator::new() }
@@ -178,7 +203,7 @@ impl Checker {
         if problems.is_empty() { Ok(contexts) } else { Err(problems.into_iter().map(|(_, line)| line).collect()) }
     }
 
-    fn object(&self, object: Value) -> Result<ProjectContext, Vec<schema::Problem>> {
+    pub(crate) fn object(&self, object: Value) -> Result<ProjectContext, Vec<schema::Problem>> {
         let mut problems = header(&object);
         let object = without_status(object);
         problems.extend(schema::problems(&self.schema, &object, ""));

@@ -268,3 +268,48 @@ fn only_one_matcher_strategy_lets_alerts_of_other_namespaces_through() {
     let wanted = "OnNamespaceExceptForAlertmanagerNamespace";
     assert!(!route(wanted).contains("namespace="), "{}", route(wanted));
 }
+
+/// The shell block of docs/KUBERNETES.md that sends failing traffic, without its line for a port of a cluster.
+fn documented_traffic() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/KUBERNETES.md");
+    let text = fs::read_to_string(path).unwrap();
+    let blocks = text.split("```sh\n").skip(1).map(|block| block.split("   ```").next().unwrap());
+    let block = blocks.into_iter().find(|block| block.contains("/api/v1/otlp/v1/metrics")).unwrap();
+    let lines = block.lines().map(|line| line.strip_prefix("   ").unwrap_or(line));
+    lines.filter(|line| !line.contains("port-forward")).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_traffic_of_the_documentation_makes_its_alert_fire() {
+    let Some(programs) = Programs::find() else { return };
+    let hooks: BTreeMap<&str, Webhook> =
+        CHANNELS.into_iter().chain([DEFAULT]).map(|name| (name, Webhook::listen())).collect();
+    let spec = json!({
+        "business": {"criticality": "critical", "owner": "commerce-team"}, "requirements": {"availability": "99.95"},
+    });
+    let derivation = derive(&[rig::context("commerce", "checkout-service", &spec)], &settings());
+    let strategy = "OnNamespaceExceptForAlertmanagerNamespace";
+    let configuration = configuration(&programs.translator, &derivation, &hooks, strategy);
+    let stack = Stack::start(&programs, &rules(&derivation), &configuration);
+    let script = documented_traffic();
+    // On the same faster clock as the rules, at the address of this Prometheus, and for as long as this test waits.
+    let script = script
+        .replace("http://localhost:9090", &format!("http://{}", stack.prometheus))
+        .replace(
+            "while sleep 5",
+            &format!("while sleep 1 && [ $(date +%s) -lt $((started + {})) ]", PATIENCE.as_secs()),
+        )
+        .replace("done &", "done");
+    let mut traffic = Command::new("bash").args(["-euc", &script]).stdin(Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    let page = ("ContextCoreErrorBudgetBurn".to_owned(), "checkout-service".to_owned());
+    let mut found = received(&hooks["commerce-oncall"]);
+    while !found.contains(&page) && began.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(200));
+        found = received(&hooks["commerce-oncall"]);
+    }
+    traffic.kill().ok();
+    traffic.wait().ok();
+    assert_eq!(found, BTreeSet::from([page]), "{script}");
+    assert!(received(&hooks[DEFAULT]).is_empty());
+}

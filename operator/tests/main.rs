@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
+mod admission;
 mod alerts;
 mod cel;
 mod chart;
 mod controller;
 mod derive;
+mod import;
 mod promtool;
 mod property;
 mod reference;

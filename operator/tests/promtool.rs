@@ -20,7 +20,7 @@ const PAGE: &str = "ContextCoreErrorBudgetBurn";
 const TICKET: &str = "ContextCoreErrorBudgetBurnTicket";
 
 /// Runs promtool in a directory with these files.
-fn run(arguments: &[&str], files: &[(&str, &Value)]) {
+pub(crate) fn run(arguments: &[&str], files: &[(&str, &Value)]) {
     let Some(promtool) = Suite::Stack.program("promtool") else { return };
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {

@@ -1,13 +1,16 @@
 //! Reading a spool: whole lines only, each writer from where it stood, and what becomes of segments that were read.
 //!
 //! A line without its end waits; it is given up only when its writer is dead or has gone on to the next segment. What this
-//! program cannot read yet keeps its segment until a newer one has read it.
+//! program cannot read yet keeps its segment until a newer one has read it. No line is newer than its file: a `t` that is, because
+//! the writer's clock was wrong, becomes the time at which the file was last written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
+use contextcore_model::Millis;
 use contextcore_model::operation::{self, Envelope, MAX_LINE};
 use serde::{Deserialize, Serialize};
 
@@ -170,6 +173,26 @@ impl Reader {
         Ok(chunk.more || chunk.cursor != *cursor)
     }
 
+    /// Makes durable what writers wrote since the last call, which `synced` remembers by the lengths of their files.
+    ///
+    /// # Errors
+    /// When a file cannot be synced.
+    pub fn sync(&self, synced: &mut BTreeMap<PathBuf, u64>) -> io::Result<()> {
+        let mut lengths = BTreeMap::new();
+        for spool in &self.spools {
+            for segment in segment::list(spool)?.open {
+                let Ok(file) = File::open(&segment.path) else { continue };
+                let length = file.metadata()?.len();
+                if synced.get(&segment.path) != Some(&length) {
+                    file.sync_data()?;
+                }
+                lengths.insert(segment.path, length);
+            }
+        }
+        *synced = lengths;
+        Ok(())
+    }
+
     /// Marks the segments that `cursor` is behind as done, and removes those that were. `cursor` must be durable.
     ///
     /// # Errors
@@ -248,8 +271,13 @@ struct Source<'a> {
     header: Option<Header>,
     /// The byte behind its first line.
     begin: u64,
+    /// When the file was last written, as far as was seen.
+    written: Millis,
     most: usize,
 }
+
+/// A clock that is ahead by no more is not corrected, in milliseconds.
+const SKEW: i64 = 5_000;
 
 impl<'a> Source<'a> {
     /// Opens a segment and reads its first line; `None` when it vanished.
@@ -261,7 +289,7 @@ impl<'a> Source<'a> {
         let mut first = Vec::new();
         let length = BufReader::new(&file).take(MAX_LINE as u64).read_until(b'\n', &mut first)?;
         let header = serde_json::from_slice::<Header>(&first).ok();
-        Ok(Some(Self { segment, file, header, begin: length as u64, most }))
+        Ok(Some(Self { segment, file, header, begin: length as u64, written: Millis(0), most }))
     }
 
     /// Reads on from `place`. Returns whether this segment was read to its end and the next one follows.
@@ -292,6 +320,7 @@ impl<'a> Source<'a> {
             }
             match next_line(&mut reader)? {
                 Next::Line(text, length) => {
+                    let text = not_after(&self.file, &mut self.written, text)?;
                     take((&header, &self.segment.writer), text, place, chunk);
                     place.offset += length;
                 }
@@ -312,6 +341,26 @@ impl<'a> Source<'a> {
         place.ended = dead;
         Ok(!last)
     }
+}
+
+/// The part of a line that says when it was written.
+#[derive(Deserialize)]
+struct Stamp {
+    t: Millis,
+}
+
+/// A line whose time is not after its file was last written.
+fn not_after(file: &File, written: &mut Millis, text: String) -> io::Result<String> {
+    let Ok(Stamp { t }) = serde_json::from_str(&text) else { return Ok(text) };
+    if t <= written.plus(SKEW) {
+        return Ok(text);
+    }
+    let modified = file.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    *written = Millis(i64::try_from(modified.as_millis()).unwrap_or(i64::MAX));
+    if t <= written.plus(SKEW) {
+        return Ok(text);
+    }
+    Ok(text.replacen(&format!(r#""t":"{t}""#), &format!(r#""t":"{written}""#), 1))
 }
 
 /// Takes a line, unless it is left for a newer program.

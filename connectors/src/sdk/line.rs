@@ -164,7 +164,8 @@ pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observ
 
 fn observation(reading: &Reading, writer: &str, project: String, line: Line) -> Result<Option<Observation>, String> {
     if guidance::stored::id_of(&line.operation).is_some() {
-        return Ok(Some(Observation::Guidance(Box::new(GuidanceReport { project, writer: writer.to_owned(), line }))));
+        let report = GuidanceReport { project, writer: writer.to_owned(), line };
+        return Ok(Some(Observation::Guidance(Box::new(report))));
     }
     let (at, seq) = (line.counts_at(), line.seq);
     let actor = match &line.operation {

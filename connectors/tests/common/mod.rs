@@ -133,6 +133,12 @@ impl Rig {
         (report, drained)
     }
 
+    /// Reads everything again and stores nothing.
+    pub async fn dry_run(&self, now: i64) -> SourceReport {
+        let options = Options { full: true, dry_run: true, now: Some(Millis(now)) };
+        sync_source(&self.store, &self.source, &options, &Quiet, &self.stop).await
+    }
+
     /// Puts another token into the file that the configuration names.
     pub fn rotate_token(&self, token: &str) {
         std::fs::write(self.dir.path().join("token"), token).unwrap();
@@ -159,7 +165,7 @@ fn source(config: &Config) -> Source {
     let settings = config.sources[0].clone();
     let registration = contextcore_connectors::registration(&settings.kind).unwrap();
     let connector = (registration.build)(&settings, &config.privacy).unwrap();
-    Source { config: settings, connector, portfolio: std::sync::Mutex::default() }
+    Source { config: settings, connector, portfolio: std::sync::Mutex::default(), insights: Default::default() }
 }
 
 /// Everything stored of each task, without the journal numbers, which depend on when it was polled.

@@ -52,7 +52,12 @@ impl Rig {
         let connector = Box::new(Counted { inner, pages: pages.clone() });
         let config: SourceConfig = config.sources[0].clone();
         let store = Store::open(&dir.path().join("data")).unwrap();
-        Self { store, source: Source { config, connector, portfolio: std::sync::Mutex::default() }, pages, _dir: dir }
+        Self {
+            store,
+            source: Source { config, connector, portfolio: std::sync::Mutex::default(), insights: Default::default() },
+            pages,
+            _dir: dir,
+        }
     }
 
     /// A run like those of a schedule.
@@ -134,6 +139,14 @@ impl SourceSession for CountedSession {
         let page = self.inner.poll(stream, cursor).await?;
         self.pages.fetch_add(u64::from(!page.records.is_empty()), Ordering::Relaxed);
         Ok(page)
+    }
+
+    async fn read_again(&self, ids: &[String]) -> Result<Page> {
+        self.inner.read_again(ids).await
+    }
+
+    fn restart(&self, stream: &'static str, cursor: &Cursor) -> Option<Cursor> {
+        self.inner.restart(stream, cursor)
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {

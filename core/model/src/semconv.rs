@@ -169,6 +169,17 @@ attributes! {
     EVENT_OBSERVED = "observed", Bool, Event, "true if the tool keeps no history of this, so that it is dated when we saw it";
     EVENT_TEXT = "text", Text, Event, "a comment (when `privacy.comments` is `plain`) or the title of an artifact";
 
+    K8S_NAMESPACE = "k8s.namespace.name", Text, Event, "the namespace of a ProjectContext";
+    CONTEXT_NAME = "context.name", Text, Event, "its name";
+    CONTEXT_ACTION = "context.action", Text, Event, "`created`, `changed` or `deleted`";
+    CONTEXT_GENERATION = "context.generation", Int, Event, "the generation of its spec; absent once it is deleted";
+    CONTEXT_CHANGED_PATHS = "context.changed_paths", Texts, Event, "key paths of the spec that differ";
+    CONTEXT_FIELD_MANAGER = "context.field_manager", Text, Event, "the program that sent the change, as the API server names it; not the person";
+    CONTEXT_DIGEST_BEFORE = "context.digest.before", Text, Event, "digest of the spec before; absent: there was none";
+    CONTEXT_DIGEST_AFTER = "context.digest.after", Text, Event, "digest of the spec; absent: it was deleted";
+    CONTEXT_SPEC_BEFORE = "context.spec.before", Text, Event, "the spec before as JSON, under extended auditing only";
+    CONTEXT_SPEC_AFTER = "context.spec.after", Text, Event, "the spec as JSON, under extended auditing only";
+
     LINK_TYPE = "link.type", Text, Link, "`blocked_by`, `history`, `moved_from`, `continues`, `parent`, `task` or `runtime`";
 
     BLOCKING = "blocking", Text, Point, "`true` for what a task waits for, else `false`";
@@ -188,6 +199,9 @@ attributes! {
     GUIDANCE_ID = "guidance.id", Text, Point, "its id";
     GUIDANCE_TEXT = "guidance.text", Text, Point, "what it says, 200 characters at most";
     ERROR_TYPE = "error.type", Text, Point, "the kind of error, or why a backend rejected something; a small closed set";
+    RESULT = "result", Text, Point, "`ok` or `error`";
+    KIND = "kind", Text, Point, "the kind of a Kubernetes object";
+    STATE = "state", Text, Point, "`applied`, `pending`, `failed`, `taken` or `not_installed`";
     SIGNAL = "signal", Text, Point, "`traces`, `logs` or `metrics`";
 }
 
@@ -236,6 +250,7 @@ events! {
     SPRINT_SCOPE_CHANGED = "sprint.scope_changed", "work entered or left a running sprint";
     SPRINT_CLOSED = "sprint.closed", "a sprint was closed";
     INSIGHT_UPDATED = "insight.updated", "something became of an insight after it was reported";
+    CONTEXT_CHANGED = "project.context_changed", "the spec of a ProjectContext was created, changed or deleted (the controller; log records only)";
     CANARY = "contextcore.canary", "test data of `check`, which sends it and reads it back";
 }
 
@@ -344,6 +359,11 @@ metrics! {
     M_CANARY = "contextcore.canary", "", Gauge, [], "test data of `check`, which sends it and reads it back";
     M_EXPORT_LAG = "contextcore.export.lag", "s", Gauge, [SIGNAL], "age of the oldest change not yet exported to the backend";
     M_EXPORT_FAILING = "contextcore.export.failing", "s", Gauge, [SIGNAL], "for how long the backend has accepted nothing although something was sent; 0 while it accepts";
+    M_CONTROLLER_DURATION = "contextcore.controller.reconcile.duration", "s", Histogram, [RESULT], "how long it took to bring a context, or what all share, into force";
+    M_CONTROLLER_ERRORS = "contextcore.controller.errors", "{error}", Counter, [ERROR_TYPE], "writes that the API server refused";
+    M_CONTROLLER_OBJECTS = "contextcore.controller.objects", "{object}", Gauge, [KIND, STATE], "Kubernetes objects of the controller";
+    M_CONTROLLER_QUEUE = "contextcore.controller.queue", "{context}", Gauge, [], "ProjectContexts that wait";
+    M_CONTROLLER_LEADER = "contextcore.controller.leader", "", Gauge, [], "1 while this process holds the Lease and writes, else 0";
 }
 
 /// The name that Prometheus gives to an OTLP metric. `task.blocked_age` in `s` becomes `task_blocked_age_seconds`; a

@@ -88,8 +88,8 @@ impl Iterator for Ages {
 pub(crate) struct ProjectMetrics {
     pub(crate) project_id: String,
     series: Vec<Points>,
-    /// Whether it has tasks, and with them a history.
-    has_tasks: bool,
+    /// Whether its history is among them. A project that is described before it has tasks has none.
+    has_history: bool,
 }
 
 /// Exports the metrics of every project up to `plan.now`.
@@ -119,8 +119,13 @@ pub(super) async fn run(
     let chosen = chosen(sender.store, &context, plan)?;
     let source = plan.selection(|selection| selection.source.clone());
     let projects = collect(cache, &context, now, &axis_of, Scope { everything: again, source: source.as_deref() })?;
-    for project in projects.into_iter().filter(|project| chosen.contains(&project.project_id)) {
-        let (project_id, has_tasks) = (project.project_id.clone(), project.has_tasks);
+    // What is known besides work is of now: a replay has nothing of it.
+    let wanted = |project: &ProjectMetrics| {
+        chosen.contains(&project.project_id)
+            || !again && !project.has_history && plan.includes_project(&project.project_id)
+    };
+    for project in projects.into_iter().filter(wanted) {
+        let (project_id, has_history) = (project.project_id.clone(), project.has_history);
         let resource = context.resource(&ExportContext::project_key(&project_id));
         for series in present_first(project.series, now) {
             let mut packer = Packer::new(resource.clone(), series);
@@ -128,7 +133,7 @@ pub(super) async fn run(
                 sent.entry(project_id.clone()).or_default().points += sender.send(&project_id, batch).await?;
             }
         }
-        if !again && has_tasks {
+        if !again && has_history {
             save_exported_until(sender.store, &project_id, read_until.get(&project_id).copied().unwrap_or(now))?;
         }
     }
@@ -252,16 +257,20 @@ fn collect(
     each_task(store, (!all).then(|| earliest.plus(-FLOW_WINDOW)), &mut place)?;
     let mut sprints = sprint_series(cache, context, &all_series, now, scope)?;
     let mut insights = insight_points(store, context, now, scope)?;
+    let mut without_work = without_work(context, &all_series, now);
     let projects = all_series.into_iter().map(|(project_id, series)| {
         let mut series = project_points(&series, context, &project_id);
         series.extend(infos.remove(&project_id).unwrap_or_default());
         series.extend(sprints.remove(&project_id).unwrap_or_default());
         series.extend(insights.remove(&project_id).unwrap_or_default());
-        ProjectMetrics { project_id, series, has_tasks: true }
+        ProjectMetrics { project_id, series, has_history: true }
     });
     let mut projects: Vec<ProjectMetrics> = projects.collect();
-    let alone = insights.into_iter();
-    projects.extend(alone.map(|(project_id, series)| ProjectMetrics { project_id, series, has_tasks: false }));
+    for (project_id, points) in insights {
+        without_work.entry(project_id).or_default().extend(points);
+    }
+    let alone = without_work.into_iter();
+    projects.extend(alone.map(|(project_id, series)| ProjectMetrics { project_id, series, has_history: false }));
     Ok(projects)
 }
 
@@ -286,6 +295,39 @@ fn insight_points(
         (project_id, points)
     });
     Ok(numbers.collect())
+}
+
+/// What is known of projects that services are described for, and that have no tasks, or none that may be exported yet.
+fn without_work(
+    context: &ExportContext<'_>,
+    all_series: &BTreeMap<String, ProjectSeries>,
+    now: Millis,
+) -> BTreeMap<String, Vec<Points>> {
+    let described = context.config.projects.iter().filter(|project| !project.contexts.is_empty());
+    let idle = described.filter(|project| !all_series.contains_key(&project.id));
+    idle.map(|project| (project.id.clone(), description(context, &project.id, now))).collect()
+}
+
+/// What is known of a project besides its work, at `now`.
+fn description(context: &ExportContext<'_>, project_id: &str, now: Millis) -> Vec<Points> {
+    let project = context.config.projects.iter().find(|project| project.id == project_id);
+    let attributes = Attributes::new()
+        .text(names::PROJECT_NAME, project.map_or(project_id, |project| &project.name))
+        .maybe(names::BUSINESS_OWNER, project.and_then(|project| project.owner.as_deref()))
+        .maybe(names::BUSINESS_CRITICALITY, project.and_then(|project| project.criticality).map(|word| word.as_str()))
+        .maybe(names::BUSINESS_VALUE, project.and_then(|project| project.value.as_deref()));
+    let info = (names::M_PROJECT_INFO, attributes, 1.0);
+    let known = [info].into_iter().chain(project.map(business::points).unwrap_or_default());
+    known
+        .map(|(metric, attributes, value)| {
+            of_project(project_id, metric, attributes, Values::Numbers(vec![(now, value)]))
+        })
+        .collect()
+}
+
+fn of_project(project_id: &str, metric: names::Metric, attributes: Attributes, values: Values) -> Points {
+    let attributes = Attributes::new().text(names::PROJECT_ID, project_id).and(&attributes);
+    Points { metric, attributes, values }
 }
 
 /// Visits every task, or with `since` only those that are open or ended then or later.
@@ -452,8 +494,7 @@ struct Output<'a> {
 
 impl Output<'_> {
     fn push(&mut self, metric: names::Metric, attributes: Attributes, values: Values) {
-        let attributes = Attributes::new().text(names::PROJECT_ID, self.project_id).and(&attributes);
-        self.series.push(Points { metric, attributes, values });
+        self.series.push(of_project(self.project_id, metric, attributes, values));
     }
 
     fn numbers(&mut self, metric: names::Metric, attributes: Attributes, values: &[i64], as_number: fn(i64) -> f64) {
@@ -582,19 +623,7 @@ impl Output<'_> {
 
     fn info(&mut self, context: &ExportContext<'_>) {
         let Some(now) = self.project.axis.moments().last().copied() else { return };
-        let project = context.config.projects.iter().find(|project| project.id == self.project_id);
-        let attributes = Attributes::new()
-            .text(names::PROJECT_NAME, project.map_or(self.project_id, |project| &project.name))
-            .maybe(names::BUSINESS_OWNER, project.and_then(|project| project.owner.as_deref()))
-            .maybe(
-                names::BUSINESS_CRITICALITY,
-                project.and_then(|project| project.criticality).map(|word| word.as_str()),
-            )
-            .maybe(names::BUSINESS_VALUE, project.and_then(|project| project.value.as_deref()));
-        self.push(names::M_PROJECT_INFO, attributes, Values::Numbers(vec![(now, 1.0)]));
-        for (metric, attributes, value) in project.map(business::points).unwrap_or_default() {
-            self.push(metric, attributes, Values::Numbers(vec![(now, value)]));
-        }
+        self.series.extend(description(context, self.project_id, now));
     }
 }
 

@@ -6,6 +6,9 @@ use super::kinds::Place;
 use crate::resource::{Audit, Derived, ProjectContext};
 use crate::units;
 
+/// A spec in a status is at most this long, in bytes, with guidance for agents.
+const LONGEST_STORED: usize = 64 * 1024;
+
 /// A spec that was accepted and differs from the one before: the log record `project.context_changed`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContextChange {
@@ -83,6 +86,20 @@ fn spec(context: &ProjectContext) -> Value {
 /// Digest of a spec.
 pub(crate) fn digest(context: &ProjectContext) -> String {
     blake3::hash(spec(context).to_string().as_bytes()).to_hex().as_str()[..16].to_owned()
+}
+
+/// A spec as its status keeps it.
+pub(crate) fn stored(context: &ProjectContext) -> String {
+    let mut spec = spec(context);
+    let text = spec.to_string();
+    if text.len() <= LONGEST_STORED {
+        return text;
+    }
+    // Guidance alone can be as long; rules, sampling and routing do not need it.
+    if let Value::Object(map) = &mut spec {
+        map.remove("agentGuidance");
+    }
+    spec.to_string()
 }
 
 /// Key paths of `spec` whose values differ; a list is one value.

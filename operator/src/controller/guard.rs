@@ -23,8 +23,9 @@ pub(crate) fn read(object: DynamicObject) -> Option<(Place, SeenContext)> {
     let status = serde_json::from_value::<ProjectContextStatus>(data["status"].take()).unwrap_or_default();
     let (uid, generation) = (metadata.uid.clone()?, metadata.generation.unwrap_or_default());
     let is_leaving = metadata.deletion_timestamp.is_some();
+    let created = metadata.creation_timestamp.clone();
     let context = spec(data["spec"].take()).map(|spec| Arc::new(ProjectContext { metadata, spec, status: None }));
-    Some((place, SeenContext { uid, generation, context, status: Arc::new(status), manager, is_leaving }))
+    Some((place, SeenContext { uid, generation, created, context, status: Arc::new(status), manager, is_leaving }))
 }
 
 fn spec<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {

@@ -87,8 +87,7 @@ pub(crate) fn readiness(world: &World) -> Result<String, String> {
 /// What to do when the definition in the cluster is not the one that this program was made with.
 pub(crate) fn schema_difference(world: &World) -> Option<String> {
     let served = world.definitions.get(DEFINITION)?.annotations.get(crd::HASH_ANNOTATION);
-    let own = crd::definition();
-    let own = own["metadata"]["annotations"][crd::HASH_ANNOTATION].as_str().unwrap_or_default();
+    let own = crd::schema_hash();
     (served.map(String::as_str) != Some(own)).then(|| {
         format!(
             "the definition of ProjectContext in the cluster ({}) is not that of this program ({own}): \

@@ -13,7 +13,7 @@ use super::trouble;
 /// # Errors
 /// Words for a person.
 pub(super) async fn of_kind(client: &Client, kind: Kind, labels: &str) -> Result<Option<Vec<Value>>, String> {
-    list(client, &kind.resource(), labels).await
+    within(client, &kind.resource(), None, labels).await
 }
 
 /// The same for a kind that we do not write.
@@ -26,11 +26,28 @@ pub(super) async fn of_others(
     version: &str,
     kind: &str,
 ) -> Result<Option<Vec<Value>>, String> {
-    list(client, &ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind)), "").await
+    within(client, &resource(group, version, kind), None, "").await
 }
 
-async fn list(client: &Client, resource: &ApiResource, labels: &str) -> Result<Option<Vec<Value>>, String> {
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), resource);
+/// A kind by its name.
+pub(super) fn resource(group: &str, version: &str, kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+}
+
+/// All objects of a kind in a namespace, or in all of them.
+///
+/// # Errors
+/// Words for a person.
+pub(super) async fn within(
+    client: &Client,
+    resource: &ApiResource,
+    namespace: Option<&str>,
+    labels: &str,
+) -> Result<Option<Vec<Value>>, String> {
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+        None => Api::all_with(client.clone(), resource),
+    };
     match api.list(&ListParams::default().labels(labels)).await {
         Ok(list) => Ok(Some(list.items.into_iter().filter_map(|item| serde_json::to_value(item).ok()).collect())),
         Err(Error::Api(status)) if status.code == 404 => Ok(None),

@@ -99,6 +99,10 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use contextcore_model::semconv::{METRICS, exposition_name};
+
+    use super::super::kinds::{Key, Kind};
+    use super::super::results::ObjectState;
     use super::*;
 
     #[test]
@@ -116,5 +120,25 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn every_metric_is_registered_as_it_is_named() {
+        let metrics = Metrics::new();
+        metrics.reconciled(Duration::from_millis(3), "ok");
+        metrics.error("forbidden");
+        let mut world = World::default();
+        let key = Key { kind: Kind::ConfigMap, namespace: "a".into(), name: "b".into() };
+        world.results.failed(&key, "hash", ObjectState::Failed("no".into()), Duration::ZERO);
+        let text = metrics.text(&world);
+        let own = METRICS.iter().filter(|metric| metric.name.starts_with("contextcore.controller."));
+        let mut count = 0;
+        for metric in own {
+            // The type line of a counter is without `_total`.
+            let name = exposition_name(metric.name, metric.unit, false);
+            assert!(text.contains(&format!("# TYPE {name} ")), "{name}\n{text}");
+            count += 1;
+        }
+        assert_eq!(count, text.matches("# TYPE ").count());
     }
 }

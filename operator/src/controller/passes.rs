@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::{FutureExt as _, StreamExt as _};
+use kube::core::ObjectMeta;
 use serde_json::Value;
 
 use super::annotate;
@@ -13,6 +14,7 @@ use super::apply;
 use super::bindings;
 use super::changes::{self, ContextChange};
 use super::events::{self, Notice, Subject};
+use super::http;
 use super::kinds::Place;
 use super::means::Passes;
 use super::plan::{self, Step, Wanted};
@@ -21,7 +23,7 @@ use super::status::{self, Known};
 use super::world::SeenContext;
 use crate::derive::{Judged, Outcome};
 use crate::resource::{Criticality, ProjectContext, ProjectContextStatus};
-use crate::settings::Settings;
+use crate::settings::{CollectorMode, Settings};
 
 /// How many contexts are written at a time.
 const AT_ONCE: usize = 16;
@@ -201,6 +203,11 @@ impl Passes {
             return None;
         }
         let mut shared = world.results.conditions.clone();
+        let restarts = world.settings.collector.mode != CollectorMode::ConfigMap;
+        let waits = restarts && world.results.rolled.get(place) != Some(&seen.generation);
+        if waits && shared.sampling.as_ref().is_some_and(|verdict| verdict.status == "True") {
+            shared.sampling = Some(Verdict::rolling());
+        }
         if let Some(sent) = &world.sent {
             let mut sent = sent.clone();
             if let Some(why) = world.left.get(place).filter(|_| sent.status == "True") {
@@ -210,8 +217,15 @@ impl Passes {
         }
         let finding = world.findings.get(place).map(|(_, finding)| finding.clone());
         let waits = || Verdict::new("Unknown", "NotChecked", "Prometheus has not been asked yet");
-        let mut known =
-            Known { objects, bindings, shared, finding, digest: Some(changes::digest(context)), waits: None };
+        let mut known = Known {
+            objects,
+            bindings,
+            shared,
+            finding,
+            digest: Some(changes::digest(context)),
+            spec: Some(changes::stored(context)),
+            waits: None,
+        };
         if known.finding.is_none() && world.settings.prometheus.url.is_some() {
             known.waits = Some(waits());
         }
@@ -227,6 +241,11 @@ impl Passes {
         accepted: Option<&Arc<ProjectContext>>,
     ) -> Option<ContextChange> {
         let now = self.outside.now();
+        let mut new = new;
+        if http::schema_difference(&self.world.lock()).is_some() {
+            // A definition of an earlier version refuses the whole status for a field that it does not know.
+            new.accepted_spec = None;
+        }
         // Times in a status have seconds.
         let text = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let Some(new) = status::to_write(&seen.status, new, &text) else {
@@ -275,7 +294,7 @@ impl Passes {
         if new.spec_digest.is_none() || new.spec_digest == seen.status.spec_digest {
             return None;
         }
-        let old = world.audited.insert(place.clone(), Arc::clone(context));
+        let old = world.audited.insert(place.clone(), Arc::clone(context)).or_else(|| recovered(place, seen));
         let audit = new.derived.as_ref().map(|derived| derived.audit_logging);
         let before = seen.status.spec_digest.clone();
         Some(ContextChange::new(place, old.as_deref(), context, before, seen.manager.clone(), audit))
@@ -379,11 +398,26 @@ pub(crate) fn effective(input: &Input) -> Effective {
     for (place, seen) in &input.seen {
         match (refused.get(place), &seen.context) {
             (None, Ok(context)) => contexts.push(Arc::clone(context)),
-            (Some(Refused { keeps: true, .. }), _) => contexts.extend(input.last_good.get(place).cloned()),
+            (Some(Refused { keeps: true, .. }), _) => {
+                contexts.extend(input.last_good.get(place).cloned().or_else(|| recovered(place, seen)));
+            }
             _ => {}
         }
     }
     Effective { contexts, refused }
+}
+
+/// The spec that was accepted last, by another process or an earlier one.
+fn recovered(place: &Place, seen: &SeenContext) -> Option<Arc<ProjectContext>> {
+    let spec = serde_json::from_str(seen.status.accepted_spec.as_deref()?).ok()?;
+    let metadata = ObjectMeta {
+        name: Some(place.name.clone()),
+        namespace: Some(place.namespace.clone()),
+        uid: Some(seen.uid.clone()),
+        creation_timestamp: seen.created.clone(),
+        ..ObjectMeta::default()
+    };
+    Some(Arc::new(ProjectContext { metadata, spec, status: None }))
 }
 
 fn unreadable(place: &Place, seen: &SeenContext, message: &str) -> Outcome {

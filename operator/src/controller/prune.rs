@@ -42,8 +42,9 @@ pub async fn prune(
 ) -> Result<Pruned, Vec<String>> {
     let one = |line: String| vec![line];
     let collectors = of_kind(client, Kind::OpenTelemetryCollector, "").await.map_err(one)?.unwrap_or_default();
+    // A gateway of an installation, ours or another, is deleted whole with its installation.
     let foreign: Vec<&Value> =
-        collectors.iter().filter(|collector| !is_instance(collector, &settings.instance)).collect();
+        collectors.iter().filter(|collector| collector["metadata"]["labels"][INSTANCE].is_null()).collect();
     let named: Vec<String> = foreign.iter().flat_map(|collector| named_in(collector)).collect();
     if !named.is_empty() {
         return Err(named);

@@ -49,6 +49,8 @@ pub(crate) struct Results {
     pub(crate) shared: BTreeSet<Key>,
     /// The generation of each context that the shared outputs hold.
     pub(crate) covered: BTreeMap<Place, i64>,
+    /// The generation of each context that a collector which restarts for a change has.
+    pub(crate) rolled: BTreeMap<Place, i64>,
     /// What the shared outputs came to.
     pub(crate) conditions: SharedConditions,
 }
@@ -75,6 +77,11 @@ pub(crate) struct Verdict {
 impl Verdict {
     pub(crate) fn new(status: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
         Self { status, reason, message: message.into() }
+    }
+
+    /// A change of a collector waits, because it restarts it.
+    pub(crate) fn rolling() -> Self {
+        Self::new("Unknown", "Pending", "the collector changed less than a minute ago: this change follows")
     }
 
     /// As a condition.

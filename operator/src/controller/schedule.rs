@@ -6,7 +6,9 @@ use super::backoff;
 
 /// Changes that come together are handled together.
 const SETTLE: Duration = Duration::from_millis(100);
-/// What all share is written this long after the first change.
+/// What all share is written this long after a change that nothing came before.
+const GATHER: Duration = Duration::from_secs(1);
+/// It is written at most this often.
 const DEBOUNCE: Duration = Duration::from_secs(2);
 /// What failed is not tried more often than this, all together.
 const LEAST: Duration = Duration::from_secs(1);
@@ -103,7 +105,8 @@ impl Schedule {
         if self.changes != facts.changes {
             self.changes = facts.changes;
             sooner(&mut self.contexts, now + SETTLE);
-            sooner(&mut self.shared, now + DEBOUNCE);
+            let shared = (self.shared.began + DEBOUNCE).max(now + GATHER);
+            sooner(&mut self.shared, shared);
             sooner(&mut self.look, now + DEBOUNCE);
         }
         if self.status_changes != facts.status_changes {
@@ -157,13 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn a_change_reaches_the_contexts_at_once_and_what_they_share_after_two_seconds() {
+    fn a_change_reaches_the_contexts_at_once_and_what_they_share_after_a_second() {
         let mut schedule = Schedule::new();
-        assert_eq!(schedule.turn(&facts(1), ms(1000)), (vec![], ms(1100)));
-        assert_eq!(schedule.turn(&facts(1), ms(1100)).0, [Pass::Contexts]);
+        assert_eq!(schedule.turn(&facts(1), ms(9000)), (vec![], ms(9100)));
+        assert_eq!(schedule.turn(&facts(1), ms(9100)).0, [Pass::Contexts]);
         // More changes do not put it off.
-        assert_eq!(schedule.turn(&facts(2), ms(2900)), (vec![], ms(3000)));
-        assert_eq!(schedule.turn(&facts(2), ms(3000)).0, [Pass::Shared, Pass::Look]);
+        assert_eq!(schedule.turn(&facts(2), ms(9900)), (vec![], ms(10_000)));
+        assert_eq!(schedule.turn(&facts(2), ms(10_000)).0, [Pass::Shared]);
+        assert_eq!(schedule.turn(&facts(2), ms(11_000)).0, [Pass::Look]);
+        [Pass::Contexts, Pass::Shared, Pass::Look].into_iter().for_each(|pass| schedule.done(pass));
+        // What all share was written at 10 s: it is not written again before 12 s.
+        assert!(!schedule.turn(&facts(3), ms(10_500)).0.contains(&Pass::Shared));
+        assert!(!schedule.turn(&facts(3), ms(11_900)).0.contains(&Pass::Shared));
+        assert!(schedule.turn(&facts(3), ms(12_000)).0.contains(&Pass::Shared));
     }
 
     #[test]

@@ -68,10 +68,12 @@ impl Passes {
     async fn shared_object(&self, input: &Input, object: &Value, conditions: &mut SharedConditions) {
         match Kind::of(object) {
             Some(Kind::OpenTelemetryCollector) if input.settings.collector.mode == CollectorMode::Attach => {
-                conditions.sampling = Some(self.attach(&input.settings, object).await);
+                let verdict = self.attach(&input.settings, object).await;
+                conditions.sampling = Some(self.rolled_out(input, verdict));
             }
             Some(Kind::OpenTelemetryCollector) => {
-                conditions.sampling = Some(self.managed(input, object).await);
+                let verdict = self.managed(input, object).await;
+                conditions.sampling = Some(self.rolled_out(input, verdict));
             }
             Some(Kind::AlertmanagerConfig) => {
                 let Some(wanted) = Wanted::of(object) else { return };
@@ -130,42 +132,56 @@ impl Passes {
         }
     }
 
-    /// Adds both processors to the collector of somebody else.
-    async fn attach(&self, settings: &Settings, object: &Value) -> Verdict {
-        let Some(key) = Key::of(object) else { return Verdict::new("False", "ApplyFailed", "") };
+    /// Remembers which contexts the collector has. While a change waits, what was said before holds for the others.
+    fn rolled_out(&self, input: &Input, verdict: Option<Verdict>) -> Verdict {
+        let mut world = self.world.lock();
+        let Some(verdict) = verdict else {
+            return world.results.conditions.sampling.clone().unwrap_or_else(Verdict::rolling);
+        };
+        let generations = Self::generations(input);
+        if world.results.rolled != generations {
+            world.results.rolled = generations;
+            world.status_changes += 1;
+        }
+        verdict
+    }
+
+    /// Adds both processors to the collector of somebody else. `None`: that waits, because it restarts the collector.
+    async fn attach(&self, settings: &Settings, object: &Value) -> Option<Verdict> {
+        let Some(key) = Key::of(object) else { return Some(Verdict::new("False", "ApplyFailed", "")) };
         if let Some(verdict) = unusable(&self.world.lock(), &key) {
-            return verdict;
+            return Some(verdict);
         }
         let live = match apply::get(&self.client, &key).await {
             Ok(Some(live)) => live,
             Ok(None) => {
                 let message = format!("{key} does not exist: create it, or correct collector.name in the settings");
-                return Verdict::new("False", "CollectorNotFound", message);
+                return Some(Verdict::new("False", "CollectorNotFound", message));
             }
-            Err(error) => return Verdict::new("False", "ApplyFailed", trouble::of_write(&key, &error)),
+            Err(error) => return Some(Verdict::new("False", "ApplyFailed", trouble::of_write(&key, &error))),
         };
         let is_there =
             |name: &&str| live["spec"]["config"]["processors"][*name] == object["spec"]["config"]["processors"][*name];
         if ![TRANSFORM, SAMPLING].iter().all(is_there) {
             if self.must_wait() {
-                return self.world.lock().results.conditions.sampling.clone().unwrap_or_else(rolling);
+                return None;
             }
             let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
             if let Err(error) = apply::attach(&self.client, &key, uid, object).await {
                 self.metrics.error("attach");
-                return Verdict::new("False", "ApplyFailed", trouble::of_write(&key, &error));
+                return Some(Verdict::new("False", "ApplyFailed", trouble::of_write(&key, &error)));
             }
             self.rolled_now();
         }
-        attached(&live, settings)
+        Some(attached(&live, settings))
     }
 
-    /// Our own gateway.
-    async fn managed(&self, input: &Input, object: &Value) -> Verdict {
-        let Some(wanted) = Wanted::of(object) else { return Verdict::new("False", "ApplyFailed", "") };
+    /// Our own gateway. `None`: its change waits.
+    async fn managed(&self, input: &Input, object: &Value) -> Option<Verdict> {
+        let Some(wanted) = Wanted::of(object) else { return Some(Verdict::new("False", "ApplyFailed", "")) };
         let sends = matches!(self.step(&wanted, &|_| false), Step::Send);
         if sends && self.must_wait() {
-            return self.world.lock().results.conditions.sampling.clone().unwrap_or_else(rolling);
+            return None;
         }
         let before = self.world.lock().children.get(&wanted.key).map(|child| child.version.clone());
         let state = self.ensure(input, &wanted, object).await;
@@ -173,7 +189,7 @@ impl Passes {
         if state == ObjectState::Applied && before != after {
             self.rolled_now();
         }
-        verdict_of(state)
+        Some(verdict_of(state))
     }
 
     fn must_wait(&self) -> bool {
@@ -256,10 +272,6 @@ fn verdict_of(state: ObjectState) -> Verdict {
         ObjectState::Taken(message) | ObjectState::Failed(message) => Verdict::new("False", "ApplyFailed", message),
         ObjectState::Pending => Verdict::new("Unknown", "Pending", "not applied yet"),
     }
-}
-
-fn rolling() -> Verdict {
-    Verdict::new("Unknown", "Pending", "the collector changed less than a minute ago: this change follows")
 }
 
 fn unusable(world: &World, key: &Key) -> Option<Verdict> {

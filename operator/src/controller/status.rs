@@ -21,6 +21,8 @@ pub(crate) struct Known {
     pub(crate) shared: SharedConditions,
     pub(crate) finding: Option<Finding>,
     pub(crate) digest: Option<String>,
+    /// The spec, as it is kept for when the next one is not accepted.
+    pub(crate) spec: Option<String>,
     /// What to say of the series until they were looked for.
     pub(crate) waits: Option<Verdict>,
 }
@@ -58,6 +60,7 @@ pub(crate) fn accepted(outcome: &Outcome, known: Known) -> ProjectContextStatus 
     conditions.push(ready(&conditions).into_condition("Ready", generation));
     status.conditions = conditions;
     status.spec_digest = known.digest.filter(|_| !is_taken);
+    status.accepted_spec = known.spec.filter(|_| !is_taken);
     status
 }
 

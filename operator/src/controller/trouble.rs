@@ -94,6 +94,14 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text.strip_prefix("ServiceError: ").map_or(text.clone(), str::to_owned)
 }
 
+/// Why the API server did not answer a question.
+pub(crate) fn refusal(error: &Error) -> String {
+    match error {
+        Error::Api(status) => format!("{}: ask for the right to get it", status.message),
+        other => format!("the API server cannot be reached: {}", chain(other)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::kinds::Kind;

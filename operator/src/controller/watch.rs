@@ -27,6 +27,9 @@ use crate::settings::{CollectorMode, GrafanaMode, Settings};
 /// Key of the settings in their ConfigMap.
 pub const SETTINGS_KEY: &str = "settings.yaml";
 
+/// How many objects of a list are in memory at a time, with all that is not kept of them.
+const PAGE: u32 = 50;
+
 /// The world, and a bell for whoever waits for news of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedWorld {
@@ -88,7 +91,7 @@ impl Watches {
 }
 
 async fn run(client: Client, world: SharedWorld, namespace: String, stream: Stream) {
-    let config = Config::default();
+    let config = Config::default().page_size(PAGE);
     match &stream.source {
         Source::Definitions => {
             follow(

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::child::Child;
 use super::kinds::{Key, Kind, Place};
 use super::results::{Results, Verdict};
@@ -51,6 +53,7 @@ pub(crate) enum Sync {
 pub(crate) struct SeenContext {
     pub(crate) uid: String,
     pub(crate) generation: i64,
+    pub(crate) created: Option<Time>,
     /// Without status; what is wrong when it cannot be read.
     pub(crate) context: Result<Arc<ProjectContext>, String>,
     pub(crate) status: Arc<ProjectContextStatus>,

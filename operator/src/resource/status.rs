@@ -16,6 +16,9 @@ pub struct ProjectContextStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub spec_digest: Option<String>,
+    /// That spec, as JSON: what follows from it stays in force while a newer one is not accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_spec: Option<String>,
     /// Number of objectives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slo_count: Option<i32>,

@@ -14,6 +14,11 @@ use serde_saphyr::Spanned;
 pub(crate) struct Lines(BTreeMap<String, u64>);
 
 impl Lines {
+    /// Every key on one line, where what is read was made from it.
+    pub(crate) fn all_at(line: Option<u64>) -> Self {
+        Self(line.map(|line| (String::new(), line)).into_iter().collect())
+    }
+
     /// The line of a key path, or of the nearest enclosing one that is in the file.
     pub(crate) fn of(&self, path: &str) -> Option<u64> {
         let mut path = path;

@@ -245,3 +245,19 @@ def test_a_thousand_kills(tmp_path):
         assert all(spool.is_dead(path) for path in spool.segments(state))
         for path in spool.segments(state):
             path.unlink()
+
+
+def test_calls_sync_nothing_and_flush_syncs_the_file_and_its_directory(state, monkeypatch):
+    """The model of a power loss: what was synced stays. The helper syncs each second (its own tests), the program at flush and close."""
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    tracker = TaskTracker("p", state_dir=state, drain="off")
+    for n in range(100):
+        tracker.start_task(f"T-{n}", "x")
+    assert synced == []
+    (segment,) = spool.segments(state)
+    for end in (tracker.flush, tracker.close):
+        assert end(0) is False
+        assert synced == [str(segment), str(segment.parent)]
+        synced.clear()
+        tracker.complete_task("T-1")

@@ -238,3 +238,44 @@ fn a_lane_is_drained_by_one_process() {
     drop(held);
     assert!(!spool.lane.is_drained().unwrap());
 }
+
+#[test]
+fn no_line_is_newer_than_its_file() {
+    let spool = spool();
+    let mut writer = spool.writer();
+    const NOW: i64 = 1_700_000_000_000;
+    let day = 86_400_000;
+    for (t, task) in [(NOW, "a"), (NOW + 4_000, "b"), (NOW + day, "c")] {
+        writer.append(Millis(t), None, done(task), None).unwrap();
+    }
+    let modified = std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_700_000_000_000);
+    File::options().append(true).open(spool.file()).unwrap().set_modified(modified).unwrap();
+    let chunk = spool.reader().read(&Cursor::new()).unwrap();
+    let times: Vec<i64> = chunk.lines.iter().map(|line| line_of(&line.text).t.0 - NOW).collect();
+    assert_eq!(times, [0, 4_000, 0]);
+    assert_eq!(tasks(&chunk), ["a", "b", "c"], "nothing else of the line changes");
+}
+
+#[test]
+fn what_grew_is_synced() {
+    let spool = spool();
+    let mut writer = spool.writer();
+    let (mut synced, reader) = (BTreeMap::new(), spool.reader());
+    write(&mut writer, "a");
+    reader.sync(&mut synced).unwrap();
+    let length = |spool: &Spool| fs::metadata(spool.file()).unwrap().len();
+    assert_eq!(synced, BTreeMap::from([(spool.file(), length(&spool))]));
+    write(&mut writer, "b");
+    reader.sync(&mut synced).unwrap();
+    assert_eq!(synced[&spool.file()], length(&spool));
+    fs::remove_file(spool.file()).unwrap();
+    reader.sync(&mut synced).unwrap();
+    assert!(synced.is_empty());
+}
+
+fn line_of(text: &str) -> operation::Line {
+    match operation::parse(text).unwrap() {
+        operation::Parsed::Line(line) => *line,
+        newer => panic!("{newer:?}"),
+    }
+}

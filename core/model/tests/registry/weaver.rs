@@ -23,7 +23,18 @@ const ROLES: &[(&str, &str, &str, &[&str])] = &[
     ("completion", "the moment of a completion", "key and `done`", &["task.", "sprint.id"]),
     ("sprint", "a closed sprint", "the sprint's name", &["sprint."]),
     ("snapshot", "an open task at one tick", "key and title", &["task.", "sprint.id"]),
-    ("insight", "a decision, lesson, question or another insight", "type and summary", &["agent.", "gen_ai."]),
+    (
+        "insight",
+        "a decision, lesson, question or another insight",
+        "type and summary",
+        &["agent.", "gen_ai.", "task.id"],
+    ),
+    (
+        "insight_snapshot",
+        "an insight that waits for somebody at one tick",
+        "type and summary",
+        &["agent.", "gen_ai.", "task.id"],
+    ),
 ];
 /// Kinds of things, what identifies each, and the attributes that describe it.
 const ENTITIES: &[(&str, &str, &str, &[&str])] = &[
@@ -144,7 +155,7 @@ fn file<T: Serialize>(list: &'static str, items: Vec<T>) -> String {
 
 /// Attributes of OpenTelemetry's own conventions: referred to, not defined again.
 pub(crate) fn is_of_opentelemetry(name: &str) -> bool {
-    let namespaces = ["service.", "telemetry.sdk.", "gen_ai."];
+    let namespaces = ["service.", "telemetry.sdk.", "gen_ai.", "k8s."];
     namespaces.iter().any(|namespace| name.starts_with(namespace)) || ["error.type", "event.name"].contains(&name)
 }
 
@@ -240,11 +251,16 @@ fn span(
 }
 
 fn event(name: &'static str, brief: &'static str) -> Event {
-    let subject = if name.starts_with("sprint.") { ["sprint.id", "sprint.name"] } else { ["task.id", "task.title"] };
+    let subject = match name.split('.').next() {
+        Some("sprint") => ["sprint.id", "sprint.name"],
+        Some("insight") => ["agent.insight.id", "agent.insight.type"],
+        _ => ["task.id", "task.title"],
+    };
     let more: &[&str] = match name {
         "task.status_changed" => &["task.status"],
         "task.blocked" => &["reason", "blocked_by"],
         "task.commented" | "task.artifact" => &["text"],
+        "insight.updated" => &["agent.insight.status", "agent.insight.action", "agent.insight.refused", "text"],
         "sprint.scope_changed" => &["sprint.scope_change_points"],
         _ if name.ends_with("_changed") || matches!(name, "task.renamed" | "task.retyped" | "task.moved") => {
             &["from", "to"]
@@ -252,8 +268,13 @@ fn event(name: &'static str, brief: &'static str) -> Event {
         _ => &[],
     };
     let own = ["actor", "observed"].iter().chain(&subject).chain(more).copied().collect::<Vec<_>>();
-    let attributes = if name == "contextcore.canary" { &[][..] } else { &own[..] };
-    let attributes = references(&[On::Span, On::Event], attributes, &["task.id", "sprint.id"]);
+    let attributes = match name {
+        "contextcore.canary" => &[][..],
+        "project.context_changed" => &["k8s.namespace.name", "context."],
+        _ => &own[..],
+    };
+    let required = ["task.id", "sprint.id", "agent.insight.id", "k8s.namespace.name", "context.name"];
+    let attributes = references(&[On::Span, On::Event], attributes, &required);
     Event { name, brief, stability: STABILITY, attributes, annotations: ANNOTATIONS }
 }
 

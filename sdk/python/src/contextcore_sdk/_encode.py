@@ -157,7 +157,7 @@ def scalar(value: object) -> "str | int | float | bool | None":
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
-        return int(value) if value == int(value) and abs(value) < 1e21 else float(value)
+        return int(value) if value.is_integer() and abs(value) < 1e21 else float(value)
     return plain(value)
 
 

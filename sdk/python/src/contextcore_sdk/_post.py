@@ -122,7 +122,7 @@ def _request(destination: Destination, body: bytes, timeout: float) -> "dict[str
     class NoRedirect(HTTPRedirectHandler):
         """Headers with a token go to the address that was given, and no other."""
 
-        def redirect_request(self, *_: Any) -> None:
+        def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any) -> None:
             return None
 
     headers = {"content-type": "application/x-ndjson", **destination.headers}
