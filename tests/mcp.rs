@@ -20,7 +20,7 @@ impl Home {
         let state = home.state();
         std::fs::create_dir_all(&state).unwrap();
         let text = format!(
-            "store: {{path: '{}'}}\nexport: {{otlp: {{endpoint: 'http://127.0.0.1:9', signals: [traces], give_up: 0s}}}}\n\
+            "store: {{path: '{}'}}\nexport: {{give_up: 1s, otlp: {{endpoint: 'http://127.0.0.1:9', signals: [traces]}}}}\n\
              privacy: {{comments: plain}}\nsources:\n  - {{name: agents, kind: sdk, path: '{}'}}\n{more}",
             home.dir.path().join("store").display(),
             state.display()
