@@ -23,8 +23,18 @@ const ROLES: &[(&str, &str, &str, &[&str])] = &[
     ("completion", "the moment of a completion", "key and `done`", &["task.", "sprint.id"]),
     ("sprint", "a closed sprint", "the sprint's name", &["sprint."]),
     ("snapshot", "an open task at one tick", "key and title", &["task.", "sprint.id"]),
-    ("insight", "a decision, lesson, question or another insight", "type and summary", &["agent.", "gen_ai.", "task.id"]),
-    ("insight_snapshot", "an insight that waits for somebody at one tick", "type and summary", &["agent.", "gen_ai.", "task.id"]),
+    (
+        "insight",
+        "a decision, lesson, question or another insight",
+        "type and summary",
+        &["agent.", "gen_ai.", "task.id"],
+    ),
+    (
+        "insight_snapshot",
+        "an insight that waits for somebody at one tick",
+        "type and summary",
+        &["agent.", "gen_ai.", "task.id"],
+    ),
 ];
 /// Kinds of things, what identifies each, and the attributes that describe it.
 const ENTITIES: &[(&str, &str, &str, &[&str])] = &[
