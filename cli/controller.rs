@@ -15,7 +15,7 @@ use contextcore_operator::validate::{self, Input, Located};
 use contextcore_operator::{crd, explain, import, yaml};
 use serde_json::{Value, json};
 
-use crate::args::{ContextFiles, Controller, Output, Render};
+use crate::args::{Controller, Output, Render};
 use crate::dashboards::services;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::humanize;
@@ -28,7 +28,7 @@ pub(crate) async fn run(command: &Controller) -> Outcome {
         Controller::Run(arguments) => run::run(arguments).await,
         Controller::Crd => write(&crd::definition_yaml()),
         Controller::Validate(arguments) => {
-            let settings = settings(arguments)?;
+            let settings = settings(arguments.settings.as_deref())?;
             let checked = validate::check(&inputs(&arguments.files)?, &settings);
             let (derivation, refused) = checked.map_err(problems)?;
             finish(refused)?;
@@ -38,15 +38,15 @@ pub(crate) async fn run(command: &Controller) -> Outcome {
         Controller::Doctor(arguments) => cluster::doctor(arguments).await,
         Controller::Prune(arguments) => cluster::prune(arguments).await,
         Controller::Render(arguments) if arguments.diff => {
-            cluster::diff(&arguments.cluster, &contexts(arguments)?, arguments.contexts.settings.as_deref()).await
+            cluster::diff(&arguments.cluster, &contexts(arguments)?, arguments.settings.as_deref()).await
         }
         Controller::Render(arguments) if arguments.form() == Output::Contexts => {
             let contexts: Vec<Value> = contexts(arguments)?.iter().map(|context| json!(context)).collect();
             write(&yaml::stream(&contexts))
         }
         Controller::Render(arguments) => {
-            let settings = settings(&arguments.contexts)?;
-            let inputs = inputs(&arguments.contexts.files)?;
+            let settings = settings(arguments.settings.as_deref())?;
+            let inputs = inputs(&arguments.files)?;
             let checked = validate::check_with(&inputs, imported(arguments)?, &settings);
             let (derivation, refused) = checked.map_err(problems)?;
             write(&rendered(&derivation, &settings, arguments.form())?)?;
@@ -55,13 +55,13 @@ pub(crate) async fn run(command: &Controller) -> Outcome {
     }
 }
 
-fn settings(arguments: &ContextFiles) -> Result<Settings, Failure> {
-    let Some(file) = &arguments.settings else { return Ok(Settings::default()) };
+fn settings(file: Option<&Path>) -> Result<Settings, Failure> {
+    let Some(file) = file else { return Ok(Settings::default()) };
     Settings::parse(&file.display().to_string(), &read(file)?).map_err(problems)
 }
 
 fn contexts(arguments: &Render) -> Result<Vec<ProjectContext>, Failure> {
-    validate::read_with(&inputs(&arguments.contexts.files)?, imported(arguments)?).map_err(problems)
+    validate::read_with(&inputs(&arguments.files)?, imported(arguments)?).map_err(problems)
 }
 
 /// The contexts of `--from`. What was left out is said on stderr.

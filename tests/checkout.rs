@@ -153,6 +153,7 @@ fn guidance_of_the_command_line_is_known_at_once_and_never_blocks() {
         (&["guide", "add", "focus", "x", "--until", "soon"], "write it like 2027-01-31"),
         (&["guide", "add", "rule", "x"], "constraint"),
         (&["guide", "add", "focus", "  "], "the text is empty"),
+        (&["guide", "add", "context", "use ghp_16C7e42F292c6912E7710c838347Ae178B4a"], "looks like a secret"),
     ] {
         let (code, _, err) = shop.run(arguments);
         assert!(code == 2 && err.contains(part), "{arguments:?}: {code} {err}");

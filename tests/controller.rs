@@ -102,7 +102,7 @@ fn objectives_of_others_are_rendered() {
     let case = concat!(env!("CARGO_MANIFEST_DIR"), "/operator/tests/cases/slo/sloth.yaml");
     let contexts = run(&["render", "--from", case, "-o", "contexts"]);
     assert_eq!(contexts.status.code(), Some(0), "{}", text(&contexts.stderr));
-    assert!(text(&contexts.stderr).contains("sloth.yaml:9: slos[0].alerting: "), "{}", text(&contexts.stderr));
+    assert!(text(&contexts.stderr).contains("sloth.yaml:15: slos[0].alerting: "), "{}", text(&contexts.stderr));
     let written = tempfile::NamedTempFile::new().unwrap();
     fs::write(written.path(), &contexts.stdout).unwrap();
     // What was written is what was derived from.

@@ -71,7 +71,7 @@ pub(crate) struct Run {
 #[derive(Debug, Args)]
 pub(crate) struct ContextFiles {
     /// YAML with ProjectContexts; other objects are passed over (`-` for stdin)
-    #[arg(value_name = "FILE", required_unless_present = "from")]
+    #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Settings of the platform: limits, channels, the table of criticalities [default: none]
     #[arg(long, value_name = "FILE")]
@@ -80,8 +80,12 @@ pub(crate) struct ContextFiles {
 
 #[derive(Debug, Args)]
 pub(crate) struct Render {
-    #[command(flatten)]
-    pub(crate) contexts: ContextFiles,
+    /// YAML with ProjectContexts; other objects are passed over (`-` for stdin)
+    #[arg(value_name = "FILE", required_unless_present = "from")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Settings of the platform: limits, channels, the table of criticalities [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
     /// YAML with objectives of Sloth or OpenSLO, read as ProjectContexts; can be repeated (`-` for stdin)
     #[arg(id = "from", long = "from", value_name = "FILE")]
     pub(crate) from: Vec<PathBuf>,

@@ -11,6 +11,7 @@ use contextcore_core::clock;
 use contextcore_core::config::nearest_known;
 use contextcore_core::model::guidance::stored::MOST_TEXT;
 use contextcore_core::model::guidance::{GuidanceItem, GuidanceSource, Severity, covering, in_force, is_blocked, slug};
+use contextcore_core::model::leak::looks_like_secret;
 use contextcore_core::model::operation::{GuidanceAdd, GuidanceEnd, Operation};
 use serde_json::json;
 
@@ -43,6 +44,11 @@ fn add(context: &Context, place: Place, found: &Found, add: GuideAdd) -> Outcome
     let texts = [Some(&text), add.reason.as_ref()];
     if texts.into_iter().flatten().any(|text| text.chars().count() > MOST_TEXT) {
         return Err(Failure::usage(format!("a text has at most {MOST_TEXT} characters: link what is longer")));
+    }
+    if let Some(kind) = texts.into_iter().flatten().find_map(|text| looks_like_secret(text)) {
+        return Err(Failure::usage(format!(
+            "this looks like a secret ({kind}), and guidance is shown to every agent: leave it out"
+        )));
     }
     let id = add.id.unwrap_or_else(|| slug(&text));
     let is_blocking =

@@ -200,7 +200,7 @@ pub(super) async fn revert(context: &Context, arguments: Revert) -> Outcome {
     let Revert { agent, since, reason, by, dry_run, place } = arguments;
     let since = since.map(|text| moment::past(&text, clock::now())).transpose()?;
     let source = source::open(context, &read_place(&place)).await?;
-    let all = source.find(&source::everything()).await?;
+    let (all, before) = (source.find(&source::everything()).await?, source.pending());
     let of_agent =
         |insight: &Insight| insight.author.kind == AuthorKind::Agent && insight.author.id.as_deref() == Some(&agent);
     if !all.insights.iter().any(|found| of_agent(&found.insight)) {
@@ -220,6 +220,9 @@ pub(super) async fn revert(context: &Context, arguments: Revert) -> Outcome {
     }
     let number = humanize::plural(changes.len() as u64, "insight");
     eprintln!("{} {number} of {agent}", if dry_run { "would retract" } else { "retracted" });
+    if let Some(pending) = before.filter(|_| !dry_run) {
+        eprintln!("{pending}; what of it is by {agent} is taken back when this is run again");
+    }
     print(json, &changes)
 }
 

@@ -123,7 +123,7 @@ impl Source<'_> {
     }
 
     /// What waits in the spool, so that no store has it.
-    fn pending(&self) -> Option<String> {
+    pub(super) fn pending(&self) -> Option<String> {
         let lanes = self.state.lanes().unwrap_or_default();
         let waiting: Vec<(LaneDir, u64)> =
             lanes.into_iter().map(|lane| (lane.clone(), pending_in(&lane))).filter(|(_, number)| *number > 0).collect();

@@ -25,6 +25,9 @@ pub(crate) fn order<T>(
     link: impl Fn(&T) -> Option<Link>,
     today: impl Fn(&str) -> Option<String>,
 ) {
+    if changes.windows(2).all(|pair| at(&pair[0]) != at(&pair[1])) {
+        return;
+    }
     let mut values: BTreeMap<String, String> = BTreeMap::new();
     let mut begin = 0;
     while begin < changes.len() {
@@ -67,6 +70,9 @@ fn order_moment<T>(
 /// Puts those things that have ends (what a change leads from, and what to) in an order in which each begins where the one
 /// before it ends, if there is one and they are not in it already. The others stay where they are.
 pub(crate) fn join<T: Copy>(things: &mut [T], ends: impl for<'a> Fn(&'a T) -> Option<(&'a str, &'a str)>) {
+    if things.len() < 2 {
+        return;
+    }
     let of_all = things.to_vec();
     let places: Vec<usize> = (0..of_all.len()).filter(|place| ends(&of_all[*place]).is_some()).collect();
     let edges: Vec<(&str, &str)> = of_all.iter().filter_map(&ends).collect();

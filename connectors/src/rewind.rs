@@ -95,6 +95,12 @@ impl Timeline {
         self.push("created", self.created, creator, Change::Created(Box::new(facts)));
     }
 
+    /// The same with a first status that the tool does not know and that is assumed: where another was seen first, that counts.
+    pub(crate) fn assume(&mut self, creator: Option<String>, facts: Facts) {
+        let occasion = Occasion { at: self.created, actor: creator.as_deref(), observed: true };
+        self.push_on(occasion, "created", Change::Created(Box::new(facts)));
+    }
+
     /// Adds an event that `origin` names within the task.
     pub(crate) fn push(&mut self, origin: &str, at: Millis, actor: Option<String>, change: Change) {
         let occasion = Occasion { at, actor: actor.as_deref(), observed: false };

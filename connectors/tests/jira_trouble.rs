@@ -6,7 +6,7 @@
 #[path = "common/source.rs"]
 mod source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use contextcore_core::model::time::MINUTE;
@@ -74,6 +74,37 @@ async fn a_page_that_holds_a_bad_issue_costs_that_issue() {
             // Nothing is read twice, and the bad one is named once.
             let again = rig.run(NOW + 5 * MINUTE, &["issues"]).await.unwrap();
             assert_eq!((again.tasks.len(), again.unreadable.len()), (0, 0));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_issue_that_cannot_even_be_listed_costs_itself() {
+    for options in editions() {
+        for crowd in [false, true] {
+            let mut world = World::history(NOW, 130, 2, 50, 2, 1);
+            let ids: Vec<IssueId> = world.issues().map(|issue| issue.id).collect();
+            let bad = ids[77];
+            for (n, id) in ids.iter().enumerate() {
+                // Some change in one minute with it, before it and after it; or none does.
+                let minute = if crowd && (70..85).contains(&n) { 70 } else { i64::try_from(n).unwrap() };
+                let at = NOW - 86_400_000 + minute * MINUTE + i64::try_from(n).unwrap() * 100;
+                world.edit(at).rename(*id, format!("Renamed {n}"));
+            }
+            let mut rig = Rig::start(world, options.clone()).await;
+            rig.jira.spoil(bad, "/search", Trouble::Unlisted(if crowd { 400 } else { 500 }));
+            let begun = Instant::now();
+            let outcome = rig.run(NOW, &["sprints", "issues"]).await.unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+            assert_eq!(keys(&outcome.tasks), without(rig.ids(), bad), "{crowd}");
+            assert!(outcome.warnings.iter().any(|text| text.contains("not even its id")), "{:?}", outcome.warnings);
+            // The complete pass does not take it for deleted, and once it is served it is read.
+            assert!(!crowd || rig.run(NOW, &["ids"]).await.is_err());
+            rig.jira.heal();
+            rig.cursors.remove("ids");
+            rig.jira.world().edit(NOW + MINUTE).rename(bad, "Served");
+            let later = rig.run(NOW + 5 * MINUTE, &["issues", "ids"]).await.unwrap();
+            assert_eq!((keys(&later.tasks), later.seen), ([bad.0.to_string()].into(), rig.ids()));
         }
     }
 }
@@ -200,4 +231,83 @@ async fn a_board_that_cannot_have_sprints_is_no_warning() {
     let body = r#"{"errorMessages":["The board does not support sprints"],"errors":{}}"#;
     rig.jira.faults().on("*/board/*/sprint", When::Always, Fault::status(400, body));
     assert!(rig.run(NOW, &["sprints"]).await.unwrap().warnings.is_empty());
+}
+
+/// Values that are no JSON, or none that fits where it stands.
+const BROKEN: [&str; 6] = ["NaN", "-Infinity", "1e999", "01", "\"a\u{1}b\"", "\"\\x \\ud800\""];
+
+/// The lists that come whole or not at all.
+const LISTS: [&str; 9] = [
+    "*/myself",
+    "*/serverInfo",
+    "*/field",
+    "*/status",
+    "*/issuetype",
+    "*/issueLinkType",
+    "*/board",
+    "*/configuration",
+    "*/board/*/sprint",
+];
+
+fn presents(outcome: &source::Outcome) -> Vec<(String, contextcore_core::model::Facts)> {
+    outcome.tasks.values().map(|task| (task.native_id.clone(), task.present.clone())).collect()
+}
+
+#[tokio::test]
+async fn a_broken_value_in_a_list_of_the_site_costs_itself_also_in_the_first_run() {
+    for options in editions() {
+        let mut world = World::demo(NOW, 3, 7);
+        world.types[3].name = "Aufgabe".into();
+        let mut clean = Rig::start(world.clone(), options.clone()).await;
+        let clean = clean.run(NOW, &["sprints", "issues"]).await.unwrap();
+        for broken in BROKEN {
+            let mut rig = Rig::start(world.clone(), options.clone()).await;
+            for list in LISTS {
+                let spoil = move |body: &str| body.replace("{\"", &format!("{{\"odd\":{broken},\""));
+                rig.jira.faults().on(list, When::Always, Fault::rewrite(spoil));
+            }
+            for now in [NOW, NOW + 2 * 86_400_000] {
+                let outcome = rig.run(now, &["sprints", "issues"]).await.unwrap();
+                assert_eq!((outcome.failures.len(), outcome.unreadable.len()), (0, 0), "{broken}");
+                assert!(outcome.warnings.is_empty() && outcome.withheld.is_empty(), "{broken}: {:?}", outcome.warnings);
+                assert_eq!((presents(&outcome), &outcome.sprints), (presents(&clean), &clean.sprints), "{broken}");
+                rig.cursors.clear();
+            }
+        }
+    }
+}
+
+/// The answer with these numbers written otherwise.
+fn with_numbers(body: &str, broken: &str) -> String {
+    let names = ["total", "maxResults", "startAt", "hierarchyLevel", "originBoardId", "timeoriginalestimate"];
+    names.into_iter().fold(body.to_owned(), |body, name| {
+        let name = format!("\"{name}\":");
+        let parts = body.split(&name).enumerate().map(|(n, part)| {
+            let rest = part.trim_start_matches(|one: char| one.is_ascii_digit() || matches!(one, '-' | '.'));
+            if n > 0 && rest.len() < part.len() { format!("{broken}{rest}") } else { part.to_owned() }
+        });
+        parts.collect::<Vec<_>>().join(&name)
+    })
+}
+
+#[tokio::test]
+async fn a_number_that_is_none_costs_itself() {
+    for options in editions() {
+        let world = World::demo(NOW, 3, 7);
+        let mut clean = Rig::start(world.clone(), options.clone()).await;
+        let clean = clean.run(NOW, &["sprints", "issues", "ids"]).await.unwrap();
+        for broken in ["-1", "1.5", "\"many\"", "null", "{}", "99999999999999999999"] {
+            let mut rig = Rig::start(world.clone(), options.clone()).await;
+            rig.jira.faults().on("*", When::Always, Fault::rewrite(|body| with_numbers(body, broken)));
+            let outcome = rig.run(NOW, &["sprints", "issues", "ids"]).await.unwrap();
+            assert_eq!(
+                (outcome.failures.len(), &outcome.unreadable),
+                (0, &BTreeMap::new()),
+                "{broken}: {:?}",
+                outcome.failures
+            );
+            assert_eq!((keys(&outcome.tasks), &outcome.seen), (keys(&clean.tasks), &clean.seen), "{broken}");
+            assert_eq!(keys(&outcome.sprints), keys(&clean.sprints), "{broken}");
+        }
+    }
 }

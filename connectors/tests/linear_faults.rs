@@ -15,6 +15,7 @@ use contextcore_core::model::time::{DAY, MINUTE};
 use contextcore_core::model::{SprintState, Status};
 use contextcore_core::{ErrorKind, Millis};
 use contextcore_fakes::Clock;
+use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::linear::{Linear, LinearHandle, Options};
 use contextcore_fakes::world::{Draft, IssueId, StatusId, TypeId, World};
 use serde_json::{Value as Json, json};
@@ -513,4 +514,38 @@ async fn transitions_within_one_millisecond_are_all_there_in_order() {
         assert_eq!(statuses(&outcome), want, "drops {drops}");
         assert!(outcome.warnings.is_empty(), "{:?}", outcome.warnings);
     }
+}
+
+#[tokio::test]
+async fn a_broken_value_in_the_reference_data_costs_itself_also_in_the_first_run() {
+    let clean = Rig::demo().await.sync().await;
+    for broken in ["NaN", "-Infinity", "1e999", "\"a\u{1}b\"", "\"\\x \\ud800\""] {
+        let mut rig = Rig::demo().await;
+        let spoil = move |body: &str| match body.contains("\"workflowStates\"") {
+            true => body.replace("{\"id\"", &format!("{{\"odd\":{broken},\"id\"")),
+            false => body.to_owned(),
+        };
+        rig.linear.faults().on("POST */graphql", When::Always, Fault::rewrite(spoil));
+        let outcome = rig.sync().await;
+        assert!(outcome.warnings.is_empty() && outcome.failures.is_empty(), "{broken}: {:?}", outcome.warnings);
+        assert_eq!(outcome.sprints, clean.sprints, "{broken}");
+        let present = |outcome: &Outcome| outcome.tasks.values().map(|task| task.present.clone()).collect::<Vec<_>>();
+        assert_eq!(present(&outcome), present(&clean), "{broken}");
+    }
+}
+
+#[tokio::test]
+async fn a_cycle_with_a_hole_in_its_numbers_is_a_sprint_all_the_same() {
+    let clean = Rig::demo().await.sync().await;
+    let mut rig = Rig::demo().await;
+    rig.linear.distort(|_, body| {
+        let rows = body.pointer_mut("/data/cycles/nodes").and_then(Json::as_array_mut);
+        for row in rows.into_iter().flatten().filter(|row| row.get("startsAt").is_some()) {
+            row["scopeHistory"] = json!([3, null, "many"]);
+            row["completedScopeHistory"] = Json::Null;
+        }
+        200
+    });
+    let outcome = rig.sync().await;
+    assert_eq!((outcome.sprints, outcome.failures.len()), (clean.sprints, 0));
 }

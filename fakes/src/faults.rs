@@ -70,6 +70,8 @@ pub enum Fault {
     AnonymousEmpty,
     /// The right answer, but late.
     Delay(Duration),
+    /// The right answer with its body changed.
+    Rewrite(Arc<dyn Fn(&str) -> String + Send + Sync>),
     /// The right answer, then this: changes the world between two requests.
     After(Arc<dyn Fn() + Send + Sync>),
 }
@@ -185,6 +187,11 @@ impl Fault {
         Self::After(Arc::new(change))
     }
 
+    /// The right answer with this done to its body.
+    pub fn rewrite(change: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        Self::Rewrite(Arc::new(change))
+    }
+
     /// The answer of the faults that have one of their own.
     pub(crate) fn reply(self, now: i64) -> Reply {
         match self {
@@ -213,6 +220,7 @@ impl fmt::Debug for Fault {
             Self::RepeatToken => "RepeatToken",
             Self::AnonymousEmpty => "AnonymousEmpty",
             Self::Delay(_) => "Delay",
+            Self::Rewrite(_) => "Rewrite",
             Self::After(_) => "After",
         };
         f.write_str(name)

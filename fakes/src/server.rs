@@ -267,6 +267,11 @@ impl Shared {
             Fault::Truncate { bytes, chunked } => (self.vendor.answer(call), Cut::Body { bytes, chunked }),
             Fault::RepeatToken => (self.twisted(call, Twist::RepeatToken), Cut::Not),
             Fault::AnonymousEmpty => (self.twisted(call, Twist::AnonymousEmpty), Cut::Not),
+            Fault::Rewrite(change) => {
+                let reply = self.vendor.answer(call);
+                let body = change(&String::from_utf8_lossy(&reply.body)).into();
+                (Reply { body, ..reply }, Cut::Not)
+            }
             Fault::After(hook) => {
                 let reply = self.vendor.answer(call);
                 hook();

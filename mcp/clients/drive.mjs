@@ -56,7 +56,7 @@ assert.equal((await call("get_project", { project })).project.id, project);
 
 const summary = `Always mock the payment gateway ${run}`;
 const lesson = await call("record_insight", { type: "lesson", summary, applies_to: [`path:src/${run}/`], project });
-await until(async () => assert.equal((await call("find_insights", { text: run, project })).total, 1), "the lesson");
+await until(async () => assert.equal((await call("find_insights", { text: run, type: ["lesson"], project })).total, 1), "the lesson");
 const context = await call("get_context", { paths: [`src/${run}/pay.ts`], project });
 assert.ok(context.lessons.some((known) => known.id === lesson.id));
 await call("update_insight", { id: lesson.id, action: "retract" });

@@ -4,6 +4,7 @@
 //! are found. What is in no project is an issue of a configured repository, or what somebody did there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use contextcore_core::ingest::connector::{Page, Unreadable};
 use contextcore_core::{Error, ErrorKind, Result, Retry};
@@ -18,6 +19,7 @@ use super::records::{About, Completed, complete, unreadable};
 use super::rows;
 use super::session::{GitHub, ITEMS, REPOSITORIES, SiteContext};
 use super::sprints;
+use super::transfers::Transfers;
 use super::wire::RepositoryName;
 use contextcore_core::Millis;
 
@@ -36,6 +38,7 @@ struct Reading<'a> {
     now: Millis,
     sizes: Sizes,
     wanted: BTreeSet<&'a str>,
+    transfers: Arc<Transfers>,
     page: Page,
 }
 
@@ -50,7 +53,8 @@ pub(super) async fn read(github: &GitHub, context: &SiteContext, ids: &[String])
     }
     let wanted = ids.iter().map(String::as_str).collect();
     let (api, now) = (&*github.api, github.run.now);
-    let mut reading = Reading { api, context, now, sizes: Sizes::default(), wanted, page: Page::default() };
+    let (sizes, transfers, page) = (Sizes::default(), github.transfers(), Page::default());
+    let mut reading = Reading { api, context, now, sizes, wanted, transfers, page };
     reading.sprints()?;
     reading.commits();
     let found = reading.find().await?;
@@ -91,7 +95,7 @@ impl Reading<'_> {
                 let listed = rows::page(self.api, &project.id, &mut after, &mut self.sizes).await?;
                 more = listed.more;
                 for row in listed.rows.iter().filter(|row| !row.is_no_task()) {
-                    for id in [row.native_id(), &row.id] {
+                    for id in [self.transfers.first(row.native_id()), &row.id] {
                         if self.wanted.remove(id) {
                             let (item, project, kind) = (row.id.clone(), project.id.clone(), row.kind());
                             found.push(Found { id: id.to_owned(), item, project, kind });

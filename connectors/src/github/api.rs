@@ -1,5 +1,6 @@
-//! The calls to GitHub, one function each. [`super::answer`] reads the answers, [`super::batch`] fetches nodes by their ids, and
-//! [`super::lists`] what follows in long lists.
+//! How GitHub is asked: with which token, how often, for what the server knows, and how many points are left. [`super::calls`] has
+//! the questions, [`super::answer`] reads the answers, [`super::batch`] fetches nodes by their ids, and [`super::lists`] what follows
+//! in long lists.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,6 @@ use contextcore_core::{Error, ErrorKind, Millis, Result, Secret, lock};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -21,9 +21,8 @@ use super::answer::{Answer, GraphError, Reply, gave_up, none};
 use super::app::{App, Minted};
 use super::dialect::{BUCKETS, GRAPHQL, GitHubDialect, Scopes};
 use super::features::{INTROSPECTION, Known, Missing};
-use super::queries;
-use super::settings::{ProjectName, RepositoryName, Settings};
-use super::wire::{Rows, capped};
+use super::queries::Documents;
+use super::settings::Settings;
 use crate::graphql::Operation;
 
 /// Tries of a query that can be made smaller: a second timeout says that it is too large.
@@ -38,8 +37,6 @@ const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1
 const CLOCKS: i64 = 5 * SECOND;
 /// Below this share of the hour's points only what has begun is finished.
 const LOW_PERCENT: u64 = 10;
-/// Projects asked for at once.
-const PROJECTS: usize = 50;
 
 /// GitHub, with one credential.
 pub(super) struct Api {
@@ -51,6 +48,7 @@ pub(super) struct Api {
     points: Mutex<Option<Points>>,
     /// What the server does not know.
     missing: Mutex<Missing>,
+    documents: Mutex<Documents>,
     /// A query failed for good in this run.
     has_failed: AtomicBool,
     comments: CommentPrivacy,
@@ -76,10 +74,10 @@ impl Points {
 /// One node.
 #[derive(Debug, Deserialize)]
 #[serde(bound = "T: DeserializeOwned", rename_all = "camelCase")]
-struct One<T> {
-    rate_limit: Option<Points>,
+pub(super) struct One<T> {
+    pub(super) rate_limit: Option<Points>,
     #[serde(default = "none", alias = "repository")]
-    node: Option<T>,
+    pub(super) node: Option<T>,
 }
 
 /// Who we are, and what the server knows.
@@ -94,75 +92,6 @@ struct Start {
 #[derive(Debug, Deserialize)]
 pub(super) struct Viewer {
     pub(super) login: String,
-}
-
-/// How much of the rows of a list is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Detail {
-    /// All that is read.
-    Whole,
-    /// Only which they are.
-    Ids,
-    /// Nothing: only where the next page begins.
-    Nothing,
-}
-
-impl Detail {
-    const fn has_rows(self) -> bool {
-        matches!(self, Self::Whole | Self::Ids)
-    }
-
-    /// What to ask for of a row that cannot be listed so.
-    pub(super) const fn less(self) -> Option<Self> {
-        match self {
-            Self::Whole => Some(Self::Ids),
-            Self::Ids => Some(Self::Nothing),
-            Self::Nothing => None,
-        }
-    }
-}
-
-/// A page of items.
-#[derive(Debug, Deserialize)]
-pub(super) struct ItemsPage {
-    #[serde(default)]
-    pub(super) items: Rows<Box<RawValue>>,
-}
-
-/// A page of issues.
-#[derive(Debug, Deserialize)]
-pub(super) struct IssuesPage {
-    #[serde(default)]
-    pub(super) issues: Rows<Box<RawValue>>,
-}
-
-/// What people did in a repository: the one list that was requested.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Work {
-    pull_requests: Option<Rows<Box<RawValue>>>,
-    deployments: Option<Rows<Box<RawValue>>>,
-    default_branch_ref: Option<Branch>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Branch {
-    target: Option<Target>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Target {
-    history: Option<Rows<Box<RawValue>>>,
-}
-
-impl Work {
-    /// The list; empty for a repository without commits.
-    pub(super) fn rows(self) -> Rows<Box<RawValue>> {
-        let history = || self.default_branch_ref?.target?.history;
-        self.pull_requests.or(self.deployments).or_else(history).unwrap_or_default()
-    }
 }
 
 impl Api {
@@ -183,6 +112,7 @@ impl Api {
             clock: Mutex::default(),
             points: Mutex::default(),
             missing: Mutex::default(),
+            documents: Mutex::default(),
             has_failed: AtomicBool::new(false),
             comments: settings.comments,
             scopes,
@@ -256,7 +186,7 @@ impl Api {
         }
     }
 
-    fn note(&self, points: Option<Points>) {
+    pub(super) fn note(&self, points: Option<Points>) {
         if let Some(points) = points {
             debug!(remaining = points.remaining, limit = points.limit, "points left");
             *lock(&self.points) = Some(points);
@@ -293,8 +223,8 @@ impl Api {
     {
         loop {
             let missing = self.missing();
-            let query = queries::compose(O::NAME, &missing);
-            let body = json!({"query": query, "variables": operation, "operationName": O::NAME});
+            let query = lock(&self.documents).get(O::NAME, &missing);
+            let body = json!({"query": &*query, "variables": operation, "operationName": O::NAME});
             let reply: Reply<T> = self.send(&body, tries).await?;
             if !self.learn(missing, &reply.refusals()) {
                 return reply.read();
@@ -352,182 +282,9 @@ impl Api {
         *lock(&self.missing) = answer.data.known.missing();
         viewer(answer.data.viewer, answer.errors)
     }
-
-    /// Who we are, and how these projects are made now; `None` for those that are not there for us.
-    pub(super) async fn reference<P: DeserializeOwned>(&self, ids: Vec<String>) -> Result<(Viewer, Vec<Option<P>>)> {
-        #[derive(Deserialize)]
-        #[serde(bound = "P: DeserializeOwned", rename_all = "camelCase")]
-        struct Found<P> {
-            viewer: Option<Viewer>,
-            rate_limit: Option<Points>,
-            #[serde(default = "Vec::new", deserialize_with = "capped")]
-            nodes: Vec<Option<P>>,
-        }
-        let (mut who, mut all) = (None, Vec::new());
-        let mut parts: Vec<Vec<String>> = ids.chunks(PROJECTS).map(<[String]>::to_vec).collect();
-        // Even without projects this proves the credential.
-        parts.extend(ids.is_empty().then(Vec::new));
-        for ids in parts {
-            let answer: Answer<Found<P>> = self.ask(&queries::Reference { ids }, ALL_TRIES).await?;
-            self.note(answer.data.rate_limit);
-            let odd = |error: &&GraphError| error.node().is_some() && !error.is_refusal();
-            if let Some(error) = answer.errors.iter().find(odd) {
-                return Err(error.clone().into_error());
-            }
-            all.extend(answer.data.nodes);
-            who = Some(viewer(answer.data.viewer, answer.errors)?);
-        }
-        let who = who.ok_or_else(|| Error::new(ErrorKind::Internal, "ask for no projects at all"))?;
-        Ok((who, all))
-    }
-
-    /// A project by the name the configuration gives it; `None` when there is no such one for us.
-    pub(super) async fn find_project<P: DeserializeOwned>(&self, name: &ProjectName) -> Result<Option<P>> {
-        #[derive(Deserialize)]
-        #[serde(bound = "P: DeserializeOwned", rename_all = "camelCase")]
-        struct Owner<P> {
-            #[serde(default = "none")]
-            project_v2: Option<P>,
-        }
-        #[derive(Deserialize)]
-        #[serde(bound = "P: DeserializeOwned")]
-        struct Found<P> {
-            #[serde(default = "none")]
-            organization: Option<Owner<P>>,
-            #[serde(default = "none")]
-            user: Option<Owner<P>>,
-        }
-        let variables = queries::FindProject { login: name.owner.clone(), number: i64::from(name.number) };
-        let answer: Answer<Found<P>> = self.ask(&variables, ALL_TRIES).await?;
-        let owners = [answer.data.organization, answer.data.user];
-        if let Some(project) = owners.into_iter().flatten().find_map(|owner| owner.project_v2) {
-            return Ok(Some(project));
-        }
-        // An owner is an organisation or a user: that it is not the other says nothing.
-        let refusal = answer.errors.into_iter().find(|error| !error.is_not_found());
-        refusal.map_or(Ok(None), |error| Err(error.into_error().with("project", name)))
-    }
-
-    /// A repository and when something last happened in it; `None` when there is no such one for us.
-    pub(super) async fn find_repository<R: DeserializeOwned>(&self, name: &RepositoryName) -> Result<Option<R>> {
-        let variables = queries::FindRepository { owner: name.owner.clone(), name: name.name.clone() };
-        let answer: Answer<One<R>> = self.ask(&variables, ALL_TRIES).await?;
-        let refusal = answer.errors.into_iter().find(|error| !error.is_not_found());
-        match (answer.data.node, refusal) {
-            (Some(repository), _) => Ok(Some(repository)),
-            (None, Some(error)) => Err(error.into_error().with("repository", name)),
-            (None, None) => Ok(None),
-        }
-    }
-
-    /// A page of the items of a project.
-    pub(super) async fn items(
-        &self,
-        project: &str,
-        after: Option<&str>,
-        rows: u32,
-        detail: Detail,
-    ) -> Result<Answer<Option<ItemsPage>>> {
-        let (project, after, first) = (project.to_owned(), after.map(str::to_owned), i64::from(rows));
-        let (nodes, looks) = (detail.has_rows(), detail == Detail::Whole);
-        let sweep = queries::ItemSweep { project, after, first, nodes, looks };
-        let Answer { data, errors } = self.ask::<_, One<ItemsPage>>(&sweep, self.tries(rows as usize)).await?;
-        self.note(data.rate_limit);
-        Ok(Answer { data: data.node, errors })
-    }
-
-    /// A page of the issues of a repository that changed since then, the longest unchanged first.
-    pub(super) async fn repository_issues(
-        &self,
-        repository: &RepositoryName,
-        since: Option<Millis>,
-        after: Option<&str>,
-        rows: u32,
-        detail: Detail,
-    ) -> Result<Answer<Option<IssuesPage>>> {
-        let variables = queries::RepositoryIssues {
-            owner: repository.owner.clone(),
-            name: repository.name.clone(),
-            since: since.map(|since| since.to_string()),
-            after: after.map(str::to_owned),
-            first: i64::from(rows),
-            nodes: detail.has_rows(),
-        };
-        let answer: Answer<One<IssuesPage>> = self.ask(&variables, self.tries(rows as usize)).await?;
-        self.note(answer.data.rate_limit);
-        Ok(Answer { data: answer.data.node, errors: answer.errors })
-    }
-
-    /// A page of the pull requests of a repository, the latest changed first.
-    pub(super) async fn pull_requests(
-        &self,
-        name: &RepositoryName,
-        after: Option<&str>,
-        rows: u32,
-        detail: Detail,
-    ) -> Result<Answer<Work>> {
-        let variables = queries::PullRequests {
-            owner: name.owner.clone(),
-            name: name.name.clone(),
-            after: after.map(str::to_owned),
-            first: i64::from(rows),
-            nodes: detail.has_rows(),
-            looks: detail == Detail::Whole,
-        };
-        self.work(name, &variables, rows).await
-    }
-
-    /// A page of the commits of a repository's default branch since then, the newest first.
-    pub(super) async fn commits(
-        &self,
-        name: &RepositoryName,
-        since: Millis,
-        after: Option<&str>,
-        rows: u32,
-    ) -> Result<Answer<Work>> {
-        let variables = queries::Commits {
-            owner: name.owner.clone(),
-            name: name.name.clone(),
-            since: Some(since.to_string()),
-            after: after.map(str::to_owned),
-            first: i64::from(rows),
-        };
-        self.work(name, &variables, rows).await
-    }
-
-    /// A page of the deployments of a repository, the newest first.
-    pub(super) async fn deployments(
-        &self,
-        name: &RepositoryName,
-        after: Option<&str>,
-        rows: u32,
-    ) -> Result<Answer<Work>> {
-        let variables = queries::Deployments {
-            owner: name.owner.clone(),
-            name: name.name.clone(),
-            after: after.map(str::to_owned),
-            first: i64::from(rows),
-        };
-        self.work(name, &variables, rows).await
-    }
-
-    async fn work<O: Operation<Document = ()>>(
-        &self,
-        name: &RepositoryName,
-        operation: &O,
-        rows: u32,
-    ) -> Result<Answer<Work>> {
-        let Answer { data, errors } = self.ask::<O, One<Work>>(operation, self.tries(rows as usize)).await?;
-        self.note(data.rate_limit);
-        match (data.node, errors.iter().find(|error| error.is_refusal())) {
-            (Some(work), _) => Ok(Answer { data: work, errors }),
-            (None, Some(error)) => Err(error.clone().into_error().with("repository", name)),
-            (None, None) => Err(Error::new(ErrorKind::NotFound, "the repository vanished").with("repository", name)),
-        }
-    }
 }
 
-fn viewer(viewer: Option<Viewer>, errors: Vec<GraphError>) -> Result<Viewer> {
+pub(super) fn viewer(viewer: Option<Viewer>, errors: Vec<GraphError>) -> Result<Viewer> {
     let refusal = || errors.into_iter().next().map(GraphError::into_error);
     match viewer {
         Some(viewer) => Ok(viewer),

@@ -11,8 +11,8 @@ use tracing::{debug, info, warn};
 
 use super::answer::{Answer, FetchOutcome, gave_up, is_divisible, outcomes};
 use super::api::Api;
+use super::connection::capped;
 use super::queries;
-use super::wire::capped;
 
 /// Rows of the long lists of an issue that come with it.
 const ROWS: i64 = 100;

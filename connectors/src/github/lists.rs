@@ -10,8 +10,8 @@ use tracing::debug;
 
 use super::answer::{Answer, is_divisible, none};
 use super::api::Api;
+use super::connection::Rows;
 use super::queries;
-use super::wire::Rows;
 use crate::cursor::PageInfo;
 
 /// Rows of the pages of long lists, from what is tried first.

@@ -1,11 +1,11 @@
 //! The GitHub connector: Projects v2, issues and what people do in repositories, on github.com and Enterprise Server.
 //!
 //! [`GitHubConnector`] is the [`Connector`], [`GitHub`] its [`SourceSession`]. The rest is by concern: [`settings`] (what the
-//! configuration says), [`queries`] and [`features`] (what is asked for, by what the server knows), [`api`] (the calls) with
-//! [`answer`] (data and errors), [`batch`] and [`lists`] (as much at once as is answered), [`projects`], [`dialect`] (limits and
-//! refusals) and [`app`] (tokens of an App), [`session`] and [`mod@reference`] (what the projects are like),
+//! configuration says), [`queries`] and [`features`] (what is asked for, by what the server knows), [`api`] (how it is asked) and
+//! [`calls`] (what it is asked) with [`answer`] (data and errors), [`connection`] (pages of lists), [`batch`] and [`lists`] (as much at
+//! once as is answered), [`projects`], [`dialect`] (limits and refusals) and [`app`] (tokens of an App), [`session`], [`mod@reference`] and [`iterations`] (what the projects are like), [`transfers`],
 //! [`items`] with [`rows`] and [`fingerprints`], [`repositories`], [`sprints`], [`activity`] and [`ids`] (the streams), [`again`]
-//! (single records), [`records`] and [`wire`] (what records hold), [`normalise`] with [`mapping`] (what they mean), and [`webhook`].
+//! (single records), [`records`], [`by_type`] and [`wire`] (what records hold), [`normalise`] with [`mapping`] (what they mean), and [`webhook`].
 
 mod activity;
 mod again;
@@ -13,12 +13,16 @@ mod answer;
 mod api;
 mod app;
 mod batch;
+mod by_type;
+mod calls;
 mod check;
+mod connection;
 mod dialect;
 mod features;
 mod fingerprints;
 mod ids;
 mod items;
+mod iterations;
 mod lists;
 mod mapping;
 mod normalise;
@@ -31,6 +35,7 @@ mod rows;
 mod session;
 mod settings;
 mod sprints;
+mod transfers;
 mod webhook;
 mod wire;
 
@@ -110,7 +115,9 @@ impl Connector for GitHubConnector {
 #[async_trait]
 impl SourceSession for GitHub {
     fn state(&self) -> Result<serde_json::Value> {
-        reference_data::write(&self.context.reference)
+        let mut reference = self.context.reference.clone();
+        reference.transfers = self.transfers().as_ref().clone();
+        reference_data::write(&reference)
     }
 
     async fn check(&self) -> Result<CheckReport> {
@@ -119,7 +126,7 @@ impl SourceSession for GitHub {
 
     async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>) -> Result<Page> {
         let (context, run) = (&self.context, &self.run);
-        match stream {
+        let mut page = match stream {
             SPRINTS => sprints::poll(context, cursor, run),
             ITEMS => items::poll(self, context, cursor).await,
             REPOSITORIES => repositories::poll(self, context, cursor, run.now).await,
@@ -128,18 +135,26 @@ impl SourceSession for GitHub {
             other => {
                 Err(Error::new(ErrorKind::Internal, "poll a stream that GitHub does not have").with("stream", other))
             }
-        }
+        }?;
+        self.transfers().rename_page(&mut page);
+        Ok(page)
     }
 
     async fn read_again(&self, ids: &[String]) -> Result<Page> {
-        again::read(self, &self.context, ids).await
+        let mut page = again::read(self, &self.context, ids).await?;
+        self.transfers().rename_page(&mut page);
+        Ok(page)
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {
-        let context = normalise::Context { settings: &self.settings, reference: &self.context.reference };
+        let (settings, reference, transfers) = (&*self.settings, &self.context.reference, &*self.transfers());
+        let context = normalise::Context { settings, reference, transfers };
         let read = match record.stream {
             SPRINTS => normalise::sprint(&record.json),
-            ACTIVITY => activity::read(&record.json),
+            ACTIVITY => activity::read(&record.json).map(|mut all| {
+                transfers.rename_activities(&mut all);
+                all
+            }),
             CONVERTED => Ok(vec![Observation::Gone { native_id: record.native_id.clone() }]),
             _ => normalise::task(&context, &record.json),
         };

@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::answer::Answer;
 use super::api::{ALL_TRIES, Api};
+use super::connection::Rows;
 use super::queries;
 use super::settings::ProjectName;
-use super::wire::Rows;
 
 #[derive(Debug, Deserialize)]
 struct Numbered {

@@ -5,7 +5,8 @@
 //! what belongs to a missing [`Feature`]. So an operation that a server refuses never costs another one. Tests validate every
 //! operation against GitHub's published schema, and against that schema without each feature.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::features::{Feature, Missing};
 use crate::graphql::operations;
@@ -29,6 +30,24 @@ pub(super) fn compose(operation: &str, missing: &Missing) -> String {
         }
     }
     text
+}
+
+/// The texts of operations, each composed once for what a server knows.
+#[derive(Default)]
+pub(super) struct Documents {
+    missing: Missing,
+    texts: BTreeMap<&'static str, Arc<str>>,
+}
+
+impl Documents {
+    /// The text of an operation for a server that lacks some features.
+    pub(super) fn get(&mut self, operation: &'static str, missing: &Missing) -> Arc<str> {
+        if self.missing != *missing {
+            *self = Self { missing: missing.clone(), texts: BTreeMap::new() };
+        }
+        let text = self.texts.entry(operation).or_insert_with(|| compose(operation, missing).into());
+        Arc::clone(text)
+    }
 }
 
 /// The operations and fragments by name, each with its lines.

@@ -7,18 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contextcore_core::Millis;
-use contextcore_core::model::SprintState;
-use contextcore_core::model::time::DAY;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use tracing::warn;
 
+use super::connection::Rows;
 use super::features::Missing;
+use super::iterations::{self, Configuration, Iteration, Iterations, Renewed, sprint_id};
 use super::settings::{ProjectName, Settings};
-use super::wire::Rows;
+use super::transfers::Transfers;
 
-/// Longer iterations end here: their end would leave the calendar.
-const MAX_DAYS: u32 = 36_500;
 /// Number fields (or T-shirt sizes) that usually hold the estimate.
 pub(super) const ESTIMATE_FIELDS: [&str; 5] = ["Estimate", "Story Points", "Points", "Size", "Effort"];
 /// Fields that usually hold the priority.
@@ -49,12 +45,10 @@ pub(super) struct Reference {
     /// Configured repositories that were ever found.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) repositories: BTreeSet<String>,
+    /// Issues that got another id; also in the cursor of `items`, which learns it.
+    #[serde(rename = "identities", skip_serializing_if = "Transfers::is_empty")]
+    pub(super) transfers: Transfers,
 }
-
-/// Iterations by their native ids.
-type Iterations = BTreeMap<Box<str>, Iteration>;
-/// The native id that an iteration has now, and the one under which it goes on.
-type Renewed = BTreeMap<Box<str>, Box<str>>;
 
 /// A project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,50 +122,6 @@ pub(super) struct StatusOption {
     pub(super) former: Vec<Box<str>>,
 }
 
-/// An iteration: a sprint of fixed dates.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Iteration {
-    #[serde(default)]
-    pub(super) id: Box<str>,
-    #[serde(default)]
-    pub(super) title: Box<str>,
-    /// `YYYY-MM-DD`.
-    #[serde(default)]
-    pub(super) start_date: Box<str>,
-    /// In days.
-    #[serde(default)]
-    pub(super) duration: u32,
-    /// GitHub does not list it any more.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    gone: bool,
-}
-
-impl Iteration {
-    /// The start of its first day and of the day after its last, by UTC.
-    pub(super) fn span(&self) -> Option<(Millis, Millis)> {
-        let start = Millis::parse(&format!("{}T00:00:00Z", self.start_date))?;
-        Some((start, start.plus(i64::from(self.duration.min(MAX_DAYS)) * DAY)))
-    }
-
-    /// Whether another iteration is this one made anew: it has the same title and begins before this one ends.
-    fn is_renewed_as(&self, other: &Self) -> bool {
-        let spans = self.span().zip(other.span());
-        self.title == other.title
-            && spans.is_some_and(|((start, end), (begin, finish))| begin < end && start < finish || start == begin)
-    }
-
-    /// GitHub keeps no state: the dates say it.
-    pub(super) fn state(&self, now: Millis) -> SprintState {
-        match self.span() {
-            Some((start, _)) if now < start => SprintState::Future,
-            Some((_, end)) if now >= end => SprintState::Closed,
-            Some(_) => SprintState::Active,
-            None => SprintState::Future,
-        }
-    }
-}
-
 /// A project as GitHub shows it.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct ProjectAnswer {
@@ -201,6 +151,12 @@ impl ProjectAnswer {
             OddOr::Odd(_) => None,
         })
     }
+
+    /// The id of the iteration field and what it lists.
+    fn listed<'a>(&'a self, field: Option<&'a Field>) -> Option<(&'a str, &'a Configuration)> {
+        let shown = field.and_then(|field| self.fields().find(|other| other.id.as_ref() == Some(&field.id)));
+        Some((&field?.id, shown?.configuration.as_ref()?))
+    }
 }
 
 /// A field as GitHub shows it.
@@ -225,31 +181,13 @@ struct OptionAnswer {
     name: Box<str>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Configuration {
-    iterations: Vec<Value>,
-    completed_iterations: Vec<Value>,
-}
-
-impl Configuration {
-    /// The iterations by their own ids. One that cannot be understood is there all the same.
-    fn listed(&self) -> impl Iterator<Item = (&str, Option<Iteration>)> {
-        let all = self.completed_iterations.iter().chain(&self.iterations);
-        let named = all.filter_map(|iteration| Some((iteration, iteration["id"].as_str()?)));
-        named.filter(|(_, id)| !id.is_empty()).map(|(iteration, id)| {
-            let read = Iteration::deserialize(iteration);
-            (id, read.inspect_err(|error| warn!(id, %error, "an iteration cannot be read")).ok())
-        })
-    }
-}
-
 impl Project {
     /// The project as it is now, with what GitHub has forgotten of it since.
     pub(super) fn new(settings: &Settings, name: ProjectName, answer: &ProjectAnswer, known: Option<&Self>) -> Self {
         let fields = discover(settings, answer);
         let known = known.filter(|known| known.id == answer.id);
-        let (iterations, renewed) = iterations(answer, fields.iteration.as_ref(), known);
+        let (iterations, renewed) =
+            iterations::renewed(answer.listed(fields.iteration.as_ref()), known.map(Self::iterations));
         Self {
             statuses: statuses(answer, fields.status.as_ref(), known),
             iterations,
@@ -261,6 +199,11 @@ impl Project {
             closed: answer.closed,
             fields,
         }
+    }
+
+    /// The iterations it had, and which of them were made anew.
+    const fn iterations(&self) -> (&Iterations, &Renewed) {
+        (&self.iterations, &self.renewed)
     }
 
     /// The native id of an iteration of a field.
@@ -330,210 +273,5 @@ fn statuses(answer: &ProjectAnswer, field: Option<&Field>, known: Option<&Projec
     options.iter().map(with_past).collect()
 }
 
-/// The iterations of this field, and which of them were made anew. Without the field nothing is known to have ended.
-fn iterations(answer: &ProjectAnswer, field: Option<&Field>, known: Option<&Project>) -> (Iterations, Renewed) {
-    let mut all = known.map(|known| known.iterations.clone()).unwrap_or_default();
-    let mut renewed = known.map(|known| known.renewed.clone()).unwrap_or_default();
-    let shown = field.and_then(|field| answer.fields().find(|other| other.id.as_ref() == Some(&field.id)));
-    let Some((field, configuration)) = field.zip(shown.and_then(|field| field.configuration.as_ref())) else {
-        return (all, renewed);
-    };
-    let listed: BTreeMap<Box<str>, Option<Iteration>> =
-        configuration.listed().map(|(id, iteration)| (sprint_id(&field.id, id), iteration)).collect();
-    let stands_for: BTreeSet<Box<str>> = listed.keys().map(|id| renewed.get(id).unwrap_or(id).clone()).collect();
-    let mut vanished: Vec<Box<str>> = all.keys().filter(|id| !stands_for.contains(*id)).cloned().collect();
-    for (id, iteration) in listed {
-        let fresh = !all.contains_key(&id) && !renewed.contains_key(&id);
-        if let Some(iteration) = iteration.as_ref().filter(|_| fresh) {
-            let before = vanished.iter().position(|old| all.get(old).is_some_and(|old| old.is_renewed_as(iteration)));
-            renewed.extend(before.map(|at| (id.clone(), vanished.swap_remove(at))));
-        }
-        let id = renewed.get(&id).unwrap_or(&id).clone();
-        match iteration {
-            Some(iteration) => drop(all.insert(id, iteration)),
-            None => all.entry(id).or_default().gone = false,
-        }
-    }
-    for id in vanished {
-        all.entry(id).and_modify(|iteration| iteration.gone = true);
-    }
-    (all, renewed)
-}
-
-/// An iteration's id is unique only within its field.
-fn sprint_id(field: &str, iteration: &str) -> Box<str> {
-    format!("{field}:{iteration}").into()
-}
-
 #[cfg(test)]
-pub(super) mod tests {
-    use serde_json::json;
-
-    use super::super::settings::tests::plain;
-    use super::*;
-
-    /// The scrum board captured in 2026.
-    pub(in super::super) fn scrum_board(settings: &Settings) -> Project {
-        Project::new(settings, name(), &answer(include_str!("fixtures/project_fields_2026.json")), None)
-    }
-
-    fn name() -> ProjectName {
-        ProjectName { owner: "acme".into(), number: 1 }
-    }
-
-    fn answer(json: &str) -> ProjectAnswer {
-        let value: serde_json::Value = serde_json::from_str(json).unwrap();
-        serde_json::from_value(value["data"]["user"]["projectV2"].clone()).unwrap()
-    }
-
-    #[test]
-    fn a_real_scrum_board_is_understood() {
-        let board = scrum_board(&plain());
-        let found: Vec<_> = board.fields.all().map(|(meaning, field)| (meaning, &*field.name)).collect();
-        assert_eq!(
-            found,
-            [
-                ("status", "Status"),
-                ("estimate", "Story Points"),
-                ("iteration", "Sprint"),
-                ("priority", "Priority"),
-                ("type", "Type"),
-                ("due", "Target date")
-            ]
-        );
-        let names: Vec<_> = board.statuses.iter().map(|option| &*option.name).collect();
-        assert_eq!(names, ["Backlog", "Ready", "In Progress", "In Review", "Done", "Blocked"]);
-        assert!(board.iterations.len() > 2, "{:?}", board.iterations);
-    }
-
-    #[test]
-    fn a_project_recorded_in_2023_is_understood_too() {
-        let recorded: serde_json::Value =
-            serde_json::from_str(include_str!("fixtures/recorded_project_fields_and_items.json")).unwrap();
-        let project = &recorded[0]["response"]["body"]["data"]["userOrOrganization"]["projectV2"];
-        let answer: ProjectAnswer = serde_json::from_value(project.clone()).unwrap();
-        let read = Project::new(&plain(), name(), &answer, None);
-        assert_eq!(read.fields.status.map(|field| field.name).as_deref(), Some("Status"));
-        assert!(!read.statuses.is_empty());
-    }
-
-    #[test]
-    fn configured_names_win_and_a_wrong_one_finds_nothing() {
-        let settings = plain().with_field("estimate", "Priority").with_field("iteration", "Nope");
-        let fields = scrum_board(&settings).fields;
-        assert_eq!((fields.estimate, fields.iteration), (None, None));
-        assert_eq!(fields.size.map(|field| field.name).as_deref(), Some("Priority"));
-    }
-
-    #[test]
-    fn an_iteration_ends_before_the_day_it_ends() {
-        let iteration = Iteration { start_date: "2026-06-02".into(), duration: 11, ..Iteration::default() };
-        let at = |text: &str| iteration.state(Millis::parse(text).unwrap());
-        assert_eq!(at("2026-06-01T23:59:59Z"), SprintState::Future);
-        assert_eq!(at("2026-06-02T00:00:00Z"), SprintState::Active);
-        assert_eq!(at("2026-06-12T23:59:59Z"), SprintState::Active);
-        assert_eq!(at("2026-06-13T00:00:00Z"), SprintState::Closed);
-    }
-
-    /// A project with a status option and iterations (id, title, start), all of 14 days.
-    fn project(status: &str, iterations: &[(&str, &str, &str)]) -> ProjectAnswer {
-        let iterations: Vec<Value> = iterations
-            .iter()
-            .map(|(id, title, start)| json!({"id": id, "title": title, "startDate": start, "duration": 14}))
-            .collect();
-        let field = |id: &str, name: &str, iterations: &[Value]| {
-            json!({"id": id, "name": name, "dataType": "ITERATION",
-                "configuration": {"iterations": iterations, "completedIterations": []}})
-        };
-        let quarter = [json!({"id": "q1", "title": "Q1", "startDate": "2026-01-01", "duration": 90})];
-        serde_json::from_value(json!({"id": "P", "fields": {"nodes": [
-            {"id": "F1", "name": "Status", "dataType": "SINGLE_SELECT", "options": [{"id": "o1", "name": status}]},
-            field("F2", "Iteration", &iterations),
-            field("F3", "Quarter", &quarter),
-            {"__typename": "ProjectV2MultiSelectField"},
-            {"id": 7, "name": ["odd"]}
-        ]}}))
-        .unwrap()
-    }
-
-    /// The native ids of the iterations that are listed, each with its title.
-    fn listed(project: &Project) -> Vec<(&str, &str)> {
-        project.listed_iterations().map(|(id, iteration)| (id, &*iteration.title)).collect()
-    }
-
-    fn read(answer: &ProjectAnswer, known: Option<&Project>) -> Project {
-        let project = Project::new(&plain(), name(), answer, known);
-        // What is stored is read again.
-        serde_json::from_value(serde_json::to_value(project).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn names_that_github_forgets_are_kept() {
-        let first = read(&project("Doing", &[]), None);
-        let next = read(&project("In progress", &[]), Some(&first));
-        assert_eq!(next.status_today("Doing"), "In progress");
-        assert_eq!(next.status_today("Elsewhere"), "Elsewhere");
-        assert_eq!(read(&project("In progress", &[]), Some(&next)), next);
-    }
-
-    #[test]
-    fn only_the_field_that_is_read_has_iterations() {
-        let one = ("a1", "One", "2026-01-05");
-        assert_eq!(listed(&read(&project("Todo", &[one]), None)), [("F2:a1", "One")]);
-        let settings = plain().with_field("iteration", "Quarter");
-        let quarters = Project::new(&settings, name(), &project("Todo", &[one]), None);
-        assert_eq!(listed(&quarters), [("F3:q1", "Q1")]);
-        // An earlier version kept those of every field.
-        let mut before = read(&project("Todo", &[one]), None);
-        before.iterations.insert("F3:q1".into(), Iteration { id: "q1".into(), ..Iteration::default() });
-        assert_eq!(listed(&read(&project("Todo", &[one]), Some(&before))), [("F2:a1", "One")]);
-    }
-
-    #[test]
-    fn iterations_made_anew_go_on_and_deleted_ones_are_gone() {
-        let (one, two) = (("a1", "One", "2026-01-05"), ("a2", "Two", "2026-01-19"));
-        let first = read(&project("Todo", &[one, two]), None);
-        let anew = [("b1", "One", "2026-01-05"), ("b2", "Two", "2026-01-26"), ("b3", "Three", "2026-02-09")];
-        let next = read(&project("Todo", &anew), Some(&first));
-        assert_eq!(listed(&next), [("F2:a1", "One"), ("F2:a2", "Two"), ("F2:b3", "Three")]);
-        assert_eq!((&*next.sprint("F2", "b2"), &*next.sprint("F2", "b3")), ("F2:a2", "F2:b3"));
-        let again = [("c1", "One", "2026-01-05"), ("c3", "Three", "2026-02-09")];
-        let last = read(&project("Todo", &again), Some(&next));
-        assert_eq!(listed(&last), [("F2:a1", "One"), ("F2:b3", "Three")], "the second is deleted");
-        assert_eq!(&*last.sprint("F2", "c1"), "F2:a1");
-        let back = read(&project("Todo", &[one, two]), Some(&last));
-        assert_eq!(listed(&back), [("F2:a1", "One"), ("F2:a2", "Two")]);
-        // Another sprint of the same name, long after.
-        let later = read(&project("Todo", &[("d1", "One", "2026-06-01")]), Some(&first));
-        assert_eq!(listed(&later), [("F2:d1", "One")]);
-    }
-
-    #[test]
-    fn an_odd_iteration_costs_itself_and_does_not_end() {
-        let first = read(&project("Todo", &[("a1", "One", "2026-01-05"), ("a2", "Two", "2026-01-19")]), None);
-        let mut odd = project("Todo", &[("a1", "One", "2026-01-05"), ("a2", "Two", "2026-01-19")]);
-        for field in &mut odd.fields.nodes {
-            if let Some(OddOr::Read(FieldAnswer { configuration: Some(configuration), .. })) = field {
-                configuration.iterations.iter_mut().for_each(|one| one["duration"] = json!(-1));
-                configuration.iterations.push(json!({"id": "a3", "startDate": {}}));
-                configuration.iterations.push(json!("odd"));
-            }
-        }
-        assert_eq!(listed(&read(&odd, Some(&first))), listed(&first));
-        let without = serde_json::from_value(json!({"id": "P", "fields": {"nodes": []}})).unwrap();
-        assert_eq!(
-            read(&without, Some(&first)).iterations,
-            first.iterations,
-            "no field says nothing about its iterations"
-        );
-    }
-
-    #[test]
-    fn dates_outside_the_calendar_give_no_span() {
-        let of =
-            |start: &str, duration| Iteration { start_date: start.into(), duration, ..Iteration::default() }.span();
-        assert_eq!(of("2026-13-01", 14), None);
-        assert_eq!(of("+99999-01-01", 14), None);
-        assert!(of("2026-01-01", u32::MAX).is_some_and(|(_, end)| end.to_string().starts_with("21")));
-    }
-}
+pub(super) mod tests;

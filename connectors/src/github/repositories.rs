@@ -13,8 +13,9 @@ use serde_json::value::RawValue;
 use tracing::info;
 
 use super::answer::{FetchOutcome, GraphError, is_divisible};
-use super::api::{Api, Detail};
+use super::api::Api;
 use super::batch::{Kind, Sizes};
+use super::calls::Detail;
 use super::features::Missing;
 use super::records::{About, Completed, complete, unreadable};
 use super::rows::Attempt;

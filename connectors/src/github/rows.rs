@@ -10,11 +10,13 @@ use serde_json::value::RawValue;
 use tracing::{debug, info};
 
 use super::answer::{Answer, GraphError, is_divisible};
-use super::api::{Api, Detail, ItemsPage};
+use super::api::Api;
 use super::batch::{Kind, Sizes};
+use super::calls::{Detail, ItemsPage};
+use super::connection::Rows;
 use super::fingerprints::Short;
 use super::session::MOMENT;
-use super::wire::{RepositoryName as NameWithOwner, Rows};
+use super::wire::RepositoryName as NameWithOwner;
 use contextcore_core::ingest::connector::Unreadable;
 use contextcore_core::model::time::DAY;
 

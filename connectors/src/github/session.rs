@@ -12,6 +12,7 @@ use super::features::Missing;
 use super::fingerprints::Short;
 use super::reference::{Project, ProjectAnswer, Reference};
 use super::settings::{ProjectName, RepositoryName, Settings};
+use super::transfers::Transfers;
 use super::wire::RepositoryActivity;
 
 /// Iterations of our projects.
@@ -40,6 +41,7 @@ pub(super) struct GitHub {
     members: Mutex<Option<Arc<Members>>>,
     /// Issues that the sweep has seen so far.
     issues: Mutex<Issues>,
+    transfers: Mutex<Arc<Transfers>>,
 }
 
 /// What the items of our projects wrap.
@@ -109,7 +111,22 @@ impl GitHub {
         reference.missing = Some(api.missing());
         let warnings = missing.iter().cloned().chain(api.missing().sentences()).collect();
         let context = SiteContext { reference, repositories, missing, warnings };
-        Ok(Self { settings, api, run: *run, context, members: Mutex::default(), issues: Mutex::default() })
+        let transfers = Mutex::new(Arc::new(context.reference.transfers.clone()));
+        let (members, issues) = (Mutex::default(), Mutex::default());
+        Ok(Self { settings, api, run: *run, context, members, issues, transfers })
+    }
+
+    /// Issues that were transferred, as far as it is known.
+    pub(super) fn transfers(&self) -> Arc<Transfers> {
+        lock(&self.transfers).clone()
+    }
+
+    /// Notes which issues were transferred, as the sweep knows it.
+    pub(super) fn note_transfers(&self, known: &Transfers) {
+        let mut transfers = lock(&self.transfers);
+        if **transfers != *known {
+            *transfers = Arc::new(known.clone());
+        }
     }
 
     /// Notes issues that the sweep has seen, each with the name of its repository.

@@ -7,7 +7,8 @@ use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 
 use super::fingerprints::Short;
-use super::reference::{Iteration, Project};
+use super::iterations::Iteration;
+use super::reference::Project;
 use super::session::{SPRINTS, SiteContext};
 use crate::cursor;
 

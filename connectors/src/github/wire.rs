@@ -3,75 +3,14 @@
 //! One type reads what either set of documents asks for, and records that were kept: whatever may be absent is optional, and
 //! what is not asked for is not here. A record keeps the node as GitHub wrote it ([`Record`]); moments are RFC 3339 in UTC.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 
 use contextcore_core::Millis;
-use serde::de::{self, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::cursor::PageInfo;
-
-/// The most rows of a page: GitHub gives no more of any list. More would only fill our memory.
-const MAX_ROWS: usize = 100;
-
-/// Reads the rows of a page.
-pub(super) fn capped<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    struct Page<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Page<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(to, "a page of at most {MAX_ROWS} rows")
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(Vec::new())
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut rows = Vec::new();
-            while let Some(row) = list.next_element()? {
-                if rows.len() == MAX_ROWS {
-                    return Err(serde::de::Error::invalid_length(MAX_ROWS + 1, &self));
-                }
-                rows.push(row);
-            }
-            Ok(rows)
-        }
-    }
-    deserializer.deserialize_any(Page(PhantomData))
-}
-
-/// A list as GraphQL connections give it. Null nodes are things hidden from the token.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
-pub(super) struct Rows<T> {
-    pub(super) total_count: Option<u64>,
-    #[serde(default)]
-    pub(super) page_info: PageInfo,
-    #[serde(default = "Vec::new", deserialize_with = "capped")]
-    pub(super) nodes: Vec<Option<T>>,
-}
-
-impl<T> Default for Rows<T> {
-    fn default() -> Self {
-        Self { total_count: None, page_info: PageInfo::default(), nodes: Vec::new() }
-    }
-}
-
-impl<T> Rows<T> {
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
-        self.nodes.iter().flatten()
-    }
-
-    /// Adds the rows of the pages that follow.
-    pub(super) fn extend(&mut self, rows: &mut Vec<T>) {
-        self.nodes.extend(rows.drain(..).map(Some));
-    }
-}
+use super::by_type::{ByType, by_type, unknown};
+use super::connection::Rows;
 
 /// Anybody who acts, as GitHub names them.
 #[derive(Debug, Clone, Deserialize)]
@@ -255,42 +194,29 @@ pub(super) enum Node {
     Issue(Issue),
 }
 
+impl Node {
+    /// The issue that it is or wraps.
+    pub(super) const fn issue_mut(&mut self) -> Option<&mut Issue> {
+        match self {
+            Self::Issue(issue) | Self::ProjectV2Item(Item { content: Some(Content::Issue(issue)), .. }) => Some(issue),
+            Self::ProjectV2Item(_) => None,
+        }
+    }
+}
+
+impl ByType for Node {
+    fn read<'de, D: Deserializer<'de>>(kind: &str, fields: D) -> Result<Self, D::Error> {
+        match kind {
+            "ProjectV2Item" => Item::deserialize(fields).map(Self::ProjectV2Item),
+            "Issue" => Issue::deserialize(fields).map(Self::Issue),
+            _ => Err(unknown(kind)),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let node = Typed::deserialize(deserializer)?;
-        match &*node.name {
-            "ProjectV2Item" => node.read().map(Self::ProjectV2Item),
-            "Issue" => node.read().map(Self::Issue),
-            _ => Err(node.unknown()),
-        }
-    }
-}
-
-/// An object of a type that it names itself. Serde's own way to read such a one is through a tree of all that is in it, which
-/// takes more time for an issue with its history than reading it does.
-struct Typed<'de> {
-    name: Cow<'de, str>,
-    text: &'de RawValue,
-}
-
-impl<'de> Typed<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Name<'a> {
-            #[serde(rename = "__typename", borrow)]
-            name: Cow<'a, str>,
-        }
-        let text = <&RawValue>::deserialize(deserializer)?;
-        let Name { name } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
-        Ok(Self { name, text })
-    }
-
-    fn read<T: Deserialize<'de>, E: de::Error>(&self) -> Result<T, E> {
-        serde_json::from_str(self.text.get()).map_err(E::custom)
-    }
-
-    fn unknown<E: de::Error>(&self) -> E {
-        E::custom(format_args!("unknown type `{}`", self.name))
+        by_type(deserializer)
     }
 }
 
@@ -318,15 +244,20 @@ pub(super) enum Content {
     DraftIssue(Draft),
 }
 
+impl ByType for Content {
+    fn read<'de, D: Deserializer<'de>>(kind: &str, fields: D) -> Result<Self, D::Error> {
+        match kind {
+            "Issue" => Issue::deserialize(fields).map(Self::Issue),
+            "PullRequest" => PullRequest::deserialize(fields).map(Self::PullRequest),
+            "DraftIssue" => Draft::deserialize(fields).map(Self::DraftIssue),
+            _ => Err(unknown(kind)),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let content = Typed::deserialize(deserializer)?;
-        match &*content.name {
-            "Issue" => content.read().map(Self::Issue),
-            "PullRequest" => content.read().map(Self::PullRequest),
-            "DraftIssue" => content.read().map(Self::DraftIssue),
-            _ => Err(content.unknown()),
-        }
+        by_type(deserializer)
     }
 }
 
@@ -516,18 +447,4 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box<
         serde_json::Value::Number(number) => Some(number.to_string().into()),
         _ => None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_holds_no_more_rows_than_github_gives() {
-        let page = |rows: usize| format!(r#"{{"nodes":[{}]}}"#, vec!["null"; rows].join(","));
-        assert_eq!(serde_json::from_str::<Rows<Named>>(&page(MAX_ROWS)).unwrap().nodes.len(), MAX_ROWS);
-        let error = serde_json::from_str::<Rows<Named>>(&page(MAX_ROWS + 1)).unwrap_err();
-        assert!(error.to_string().contains("at most 100 rows"), "{error}");
-        assert!(serde_json::from_str::<Rows<Named>>(r#"{"nodes":null}"#).unwrap().nodes.is_empty());
-    }
 }

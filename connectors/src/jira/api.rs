@@ -11,11 +11,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::boards::{BoardAnswer, BoardConfiguration};
+use super::comments::Comments;
 use super::dialect::{AGILE, BUCKETS, HISTORY, JiraDialect, META, SEARCH};
+use super::fields::FieldAnswer;
+use super::history::History;
 use super::lenient::{self, List};
-use super::reference::{BoardAnswer, BoardConfiguration, FieldAnswer};
 use super::settings::Settings;
-use super::wire::{Comments, History, IssueType, LinkKind, Sprint, StatusValue};
+use super::wire::{IssueType, LinkKind, Sprint, StatusValue};
 use crate::refusal;
 
 /// Ids that one call for histories takes.
@@ -26,6 +29,8 @@ const HISTORIES_PER_PAGE: u32 = 10_000;
 const ROWS: u64 = 50;
 /// Rows of a page of one issue's history or comments.
 const ISSUE_ROWS: u64 = 100;
+/// Tries of a call that nothing goes on without: as many as the session allows.
+const PATIENT: Tries = Tries(u32::MAX);
 /// Pages that no list we read has: an endless one ends here.
 const MAX_PAGES: usize = 1_000;
 
@@ -132,8 +137,10 @@ pub(super) struct Found {
     #[serde(default, deserialize_with = "lenient::rows")]
     pub(super) issues: Vec<Box<RawValue>>,
     pub(super) next_page_token: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient::known_flag")]
     pub(super) is_last: Option<bool>,
     /// All issues of the query; Data Center only.
+    #[serde(default, deserialize_with = "lenient::whole")]
     pub(super) total: Option<u64>,
     /// Why the answer is incomplete; Cloud only.
     #[serde(default, deserialize_with = "lenient::rows")]
@@ -169,7 +176,7 @@ pub(super) struct Inline {
 /// An issue's history, and how long it is.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Changelog {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::count")]
     pub(super) total: usize,
     #[serde(default, deserialize_with = "lenient::objects")]
     pub(super) histories: Vec<History>,
@@ -181,7 +188,9 @@ pub(super) struct Changelog {
 struct Rows<T> {
     #[serde(default)]
     values: List<T>,
+    #[serde(default, deserialize_with = "lenient::known_flag")]
     is_last: Option<bool>,
+    #[serde(default, deserialize_with = "lenient::whole")]
     total: Option<u64>,
 }
 
@@ -229,8 +238,14 @@ impl Api {
 
     /// Reads what a run can do without.
     async fn side<T: DeserializeOwned>(&self, bucket: &'static str, path: &str, query: &[(&str, &str)]) -> Result<T> {
-        let ask = || self.session.get_with(bucket, path, query, self.tries());
+        let ask = || self.session.get_mended(bucket, path, query, self.tries());
         self.note(self.confirmed(ask).await)
+    }
+
+    /// Reads a list that comes in one answer.
+    async fn whole<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
+        let list: List<T> = self.confirmed(|| self.session.get_mended(META, path, &[], PATIENT)).await?;
+        Ok(list.0)
     }
 
     /// Asks for something that the run goes on without: a refusal of it has to be confirmed, once a run for all that is refused.
@@ -255,23 +270,19 @@ impl Api {
 
     /// Answers on both products.
     pub(super) async fn server_info(&self) -> Result<ServerInfo> {
-        self.session.get(META, "rest/api/2/serverInfo", &[]).await
+        self.session.get_mended(META, "rest/api/2/serverInfo", &[], PATIENT).await
     }
 
     pub(super) async fn myself(&self, site: Site) -> Result<Myself> {
-        self.session.get(META, &format!("{}/myself", site.root()), &[]).await
+        self.session.get_mended(META, &format!("{}/myself", site.root()), &[], PATIENT).await
     }
 
     pub(super) async fn fields(&self, site: Site) -> Result<Vec<FieldAnswer>> {
-        let path = format!("{}/field", site.root());
-        let list: List<_> = self.confirmed(|| self.session.get(META, &path, &[])).await?;
-        Ok(list.0)
+        self.whole(&format!("{}/field", site.root())).await
     }
 
     pub(super) async fn statuses(&self, site: Site) -> Result<Vec<StatusValue>> {
-        let path = format!("{}/status", site.root());
-        let list: List<_> = self.confirmed(|| self.session.get(META, &path, &[])).await?;
-        Ok(list.0)
+        self.whole(&format!("{}/status", site.root())).await
     }
 
     pub(super) async fn issue_types(&self, site: Site) -> Result<Vec<IssueType>> {
@@ -295,7 +306,7 @@ impl Api {
     pub(super) async fn projects(&self, site: Site) -> Result<Vec<ProjectAnswer>> {
         match site {
             Site::Cloud => self.rows(META, "rest/api/3/project/search", &[], ROWS).await,
-            Site::DataCenter => Ok(self.session.get::<List<_>>(META, "rest/api/2/project", &[]).await?.0),
+            Site::DataCenter => self.whole("rest/api/2/project").await,
         }
     }
 
@@ -417,7 +428,12 @@ impl Api {
             let (from, most) = (all.len().to_string(), rows.to_string());
             let mut query = query.to_vec();
             query.extend([("startAt", from.as_str()), ("maxResults", most.as_str())]);
-            let page: Rows<T> = self.note(self.session.get_with(bucket, path, &query, tries).await)?;
+            // A history is not mended: a value that is not read would be a false fact.
+            let answer = match bucket {
+                HISTORY => self.session.get_with(bucket, path, &query, tries).await,
+                _ => self.session.get_mended(bucket, path, &query, tries).await,
+            };
+            let page: Rows<T> = self.note(answer)?;
             let empty = page.values.0.is_empty();
             all.extend(page.values.0);
             let total = page.total.and_then(|total| usize::try_from(total).ok());

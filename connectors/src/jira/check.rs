@@ -4,7 +4,7 @@ use contextcore_core::ingest::connector::CheckReport;
 use contextcore_core::{Error, ErrorKind, Result};
 
 use super::api::{self, Site};
-use super::reference::{Field, NOT_HERE};
+use super::fields::{Field, NOT_HERE};
 use super::session::{Jira, SiteContext};
 use super::{mapping, sprints};
 use crate::refusal::Notes;

@@ -10,7 +10,8 @@ use contextcore_core::{Error, ErrorKind, Millis, Result};
 use tracing::warn;
 
 use super::api::{Inline, Site, is_about_the_object};
-use super::histories::{Batch, Completer, FoundIssue};
+use super::batch::{Batch, FoundIssue};
+use super::histories::Completer;
 use super::issues::requested_fields;
 use super::search::{self, Answer, PageRequest, Search};
 use super::wire::{Issue, IssueRef};

@@ -1,7 +1,7 @@
 //! The `ids` stream: the ids of all issues there are, so that absence means something. Jira does not list deletions.
 
-use contextcore_core::Result;
 use contextcore_core::ingest::connector::{Cursor, Page};
+use contextcore_core::{ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -75,6 +75,10 @@ async fn request(jira: &Jira, live: &SiteContext, pass: &mut Pass) -> Result<(Fo
     loop {
         match search::page(&jira.api, live.site, &pass.search, &mut request).await {
             Ok(answer) => return Ok((answer.found, warnings)),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                let answer = search::patiently(&jira.api, live.site, &pass.search, &request, error).await?;
+                return Ok((answer.found, warnings));
+            }
             Err(error) => {
                 warn!(error = error.full(), "the pass over all ids starts again");
                 warnings.extend(pass.search.recover(error)?);

@@ -19,11 +19,13 @@ use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 
 use super::api::{Inline, Outline, Site, is_about_the_object};
-use super::histories::{Batch, Completed, Completer, FoundIssue};
+use super::batch::{Batch, Completed, FoundIssue};
+use super::histories::Completer;
 use super::reference::Reference;
 use super::search::{self, Answer, Order, PageRequest, Search};
 use super::session::{ISSUES, Jira, SiteContext};
 use super::settings::Settings;
+use super::unlisted::{Around, Stuck};
 use super::{jql, site, sprint_field, sprints};
 use crate::cursor;
 use crate::scan::{IncrementalScan, Sweep};
@@ -38,6 +40,8 @@ const WIDE_OVERLAP: i64 = DAY;
 const BATCH: usize = super::api::IDS_PER_CALL;
 /// Search pages of one page of records, for a sweep that finds hardly anything new.
 const SEARCHES: usize = 40;
+/// Rows that cannot be listed in any form of one page of records; with more of them it is the search that fails.
+const UNLISTED: usize = 5;
 /// Rows requested of Cloud, which sends as many as it likes: about a hundred with our fields.
 const ROWS: u64 = 1_000;
 /// Rows requested of Data Center, where each brings its history along.
@@ -167,6 +171,8 @@ struct Poll<'a> {
     inline: Vec<(Box<str>, Inline)>,
     unreadable: Vec<Unreadable>,
     warnings: Vec<String>,
+    /// Rows that could not be listed.
+    unlisted: usize,
 }
 
 /// Fetches the next page of records.
@@ -182,8 +188,9 @@ pub(super) async fn poll(jira: &Jira, live: &Arc<SiteContext>, stored: Option<&C
     }
     let sweep = cursor.sweep(&jira.settings.projects, live, run.now);
     let first = cursor.scan.watermark.is_none();
-    let (batch, inline, unreadable, warnings) = Default::default();
-    let mut poll = Poll { jira, live, cursor: &cursor, now: run.now, sweep, batch, inline, unreadable, warnings };
+    let (batch, inline, unreadable, warnings, unlisted) = Default::default();
+    let mut poll =
+        Poll { jira, live, cursor: &cursor, now: run.now, sweep, batch, inline, unreadable, warnings, unlisted };
     let last = poll.gather().await?;
     poll.count(last, first).await;
     if last && poll.sweep.seen == 0 && first {
@@ -201,6 +208,13 @@ pub(super) async fn poll(jira: &Jira, live: &Arc<SiteContext>, stored: Option<&C
         false => cursor.sweep = Some(sweep),
     }
     Ok(Page { cursor: cursor::write(&cursor, ISSUES)?, ..page })
+}
+
+/// The cursor that reads every issue again, and knows the open sprints of boards that we do not list.
+pub(super) fn restart(stored: &Cursor) -> Option<Cursor> {
+    let IssueCursor { sprints, .. } = cursor::read(Some(stored), ISSUES);
+    let sprints = Some(sprints).filter(|sprints| !sprints.is_empty())?;
+    cursor::write(&IssueCursor { sprints, ..IssueCursor::default() }, ISSUES).ok()
 }
 
 /// Completes the issues of a batch and adds them to the page.
@@ -278,10 +292,10 @@ impl Poll<'_> {
         for _ in 0..SEARCHES {
             let answer = match search::page(&self.jira.api, self.live.site, &self.sweep.search, &mut request).await {
                 Ok(answer) => answer,
-                Err(error) => {
-                    self.restart(error)?;
-                    continue;
-                }
+                Err(error) => match self.recover(error, &request).await? {
+                    Some(answer) => answer,
+                    None => continue,
+                },
             };
             let rows = answer.found.issues.len();
             if self.take(answer)? {
@@ -292,6 +306,37 @@ impl Poll<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Recovers from a search that failed: passes the row that cannot be listed, waits, or starts again. The page, if there is one
+    /// then.
+    async fn recover(&mut self, error: Error, request: &PageRequest<'_>) -> Result<Option<Answer>> {
+        let (api, site) = (&self.jira.api, self.live.site);
+        if !is_about_the_object(error.kind()) || self.sweep.search.explains(&error) {
+            return self.restart(error).map(|()| None);
+        }
+        if self.pass_unlisted(&error, request).await? {
+            return Ok(None);
+        }
+        match search::patiently(api, site, &self.sweep.search, request, error).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) => self.restart(error).map(|()| None),
+        }
+    }
+
+    /// Passes a row that cannot be listed. Whether there was one.
+    async fn pass_unlisted(&mut self, error: &Error, request: &PageRequest<'_>) -> Result<bool> {
+        let (Some(zone), true) = (self.live.zone(), self.unlisted < UNLISTED) else { return Ok(false) };
+        let overlap = if self.sweep.wide { WIDE_OVERLAP } else { OVERLAP };
+        let listed = self.sweep.listed.high.or(self.cursor.scan.since(overlap)).unwrap_or_default();
+        let stuck = Stuck { api: &self.jira.api, site: self.live.site, zone, listed, now: self.now };
+        let Some(Around { issues, warning }) = stuck.pass(&mut self.sweep.search, request, error).await? else {
+            return Ok(false);
+        };
+        self.unlisted += 1;
+        self.warnings.push(warning);
+        issues.iter().for_each(|json| _ = self.take_issue(json.get()));
+        Ok(true)
     }
 
     /// Starts the sweep again: what it gave so far counts as not seen. The watermark has not moved.

@@ -2,8 +2,8 @@
 //!
 //! JQL reads times by the minute and in the time zone of the *account's profile*, not in UTC, and has no way to say another
 //! zone that all sites understand. So a moment is written in that zone, floored to the minute; in the repeated hour at the end
-//! of summer time, where one text means two moments, it is written one hour earlier. An upper bound is never set: what changes
-//! while we read must come to the end of the list, not fall out of it.
+//! of summer time, where one text means two moments, it is written one hour earlier. An upper bound is set for no sweep: what
+//! changes while we read must come to the end of the list, not fall out of it.
 
 use contextcore_core::Millis;
 use contextcore_core::model::time::HOUR;
@@ -31,6 +31,11 @@ pub(super) fn minute(at: Millis, zone: Option<&TimeZone>) -> String {
 /// Jira refuses a query without any restriction, so without projects and a minute it begins with 1970.
 pub(super) fn changed(projects: &[String], since: Option<&str>) -> String {
     format!("{} ORDER BY updated ASC, key ASC", restriction(projects, since))
+}
+
+/// Issues of these projects changed since one minute and before another, the last one first.
+pub(super) fn changed_between(projects: &[String], from: &str, to: &str) -> String {
+    format!("{} AND updated < \"{to}\" ORDER BY updated DESC, key DESC", restriction(projects, Some(from)))
 }
 
 /// All issues of these projects.

@@ -3,6 +3,7 @@
 //! An odd row costs itself and never its neighbours, and no list may hold more rows than any page does: what a server sends in
 //! millions of empty rows would take far more memory than the answer did.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -14,10 +15,16 @@ use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 use tracing::warn;
 
+use crate::rewind::number;
+
 /// Rows that no page holds: more than any call of ours asks for.
 const MAX_ROWS: usize = 20_000;
 /// Entries that no history of one issue has.
 const MAX_ENTRIES: usize = 200_000;
+
+/// A key of an object. It is borrowed from the answer unless it holds an escape, which a plain `Cow` never is.
+#[derive(Deserialize)]
+pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// A list of an answer. Rows that cannot be read are left out.
 #[derive(Debug)]
@@ -197,6 +204,54 @@ impl<'de, T: Text> Visitor<'de> for TextVisitor<T> {
     }
 }
 
+/// Reads a whole number in any form Jira writes: a number or its text. Anything else is none.
+pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<i64>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let text: Option<String> = text(deserializer)?;
+    let number = text.and_then(|text| match text.trim().parse::<i64>() {
+        Ok(number) => Some(number),
+        Err(_) => {
+            let number = number(&text).filter(|number| number.fract() == 0.0 && number.abs() <= EXACT)?;
+            #[expect(clippy::cast_possible_truncation, reason = "it is whole and not too large")]
+            Some(number as i64)
+        }
+    });
+    Ok(number.and_then(|number| T::try_from(number).ok()))
+}
+
+/// Reads how many there are; zero where that is no number.
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    Ok(whole(deserializer)?.unwrap_or_default())
+}
+
+/// Reads the number that identifies something.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    whole(deserializer)?.ok_or_else(|| de::Error::custom("an id that is no number"))
+}
+
+/// Reads a finite number, or its text. Anything else is none.
+pub(super) fn finite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let text: Option<String> = text(deserializer)?;
+    Ok(text.as_deref().and_then(number))
+}
+
+/// Reads yes or no; anything else is no.
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(known_flag(deserializer)?.unwrap_or_default())
+}
+
+/// Reads yes or no; anything else is none.
+pub(super) fn known_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    Ok(match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::Bool(flag) => Some(flag),
+        serde_json::Value::String(text) => text.parse().ok(),
+        _ => None,
+    })
+}
+
 /// Reads a person (or anything with this name in it) as the text that `name` takes out of it.
 pub(super) fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
@@ -282,6 +337,41 @@ mod tests {
         let many = format!("[{}{{}}]", "{},".repeat(MAX_ROWS));
         let error = serde_json::from_str::<List<Row>>(&many).unwrap_err();
         assert!(error.to_string().contains("more than 20000 rows"), "{error}");
+    }
+
+    #[test]
+    fn a_broken_number_is_none() {
+        #[derive(Deserialize)]
+        struct Numbers {
+            #[serde(deserialize_with = "whole")]
+            whole: Option<i32>,
+        }
+        #[derive(Deserialize)]
+        struct Finite {
+            #[serde(deserialize_with = "finite")]
+            finite: Option<f64>,
+        }
+        let read = |json: &str| {
+            let whole = serde_json::from_str::<Numbers>(&format!(r#"{{"whole":{json}}}"#)).unwrap().whole;
+            (whole, serde_json::from_str::<Finite>(&format!(r#"{{"finite":{json}}}"#)).unwrap().finite)
+        };
+        for (json, expected) in [
+            ("7", (Some(7), Some(7.0))),
+            ("-1", (Some(-1), Some(-1.0))),
+            ("\"12\"", (Some(12), Some(12.0))),
+            ("3.0", (Some(3), Some(3.0))),
+            ("1.5", (None, Some(1.5))),
+            ("9999999999", (None, Some(9_999_999_999.0))),
+            ("18446744073709551615", (None, Some(1.844_674_407_370_955_2e19))),
+            ("\"NaN\"", (None, None)),
+            ("\"soon\"", (None, None)),
+            ("null", (None, None)),
+            ("true", (None, None)),
+            ("[1]", (None, None)),
+            ("{}", (None, None)),
+        ] {
+            assert_eq!(read(json), expected, "{json}");
+        }
     }
 
     #[test]

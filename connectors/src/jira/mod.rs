@@ -3,20 +3,26 @@
 //! [`JiraConnector`] is the [`Connector`], [`Jira`] its [`SourceSession`]. The rest is by concern: [`settings`] (what the
 //! configuration says), [`api`] (the calls) and [`dialect`] (limits and refusals), [`session`], [`site`] and
 //! [`mod@reference`] (what a site is like), [`search`] and [`jql`] (searching), [`issues`], [`sprints`] and [`ids`] (the
-//! streams), [`histories`] and [`family`] (whole records), [`wire`], [`lenient`] and [`sprint_field`] (the shapes of answers and
+//! streams), [`unlisted`] (rows that cannot be listed), [`histories`] and [`family`] (whole records), [`wire`], [`lenient`] and [`sprint_field`] (the shapes of answers and
 //! records), [`normalise`] with [`mapping`] (what they mean), and [`webhook`]. All knowledge of Jira's habits is in one of these.
 
 mod api;
+mod batch;
+mod boards;
 mod check;
+mod comments;
 mod dialect;
 mod family;
+mod fields;
 mod histories;
+mod history;
 mod ids;
 mod issues;
 mod jql;
 mod lenient;
 mod mapping;
 mod normalise;
+mod people;
 mod reference;
 mod search;
 mod session;
@@ -24,6 +30,7 @@ mod settings;
 mod site;
 mod sprint_field;
 mod sprints;
+mod unlisted;
 mod webhook;
 mod wire;
 
@@ -131,6 +138,14 @@ impl SourceSession for Jira {
 
     async fn read_again(&self, ids: &[String]) -> Result<Page> {
         issues::read_again(self, &self.context(), ids).await
+    }
+
+    fn restart(&self, stream: &'static str, cursor: &Cursor) -> Option<Cursor> {
+        match stream {
+            SPRINTS => sprints::restart(cursor),
+            ISSUES => issues::restart(cursor),
+            _ => None,
+        }
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {

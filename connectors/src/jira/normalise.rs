@@ -7,22 +7,34 @@
 //!   as today has today's name, so that a renaming is no change.
 //! - The blocked flag is Jira's Flagged field, or a label that is configured to mean it.
 
+mod acts;
+mod change;
+mod present;
+mod sprint;
+
 use std::collections::BTreeSet;
 
 use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Observation, TaskObservation};
-use contextcore_core::model::time::HOUR;
-use contextcore_core::model::{Blocker, Change, Event, Facts, ParentRef, SmolStr, SprintFacts, SprintState, TaskKey};
+use contextcore_core::model::{Blocker, Change, Event, Facts, ParentRef, SmolStr, TaskKey};
 use contextcore_core::{Millis, Result};
 use serde::Deserialize;
 
+use super::fields::Field;
+use super::history::{History, Item};
 use super::mapping::{self, Mapping, StatusName};
-use super::reference::{Blocking, Category, Field, Reference};
+use super::people::Who;
+use super::reference::{Category, Reference};
 use super::settings::Settings;
 use super::sprint_field;
-use super::wire::{self, History, Issue, Item, Record, SprintRecord, Who};
+use super::wire::{self, Issue, Record, SprintRecord};
 use crate::chain;
-use crate::rewind::{self, Rewind, Side, Timeline, blank, date, lacks, number, project_of, unreadable};
+use crate::rewind::{Rewind, Side, Timeline, blank, date, lacks, number, project_of, unreadable};
+
+use acts::{Act, ends, in_order, inherited};
+use change::{Role, Value, change_of, flag_value, hours, list, parent, sorted, status_of, system_role};
+use present::{points_field, resolution_in_history};
+use sprint::observe_sprint;
 
 /// What a record is read with.
 pub(super) struct Context<'a> {
@@ -84,72 +96,6 @@ fn browse<'a>(context: &'a Context<'_>) -> &'a str {
     context.reference.browse.as_deref().unwrap_or(&context.settings.url)
 }
 
-/// What a field change is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Status,
-    Resolution,
-    Sprint,
-    Parent,
-    Assignee,
-    Points,
-    Hours,
-    Flag,
-    Link,
-    Priority,
-    Type,
-    Labels,
-    Title,
-    Due,
-    Key,
-}
-
-/// The role of a field that every Jira has.
-fn system_role(name: &str) -> Option<Role> {
-    const ROLES: [(&str, Role); 13] = [
-        ("status", Role::Status),
-        ("resolution", Role::Resolution),
-        ("assignee", Role::Assignee),
-        ("priority", Role::Priority),
-        ("issuetype", Role::Type),
-        ("labels", Role::Labels),
-        ("summary", Role::Title),
-        ("duedate", Role::Due),
-        ("parent", Role::Parent),
-        ("issueparentassociation", Role::Parent),
-        ("link", Role::Link),
-        ("key", Role::Key),
-        ("timeoriginalestimate", Role::Hours),
-    ];
-    ROLES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, role)| *role)
-}
-
-/// What a field was before a change, or after it.
-#[derive(Debug, Clone, Copy)]
-struct Value<'a> {
-    id: &'a str,
-    text: &'a str,
-}
-
-impl<'a> Value<'a> {
-    fn of(item: &'a Item, side: Side) -> Self {
-        let (id, text) = match side {
-            Side::Before => (&item.from, &item.from_string),
-            Side::After => (&item.to, &item.to_string),
-        };
-        Self { id: id.as_deref().unwrap_or_default(), text: text.as_deref().unwrap_or_default() }
-    }
-
-    fn is_empty(self) -> bool {
-        self.id.is_empty() && self.text.is_empty()
-    }
-
-    /// The text, else the id.
-    fn shown(self) -> &'a str {
-        if self.text.is_empty() { self.id } else { self.text }
-    }
-}
-
 /// Changes with what they are about.
 type Changes<'a> = Vec<(Role, &'a Item)>;
 
@@ -189,7 +135,7 @@ impl<'a> Reader<'a> {
             issue,
             key: TaskKey::new(&context.settings.source, id),
             created,
-            points: points_field(context, record, project_of(name)),
+            points: points_field(context.reference, record, project_of(name)),
             resolution: resolution_in_history(record),
             present: State { facts: blank(name, None), status_id: Box::default(), given_up: false, flagged: None },
             unknown: BTreeSet::new(),
@@ -438,7 +384,9 @@ impl<'a> Reader<'a> {
         // Cloud writes the same act in its old and its new form.
         let repeated =
             role == Role::Parent && parent_before == state.facts.parent.as_ref().map(|parent| parent.native_id.clone());
-        if let Some(change) = change_of(&self.context.reference.blocking, role, state, item).filter(|_| !repeated) {
+        if let Some(change) =
+            change_of(&self.context.reference.blocking, role, &state.facts, item).filter(|_| !repeated)
+        {
             act.push(timeline, item, "", change);
         }
         let raised = self.impediment(state);
@@ -507,64 +455,13 @@ impl<'a> Rewind for Reader<'a> {
                 self.judge_again(state);
             }
             if before != state.facts.status {
-                act.push(timeline, item, "", status_of(state));
+                act.push(timeline, item, "", status_of(&state.facts));
             }
         }
         for change in others {
             self.redo_item(state, act, change, timeline);
         }
     }
-}
-
-/// One act of one person.
-#[derive(Clone, Copy)]
-struct Act<'a> {
-    at: Millis,
-    history: &'a History,
-}
-
-impl Act<'_> {
-    /// Adds an event: `ACT:PLACE` names the change within the task.
-    fn push(self, timeline: &mut Timeline, item: &Item, suffix: &str, change: Change) {
-        let id = self.history.id.as_deref().unwrap_or_default();
-        let origin = format!("{id}:{}{suffix}", item.n.unwrap_or_default());
-        timeline.push(&origin, self.at, self.history.author.as_ref().map(ToString::to_string), change);
-    }
-}
-
-/// What a change is in the common model, after it was taken into the state.
-fn change_of(blocking: &Blocking, role: Role, state: &State, item: &Item) -> Option<Change> {
-    let facts = &state.facts;
-    Some(match role {
-        Role::Status => status_of(state),
-        Role::Sprint => Change::Sprints(facts.sprints.clone()),
-        Role::Parent => Change::Parent(facts.parent.clone()),
-        Role::Assignee => Change::Assigned(facts.assignee.clone()),
-        Role::Points | Role::Hours => Change::Estimated(facts.estimate),
-        Role::Priority => Change::Prioritised(facts.priority.clone()),
-        Role::Type => Change::Typed { task_type: facts.task_type, native: facts.native_type.clone() },
-        Role::Labels => Change::Labelled(facts.labels.clone()),
-        Role::Title => Change::Titled(facts.title.clone()),
-        Role::Due => Change::Due(facts.due.clone()),
-        Role::Key => Change::Moved { key: facts.key.clone(), project: facts.project.clone() },
-        Role::Link => return linked(blocking, item),
-        // The flag is handled with the labels, since either may raise it; the resolution with the status.
-        Role::Flag | Role::Resolution => return None,
-    })
-}
-
-fn status_of(state: &State) -> Change {
-    Change::Status { status: state.facts.status, native: state.facts.native_status.clone() }
-}
-
-/// A link made or removed. The history has only text, in which the inward words say that the other one blocks this one.
-fn linked(blocking: &Blocking, item: &Item) -> Option<Change> {
-    let after = Value::of(item, Side::After);
-    let added = !after.is_empty();
-    let value = if added { after } else { Value::of(item, Side::Before) };
-    let text = value.text.strip_prefix("This issue ").unwrap_or(value.text);
-    let blocker = blocking.is_said(text).then(|| value.id.to_owned()).filter(|key| !key.is_empty());
-    (!value.is_empty()).then(|| Change::Linked { text: text.to_owned(), blocker, added })
 }
 
 /// Tasks that block this one: the inward ends of links that mean it.
@@ -586,122 +483,12 @@ fn is_finished(context: &Context<'_>, status: &wire::StatusValue) -> bool {
     context.mapping.status(context.settings, named, false).0.is_finished()
 }
 
-/// The acts in the order they happened, each once. Several can share a moment: their ids count upwards, and where those do not
-/// lead from one status to the next, the statuses decide.
-fn in_order<'a>(histories: impl Iterator<Item = &'a History>) -> Result<Vec<(Millis, &'a History)>> {
-    let mut acts = rewind::in_order(histories, "history", |act| act.id.as_deref(), |act| act.created)?;
-    let number = |act: &History| act.id.as_deref().and_then(|id| id.parse::<u64>().ok());
-    acts.sort_by(|(a_at, a), (b_at, b)| (a_at, number(a), &a.id).cmp(&(b_at, number(b), &b.id)));
-    for moment in acts.chunk_by_mut(|(one, _), (next, _)| one == next) {
-        chain::join(moment, |(_, act)| status_ends(act));
-    }
-    Ok(acts)
-}
-
-/// The status an act leads from, and the one it leads to.
-fn status_ends(act: &History) -> Option<(&str, &str)> {
-    let is_status = |item: &&Item| item.field_id.as_deref().unwrap_or(&item.field).eq_ignore_ascii_case("status");
-    let mut changes: Vec<(&str, &str)> = act.items.iter().filter(is_status).filter_map(ends).collect();
-    chain::join(&mut changes, |ends| Some(*ends));
-    Some((changes.first()?.0, changes.last()?.1))
-}
-
-/// Both sides of a change of status, by id, or by name where it has none.
-fn ends(item: &Item) -> Option<(&str, &str)> {
-    let side = |side| Some(Value::of(item, side)).map(|value| if value.id.is_empty() { value.text } else { value.id });
-    side(Side::Before).zip(side(Side::After))
-}
-
-/// The changes of sprints that a sub-task has from its parent, unless they lead elsewhere than to the sprints it is in.
-fn inherited<'a>(record: &'a Record, today: &[SmolStr]) -> &'a [History] {
-    let last = record.inherited.iter().max_by_key(|act| act.created).and_then(|act| act.items.last());
-    let is_in_none = last.is_none_or(|item| item.to.as_deref().is_none_or(str::is_empty));
-    if is_in_none == today.is_empty() { &record.inherited } else { &[] }
-}
-
-/// The field an issue's estimate is in: the first candidate that has a value or a history here, else the first one.
-fn points_field(context: &Context<'_>, record: &Record, project: &str) -> Option<Box<str>> {
-    let first = context.reference.points_for(project).next()?;
-    let known = |id: &str| context.reference.fields.points.iter().find(|field| *field.id == *id);
-    let has_value = |id: &str| record.issue.custom.contains_key(id);
-    // A name that two fields share says nothing of the one that has no value.
-    let is_shared = |id: &str, name: &str| {
-        let mut points = context.reference.fields.points.iter();
-        points.any(|field| *field.id != *id && field.is_named(name) && has_value(&field.id))
-    };
-    let changed = |id: &str| {
-        let mut items = record.histories.iter().flat_map(|history| &history.items);
-        items.any(|item| match item.field_id.as_deref() {
-            Some(field) => field == id,
-            None => known(id).is_some_and(|field| field.is_named(&item.field)) && !is_shared(id, &item.field),
-        })
-    };
-    let mut candidates = context.reference.points_for(project);
-    let used = candidates.find(|id| has_value(id) || changed(id));
-    Some(used.unwrap_or(first).into())
-}
-
-/// Today's resolution as the history wrote it, else as the issue shows it.
-fn resolution_in_history(record: &Record) -> Option<SmolStr> {
-    let today = record.issue.fields.resolution.as_ref()?;
-    let items = record.histories.iter().flat_map(|history| &history.items);
-    let mut same = items.filter(|item| {
-        item.field_id.as_deref() == Some("resolution") && item.to.is_some() && item.to.as_deref() == today.id.as_deref()
-    });
-    Some(same.find_map(|item| item.to_string.clone()).unwrap_or_else(|| SmolStr::new(&today.name)))
-}
-
-fn parent(value: Value<'_>) -> Option<ParentRef> {
-    let key = (!value.text.is_empty()).then(|| value.text.into());
-    (!value.is_empty())
-        .then(|| ParentRef { native_id: if value.id.is_empty() { value.text } else { value.id }.into(), key })
-}
-
-fn flag_value(value: Value<'_>) -> SmolStr {
-    if value.text.is_empty() { SmolStr::new_static("Impediment") } else { value.text.into() }
-}
-
-/// `7, 9` as a list.
-fn list(ids: &str) -> Vec<SmolStr> {
-    ids.split(',').map(str::trim).filter(|id| !id.is_empty()).map(SmolStr::new).collect()
-}
-
-fn sorted<'a>(words: impl Iterator<Item = &'a str>) -> Vec<SmolStr> {
-    words.collect::<BTreeSet<_>>().into_iter().map(SmolStr::new).collect()
-}
-
-/// Seconds as hours.
-fn hours(seconds: f64) -> f64 {
-    seconds * 1_000.0 / f64::from(i32::try_from(HOUR).unwrap_or(i32::MAX))
-}
-
 /// Sprints that no board of ours lists.
 fn sprints_of(context: &Context<'_>, issue: &Issue) -> Vec<Observation> {
     let unlisted = sprint_field::unlisted(context.reference, context.unreadable, issue);
     let project =
         |sprint: &wire::Sprint| sprint.origin_board_id.and_then(|board| context.reference.project_of_board(board));
     unlisted.iter().map(|sprint| observe_sprint(sprint, project(sprint))).collect()
-}
-
-fn observe_sprint(sprint: &wire::Sprint, project: Option<&str>) -> Observation {
-    let state = match sprint.state.to_ascii_lowercase().as_str() {
-        "active" => SprintState::Active,
-        "closed" => SprintState::Closed,
-        _ => SprintState::Future,
-    };
-    Observation::Sprint {
-        native_id: sprint.id.to_string(),
-        facts: SprintFacts {
-            name: sprint.name.to_string(),
-            goal: sprint.goal.as_deref().filter(|goal| !goal.trim().is_empty()).map(str::to_owned),
-            project: project.map(str::to_owned),
-            state,
-            start: sprint.activated_date.or(sprint.start_date),
-            end: sprint.end_date,
-            completed: sprint.complete_date,
-            exact: true,
-        },
-    }
 }
 
 #[cfg(test)]

@@ -84,15 +84,20 @@ impl Search {
         Self { jql: jql::keys("parent", keys), ..Self::new(Order::All, Vec::new(), None) }
     }
 
+    /// A search for what changed between two minutes, the last first.
+    pub(super) fn backwards(projects: &[String], from: &str, to: &str) -> Self {
+        Self { jql: jql::changed_between(projects, from, to), ..Self::new(Order::All, projects.to_vec(), None) }
+    }
+
     /// Back to the start.
     fn rewind(&mut self) {
-        self.token = None;
         self.pages = 0;
         self.seek(self.from.clone());
     }
 
     /// To the start of this minute.
-    fn seek(&mut self, since: Option<String>) {
+    pub(super) fn seek(&mut self, since: Option<String>) {
+        self.token = None;
         self.jql = match self.order {
             Order::Changed => jql::changed(&self.projects, since.as_deref()),
             Order::All => jql::all(&self.projects),
@@ -123,7 +128,7 @@ impl Search {
     }
 
     /// Whether a refusal is about the query, so that a smaller page is refused as well.
-    fn explains(&self, refusal: &Error) -> bool {
+    pub(super) fn explains(&self, refusal: &Error) -> bool {
         let projects = || !jql::unknown_projects(&self.projects, &refusal.to_string()).is_empty();
         refusal.kind() == ErrorKind::Rejected && (self.is_about_the_token(refusal) || projects())
     }
@@ -226,16 +231,20 @@ impl<'a> PageRequest<'a> {
     pub(super) fn new(fields: BTreeSet<&'a str>, rows: u64) -> Self {
         Self { fields, histories: false, rows, given: None, whole: rows }
     }
+
+    /// The same for so many rows.
+    pub(super) fn of_rows(&self, rows: u64) -> Self {
+        Self { fields: self.fields.clone(), histories: self.histories, ..Self::new(BTreeSet::new(), rows) }
+    }
 }
 
 /// Requests the next page of a search.
 ///
 /// A page that fails is requested in halves, down to one row. What that row is, a request for hardly any field says; it is
-/// passed, and the search goes on with whole pages. Where not even that is answered, it is not the row that fails: then the
-/// whole page is tried with patience.
+/// passed, and the search goes on with whole pages.
 ///
 /// # Errors
-/// As the session's.
+/// As the session's, also when not even that is answered: then it may be the row that fails, or the search ([`patiently`]).
 pub(super) async fn page(api: &Api, site: Site, search: &Search, request: &mut PageRequest<'_>) -> Result<Answer> {
     let found = |found| Answer { found, refused: None };
     loop {
@@ -256,10 +265,27 @@ pub(super) async fn page(api: &Api, site: Site, search: &Search, request: &mut P
         request.rows = request.whole;
         return match outline(api, site, search).await {
             Some(outline) => Ok(Answer { found: outline, refused: Some(error) }),
-            None if error.kind() == ErrorKind::Unavailable => ask(api, site, search, request, PATIENT).await.map(found),
             None => Err(error),
         };
     }
+}
+
+/// Requests a page with patience, after it failed in every smaller form.
+///
+/// # Errors
+/// As the session's; the failure itself when waiting is of no use.
+pub(super) async fn patiently(
+    api: &Api,
+    site: Site,
+    search: &Search,
+    request: &PageRequest<'_>,
+    error: Error,
+) -> Result<Answer> {
+    if error.kind() != ErrorKind::Unavailable {
+        return Err(error);
+    }
+    let found = ask(api, site, search, request, PATIENT).await?;
+    Ok(Answer { found, refused: None })
 }
 
 /// Requests one page as it is, without a smaller one when it fails.
@@ -281,7 +307,17 @@ async fn outline(api: &Api, site: Site, search: &Search) -> Option<Found> {
     None
 }
 
-async fn ask(api: &Api, site: Site, search: &Search, request: &PageRequest<'_>, tries: Tries) -> Result<Found> {
+/// Requests a page as it is.
+///
+/// # Errors
+/// As the session's.
+pub(super) async fn ask(
+    api: &Api,
+    site: Site,
+    search: &Search,
+    request: &PageRequest<'_>,
+    tries: Tries,
+) -> Result<Found> {
     let PageRequest { fields, rows, .. } = request;
     match site {
         Site::Cloud => {

@@ -14,11 +14,12 @@ use jiff::tz::TimeZone;
 use tracing::{info, warn};
 
 use super::api::{self, Api, ServerInfo, Site};
+use super::history::Item;
 use super::mapping::{self, Mapping};
 use super::reference::Reference;
 use super::settings::Settings;
 use super::site::{self, Account, Fetched};
-use super::wire::{Issue, Item};
+use super::wire::Issue;
 use crate::refusal::Notes;
 
 /// Sprints of our boards.

@@ -8,8 +8,11 @@ use jiff::tz::TimeZone;
 use tracing::warn;
 
 use super::api::{Api, Myself, ServerInfo, Site, is_bearable, is_refusal};
-use super::reference::{self, Board, BoardAnswer, Columns, Reference};
+use super::boards::{Board, BoardAnswer, Columns};
+use super::fields::{self, FieldAnswer};
+use super::reference::Reference;
 use super::settings::Settings;
+use super::wire::{IssueType, LinkKind, StatusValue};
 use crate::refusal::{Notes, is_refused};
 
 /// Up to so many configured projects are asked for their boards one by one; with more, all boards are listed.
@@ -81,61 +84,23 @@ pub(super) async fn fetch(
     old: Reference,
     now: Millis,
 ) -> Result<Fetched> {
-    let mut lists = Lists { api, settings, old, now, notes: Notes::default(), failed: false, refused: None };
-    let known = !lists.old.statuses.is_empty();
-    let answers = lists.bear(api.fields(site).await.map(Some), "fields", known.then_some(None))?;
-    let statuses = lists.bear(api.statuses(site).await.map(Some), "statuses", known.then_some(None))?;
-    if statuses.as_ref().is_some_and(Vec::is_empty) {
-        // Every Jira has statuses, but lists none to anonymous callers, and every status of every history would be a guess.
-        return Err(Error::new(
-            ErrorKind::Protocol,
-            "the site lists no statuses, as for an anonymous caller: check the token",
-        ));
-    }
-    let (mut boards, columns) = lists.boards().await?;
-    if settings.field("story_points").is_some() {
-        // A field that was configured goes before those the boards estimate in.
-        boards.values_mut().for_each(|board| board.estimate = None);
-    }
-    let by_board: BTreeSet<Box<str>> = boards.values().filter_map(|board| board.estimate.clone()).collect();
-    let types = match lists.old.types {
-        Some(_) => lists.bear(api.issue_types(site).await.map(Some), "issue types", Some(None))?,
-        None => None,
-    };
-    let links = match api.link_types(site).await {
-        Err(error) if is_refusal(error.kind()) && !(is_refused(&error) && lists.old.blocking.is_known()) => {
-            Some(Vec::new())
-        }
-        links => lists.bear(links.map(Some), "types of links", Some(None))?,
-    };
-    let Lists { old, notes, failed, refused, .. } = lists;
-    // What holds back the export is asked for on the next run, what failed within the hour.
-    let good_for = if !notes.withheld.is_empty() {
-        1
-    } else if failed {
-        HOUR
-    } else {
-        DAY
-    };
-    let mut new = Reference {
-        fetched_at: now.plus(good_for - DAY),
-        refused,
-        data_center: site == Site::DataCenter,
-        product: product(site, info),
-        browse: info.and_then(|info| browse(settings, info)),
-        fields: answers.map_or(old.fields, |answers| reference::discover(settings, &answers, &by_board)),
-        boards,
-        missing: BTreeSet::new(),
-        ..old
-    };
-    new.learn_statuses(statuses.unwrap_or_default(), &columns);
-    if let Some(types) = types {
-        new.learn_types(types);
-    }
-    if let Some(links) = links {
-        new.learn_links(&links);
-    }
-    Ok(Fetched { reference: new, notes })
+    let (notes, failed, refused) = Default::default();
+    let mut lists = Lists { api, settings, site, old, now, notes, failed, refused };
+    let fields = lists.fields().await?;
+    let statuses = lists.statuses().await?;
+    let (boards, columns) = lists.boards().await?;
+    let (types, links) = (lists.types().await?, lists.links().await?);
+    Ok(lists.learn(info, Answers { fields, statuses, boards, columns, types, links }))
+}
+
+/// What the site answered; none for a list of which the known is kept.
+struct Answers {
+    fields: Option<Vec<FieldAnswer>>,
+    statuses: Option<Vec<StatusValue>>,
+    boards: BTreeMap<u64, Board>,
+    columns: Columns,
+    types: Option<Vec<IssueType>>,
+    links: Option<Vec<LinkKind>>,
 }
 
 fn product(site: Site, info: Option<&ServerInfo>) -> String {
@@ -161,6 +126,7 @@ pub(super) fn is_gateway(settings: &Settings) -> bool {
 struct Lists<'a> {
     api: &'a Api,
     settings: &'a Settings,
+    site: Site,
     /// What was known before.
     old: Reference,
     now: Millis,
@@ -172,6 +138,79 @@ struct Lists<'a> {
 }
 
 impl Lists<'_> {
+    async fn fields(&mut self) -> Result<Option<Vec<FieldAnswer>>> {
+        let known = self.is_known().then_some(None);
+        self.bear(self.api.fields(self.site).await.map(Some), "fields", known)
+    }
+
+    /// Every Jira has statuses, but lists none to anonymous callers, and every status of every history would be a guess.
+    async fn statuses(&mut self) -> Result<Option<Vec<StatusValue>>> {
+        let known = self.is_known().then_some(None);
+        let statuses = self.bear(self.api.statuses(self.site).await.map(Some), "statuses", known)?;
+        if statuses.as_ref().is_some_and(Vec::is_empty) {
+            let text = "the site lists no statuses, as for an anonymous caller: check the token";
+            return Err(Error::new(ErrorKind::Protocol, text));
+        }
+        Ok(statuses)
+    }
+
+    /// Whether the site was read before.
+    fn is_known(&self) -> bool {
+        !self.old.statuses.is_empty()
+    }
+
+    async fn types(&mut self) -> Result<Option<Vec<IssueType>>> {
+        match self.old.types {
+            Some(_) => self.bear(self.api.issue_types(self.site).await.map(Some), "issue types", Some(None)),
+            None => Ok(None),
+        }
+    }
+
+    async fn links(&mut self) -> Result<Option<Vec<LinkKind>>> {
+        match self.api.link_types(self.site).await {
+            Err(error) if is_refusal(error.kind()) && !(is_refused(&error) && self.old.blocking.is_known()) => {
+                Ok(Some(Vec::new()))
+            }
+            links => self.bear(links.map(Some), "types of links", Some(None)),
+        }
+    }
+
+    /// How long the answers are good for: what holds back the export is asked for on the next run, what failed within the hour.
+    const fn good_for(&self) -> i64 {
+        match (self.notes.withheld.is_empty(), self.failed) {
+            (false, _) => 1,
+            (true, true) => HOUR,
+            (true, false) => DAY,
+        }
+    }
+
+    /// Reference data from the answers, and from what was known where there is none.
+    fn learn(self, info: Option<&ServerInfo>, answers: Answers) -> Fetched {
+        let Answers { fields, statuses, mut boards, columns, types, links } = answers;
+        let settings = self.settings;
+        if settings.field("story_points").is_some() {
+            // A field that was configured goes before those the boards estimate in.
+            boards.values_mut().for_each(|board| board.estimate = None);
+        }
+        let by_board: BTreeSet<Box<str>> = boards.values().filter_map(|board| board.estimate.clone()).collect();
+        let fetched_at = self.now.plus(self.good_for() - DAY);
+        let mut new = Reference {
+            fetched_at,
+            refused: self.refused,
+            data_center: self.site == Site::DataCenter,
+            product: product(self.site, info),
+            browse: info.and_then(|info| browse(settings, info)),
+            fields: fields.map_or(self.old.fields, |answers| fields::discover(settings, &answers, &by_board)),
+            boards,
+            missing: BTreeSet::new(),
+            ..self.old
+        };
+        new.learn_statuses(statuses.unwrap_or_default(), &columns);
+        types.into_iter().for_each(|types| new.learn_types(types));
+        links.into_iter().for_each(|links| new.learn_links(&links));
+        Fetched { reference: new, notes: self.notes }
+    }
+
     /// Takes what is known instead of a list that cannot be had.
     fn bear<T>(&mut self, list: Result<T>, what: &str, known: Option<T>) -> Result<T> {
         match (list, known) {

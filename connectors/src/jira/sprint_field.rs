@@ -10,8 +10,9 @@ use contextcore_core::model::SmolStr;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::boards::Board;
 use super::lenient::List;
-use super::reference::{Board, Reference};
+use super::reference::Reference;
 use super::wire::{Issue, Sprint};
 
 /// An element of the field.

@@ -88,6 +88,13 @@ pub(super) async fn poll(jira: &Jira, live: &SiteContext, stored: Option<&Cursor
     Ok(Page { records, cursor, more, warnings: gathered.warnings, ..Page::default() })
 }
 
+/// The cursor that reads every board again, and knows which sprints were open: one that was deleted since is listed nowhere.
+pub(super) fn restart(stored: &Cursor) -> Option<Cursor> {
+    let SprintCursor { open, .. } = cursor::read(Some(stored), SPRINTS);
+    let open = Some(open).filter(|open| !open.is_empty())?;
+    cursor::write(&SprintCursor { open, ..SprintCursor::default() }, SPRINTS).ok()
+}
+
 /// Boards that may have sprints, from the one after this on.
 fn boards_after(live: &SiteContext, after: Option<u64>) -> Vec<u64> {
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);

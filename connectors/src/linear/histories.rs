@@ -8,18 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contextcore_core::ingest::connector::{RawRecord, Unreadable};
 use contextcore_core::{Error, ErrorKind, Result};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
-use super::api::{Answer, FEW_TRIES, IssuesPage, ONCE, Rest, RestPage};
+use super::api::{Answer, FEW_TRIES, IssuesPage, ONCE, RestPage};
 use super::dialect::{REASON, TOO_COMPLEX};
 use super::parts::{Part, Parts, may_be_one};
+use super::requests::Rest;
 use super::rows;
 use super::session::{Linear, SiteContext};
 use super::sizes::{self, Lengths, Sizes};
-use super::wire::{Act, Connection, Issue, List, Whole};
+use super::wire::{Act, Connection, Issue, List, Ref, Whole};
 
 /// Result of reading some issues.
 #[derive(Debug, Default)]
@@ -38,6 +37,8 @@ pub(super) struct FetchedIssues {
 #[derive(Debug)]
 pub(super) struct FetchedIssue {
     whole: Whole,
+    /// How long the first pages of its lists are, if it could be read.
+    lengths: Option<Lengths>,
     /// Its team, if it could be read.
     team: Option<Box<str>>,
     /// What it names in reference data.
@@ -107,9 +108,9 @@ impl<'a> Reading<'a> {
                 }
             };
             match self.linear.api.issues(&part.items, &price, tries).await {
-                Ok(answer) => {
+                Ok(mut answer) => {
                     most = most.saturating_mul(2);
-                    let missing = self.take(&answer, &part.items);
+                    let missing = self.take(&mut answer, &part.items);
                     self.retry(&part, missing, answer.refusal()).await?;
                 }
                 Err(error) if error.kind() == ErrorKind::RateLimited && !self.fetched.issues.is_empty() => {
@@ -143,18 +144,18 @@ impl<'a> Reading<'a> {
 
     /// Takes a page of issues in. Returns those that did not come for a reason: rows that an error beside the data is about
     /// are not believed.
-    fn take(&mut self, answer: &Answer<IssuesPage>, asked: &[Box<str>]) -> Vec<Box<str>> {
+    fn take(&mut self, answer: &mut Answer<IssuesPage>, asked: &[Box<str>]) -> Vec<Box<str>> {
         let flawed = answer.incomplete_rows("issues");
-        let rows = answer.data.issues.iter().flat_map(|page| &page.nodes).enumerate();
+        let rows = answer.data.issues.take().into_iter().flat_map(|page| page.nodes).enumerate();
         let mut is_whole = answer.errors.is_empty();
         for (_, json) in rows.filter(|(row, _)| !flawed.contains(row)) {
-            let Some(json) = json.as_deref() else {
+            let Some(json) = json else {
                 is_whole = false;
                 continue;
             };
             // Read once: an issue is large. One of an odd shape may still have an id.
             let read = rows::issue(json.get()).ok();
-            let id = read.as_ref().and_then(|(issue, _)| issue.id.clone()).or_else(|| rows::id_of(json));
+            let id = read.as_ref().and_then(|(issue, _)| issue.id.clone()).or_else(|| rows::id_of(&json));
             match id.filter(|id| !id.is_empty()) {
                 Some(id) if asked.contains(&id) => self.add(json, id, read),
                 Some(_) => {}
@@ -165,7 +166,7 @@ impl<'a> Reading<'a> {
         missing.cloned().collect()
     }
 
-    fn add(&mut self, json: &RawValue, id: Box<str>, read: Option<(Issue, usize)>) {
+    fn add(&mut self, json: Box<RawValue>, id: Box<str>, read: Option<(Issue, usize)>) {
         let (fetched, more, left_out) = FetchedIssue::of(json, &id, read);
         self.linear.note_left_out(left_out);
         if !more.iter().any(|rest| rest.list.is_measured()) {
@@ -310,7 +311,7 @@ impl FetchedIssues {
         };
         linear.note_read(self.issues.keys());
         let issues = self.issues.into_iter().filter(|(_, fetched)| wanted(fetched));
-        issues.map(|(id, fetched)| record(stream, &id, "issue", &fetched.whole)).collect()
+        issues.map(|(id, fetched)| record_of_size(stream, &id, "issue", &fetched.whole, fetched.whole.size())).collect()
     }
 }
 
@@ -321,22 +322,31 @@ pub(super) fn record(
     name: &'static str,
     value: &impl serde::Serialize,
 ) -> Result<RawRecord> {
+    record_of_size(stream, id, name, value, 0)
+}
+
+/// The same where it is known about how long its text is.
+fn record_of_size(
+    stream: &'static str,
+    id: &str,
+    name: &'static str,
+    value: &impl serde::Serialize,
+    size: usize,
+) -> Result<RawRecord> {
     let unfit = |error| Error::new(ErrorKind::Internal, "write a record").caused_by(error);
-    let json = serde_json::to_string(&BTreeMap::from([(name, value)])).map_err(unfit)?;
+    let mut json = Vec::with_capacity(size);
+    serde_json::to_writer(&mut json, &BTreeMap::from([(name, value)])).map_err(unfit)?;
+    let json =
+        String::from_utf8(json).map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
     Ok(RawRecord { stream, native_id: id.to_owned(), json })
 }
 
 impl FetchedIssue {
     /// An issue as it came, the lists of it that go on, and how many of their entries cannot be read.
-    fn of(json: &RawValue, id: &str, read: Option<(Issue, usize)>) -> (Self, Vec<Rest>, usize) {
-        let whole = Whole {
-            issue: json.to_owned(),
-            history: Vec::new(),
-            spans: Vec::new(),
-            links: Vec::new(),
-            comments: Vec::new(),
-        };
-        let mut fetched = Self { whole, team: None, names: BTreeSet::new(), parents: BTreeSet::new() };
+    fn of(json: Box<RawValue>, id: &str, read: Option<(Issue, usize)>) -> (Self, Vec<Rest>, usize) {
+        let whole =
+            Whole { issue: json, history: Vec::new(), spans: Vec::new(), links: Vec::new(), comments: Vec::new() };
+        let mut fetched = Self { whole, lengths: None, team: None, names: BTreeSet::new(), parents: BTreeSet::new() };
         // One of an odd shape is kept as it came, to be quarantined with the reason.
         let Some((issue, left_out)) = read else { return (fetched, Vec::new(), 0) };
         let undated = issue.history.iter().flat_map(|page| &page.nodes).filter(|act| !act.is_dated()).count();
@@ -347,13 +357,22 @@ impl FetchedIssue {
     fn note(&mut self, issue: &Issue) {
         self.team = issue.team.as_ref().map(|team| team.id.clone());
         self.parents.extend(issue.parent.as_ref().map(|parent| parent.id.clone()));
-        issue.history.iter().flat_map(|page| &page.nodes).for_each(|act| self.note_act(act));
-        names_of(issue, &mut self.names);
+        let acts = issue.history.as_ref().map_or(&[][..], |page| &page.nodes);
+        let mut names = names_of(issue);
+        names.extend(acts.iter().flat_map(names_of_act));
+        self.note_all(acts, names);
+        self.lengths = Some(Lengths {
+            acts: acts.len(),
+            spans: issue.state_history.as_ref().map_or(0, |page| page.nodes.len()),
+            comments: issue.comments.as_ref().map_or(0, |page| page.nodes.len()),
+        });
     }
 
-    fn note_act(&mut self, act: &Act) {
-        self.parents.extend([&act.from_parent_id, &act.to_parent_id].into_iter().flatten().cloned());
-        names_of_act(act, &mut self.names);
+    /// Notes the parents and names of acts. There are few names in many acts.
+    fn note_all(&mut self, acts: &[Act], names: Names<'_>) {
+        let parents = acts.iter().flat_map(|act| [&act.from_parent_id, &act.to_parent_id]).flatten();
+        self.parents.extend(parents.cloned());
+        self.names.extend(names.into_iter().map(|(kind, id)| format!("{kind}:{id}")));
     }
 
     /// Adds entries to one of its lists. How many cannot be read.
@@ -362,7 +381,7 @@ impl FetchedIssue {
             List::History => {
                 let acts = rows.iter().filter_map(|row| serde_json::from_str::<Act>(row.get()).ok());
                 let acts: Vec<Act> = acts.filter(Act::is_dated).collect();
-                acts.iter().for_each(|act| self.note_act(act));
+                self.note_all(&acts, acts.iter().flat_map(names_of_act).collect());
                 self.whole.history.extend_from_slice(rows);
                 return rows.len() - acts.len();
             }
@@ -375,20 +394,13 @@ impl FetchedIssue {
 
     /// Notes how long its lists are.
     fn measure(&self, sizes: &SharedSizes) {
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct Lists {
-            history: Connection<IgnoredAny>,
-            state_history: Connection<IgnoredAny>,
-            comments: Connection<IgnoredAny>,
-        }
-        let lists: Lists = serde_json::from_str(self.whole.issue.get()).unwrap_or_default();
-        let lengths = Lengths {
-            acts: lists.history.nodes.len() + self.whole.history.len(),
-            spans: lists.state_history.nodes.len() + self.whole.spans.len(),
-            comments: lists.comments.nodes.len() + self.whole.comments.len(),
-        };
-        lock(sizes).met(lengths);
+        let Some(Lengths { acts, spans, comments }) = self.lengths else { return };
+        let Whole { history, spans: more_spans, comments: more_comments, .. } = &self.whole;
+        lock(sizes).met(Lengths {
+            acts: acts + history.len(),
+            spans: spans + more_spans.len(),
+            comments: comments + more_comments.len(),
+        });
     }
 }
 
@@ -404,29 +416,51 @@ fn rests(issue: &Issue, id: &str) -> Vec<Rest> {
     more.map(|(list, after)| Rest { issue: id.into(), list, after: after.into() }).collect()
 }
 
-/// What an issue names in reference data, each with its kind in front.
-fn names_of(issue: &Issue, into: &mut BTreeSet<String>) {
-    let mut note = |kind: &str, id: Option<&str>| into.extend(id.map(|id| format!("{kind}:{id}")));
-    note("state", issue.state.as_ref().and_then(|state| state.id.as_deref()));
-    note("team", issue.team.as_ref().map(|team| &*team.id));
-    note("cycle", issue.cycle.as_ref().map(|cycle| &*cycle.id));
-    note("milestone", issue.project_milestone.as_ref().map(|milestone| &*milestone.id));
-    [&issue.assignee, &issue.creator].iter().for_each(|who| note("user", who.as_ref().map(|who| &*who.id)));
-    issue.label_ids.iter().flatten().for_each(|id| note("label", Some(id)));
-    issue.state_history.iter().flat_map(|page| &page.nodes).for_each(|span| note("state", Some(&span.state_id)));
+/// Names of reference data: their kind and their id.
+type Names<'a> = BTreeSet<(&'static str, &'a str)>;
+
+/// What an issue itself names in reference data.
+fn names_of(issue: &Issue) -> Names<'_> {
+    let spans = issue.state_history.iter().flat_map(|page| &page.nodes);
     let links = issue.inverse_relations.iter().flat_map(|page| &page.nodes).filter_map(|link| link.issue.as_ref());
-    links.for_each(|other| note("state", other.state.as_ref().and_then(|state| state.id.as_deref())));
+    let single = [
+        ("state", issue.state.as_ref().and_then(|state| state.id.as_deref())),
+        ("team", issue.team.as_ref().map(|team| &*team.id)),
+        ("cycle", issue.cycle.as_ref().map(|cycle| &*cycle.id)),
+        ("milestone", issue.project_milestone.as_ref().map(|milestone| &*milestone.id)),
+        ("user", issue.assignee.as_ref().map(|who| &*who.id)),
+        ("user", issue.creator.as_ref().map(|who| &*who.id)),
+    ];
+    let labels = issue.label_ids.iter().flatten().map(|id| ("label", &**id));
+    let others = links.filter_map(|other| Some(("state", other.state.as_ref()?.id.as_deref()?)));
+    let states = spans.map(|span| ("state", &*span.state_id)).chain(others);
+    named(single).chain(labels).chain(states).collect()
 }
 
-fn names_of_act(act: &Act, into: &mut BTreeSet<String>) {
-    let mut note = |kind: &str, id: Option<&str>| into.extend(id.map(|id| format!("{kind}:{id}")));
-    note("user", act.actor_id.as_deref());
-    [&act.from_assignee_id, &act.to_assignee_id].iter().for_each(|id| note("user", id.as_deref()));
-    [&act.from_state_id, &act.to_state_id].iter().for_each(|id| note("state", id.as_deref()));
-    [&act.from_cycle_id, &act.to_cycle_id].iter().for_each(|id| note("cycle", id.as_deref()));
-    [&act.from_team_id, &act.to_team_id].iter().for_each(|id| note("team", id.as_deref()));
-    let milestones = [&act.from_project_milestone, &act.to_project_milestone];
-    milestones.iter().for_each(|milestone| note("milestone", milestone.as_ref().map(|milestone| &*milestone.id)));
-    let labels = [&act.added_label_ids, &act.removed_label_ids];
-    labels.iter().flat_map(|ids| ids.iter().flatten()).for_each(|id| note("label", Some(id)));
+/// What an act names in reference data.
+fn names_of_act(act: &Act) -> impl Iterator<Item = (&'static str, &str)> {
+    fn milestone(side: &Option<Ref>) -> Option<&str> {
+        side.as_ref().map(|milestone| &*milestone.id)
+    }
+    let single = [
+        ("user", act.actor_id.as_deref()),
+        ("user", act.from_assignee_id.as_deref()),
+        ("user", act.to_assignee_id.as_deref()),
+        ("state", act.from_state_id.as_deref()),
+        ("state", act.to_state_id.as_deref()),
+        ("cycle", act.from_cycle_id.as_deref()),
+        ("cycle", act.to_cycle_id.as_deref()),
+        ("team", act.from_team_id.as_deref()),
+        ("team", act.to_team_id.as_deref()),
+        ("milestone", milestone(&act.from_project_milestone)),
+        ("milestone", milestone(&act.to_project_milestone)),
+    ];
+    let labels = [&act.added_label_ids, &act.removed_label_ids].into_iter().flatten().flatten();
+    named(single).chain(labels.map(|id| ("label", &**id)))
+}
+
+fn named<'a, const N: usize>(
+    names: [(&'static str, Option<&'a str>); N],
+) -> impl Iterator<Item = (&'static str, &'a str)> {
+    names.into_iter().filter_map(|(kind, id)| Some((kind, id?)))
 }

@@ -11,11 +11,12 @@ use contextcore_core::ingest::connector::{Cursor, Page, Run};
 use contextcore_core::{Error, ErrorKind, Result, Retry};
 use serde::{Deserialize, Serialize};
 
-use super::api::{ALL_TRIES, ChangesRequest, FEW_TRIES, PlanRequest};
+use super::api::{ALL_TRIES, FEW_TRIES};
 use super::histories;
 use super::parts::may_be_one;
 use super::plan_rows::{self, record_of};
 use super::reference::Cursors;
+use super::requests::{ChangesRequest, PlanRequest};
 use super::rows::{Odd, Row};
 use super::session::{IDS, Linear, SiteContext};
 use super::sizes;

@@ -13,10 +13,11 @@ use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use super::api::{Answer, ChangedPage, ChangesRequest, CommentVersion, FEW_TRIES, LinkVersion, ONCE};
+use super::api::{Answer, ChangedPage, CommentVersion, FEW_TRIES, LinkVersion, ONCE};
 use super::histories::{self, FetchedIssues};
 use super::paged_scan::PagedScan;
 use super::parts::may_be_one;
+use super::requests::ChangesRequest;
 use super::rows::{Odd, Row};
 use super::session::{ISSUES, Linear, SiteContext};
 use super::sizes::{self, Sizes};

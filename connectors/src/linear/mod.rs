@@ -26,6 +26,7 @@ mod plan;
 mod plan_rows;
 mod queries;
 mod reference;
+mod requests;
 mod rows;
 mod session;
 mod settings;

@@ -10,36 +10,29 @@
 //!   happened; then the same id comes again and replaces what was known.
 //! - Archiving is not deletion; moving to the bin is.
 
+mod change;
+mod context;
+mod plan;
+mod states;
+
 use std::collections::BTreeSet;
 
-use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
-use contextcore_core::model::time::MINUTE;
-use contextcore_core::model::{
-    Artifact, Blocker, Change, Facts, ParentRef, SmolStr, SprintFacts, SprintState, Status, TaskKey, TaskType,
-};
+use contextcore_core::model::observation::{Observation, TaskObservation};
+use contextcore_core::model::{Blocker, Change, Facts, ParentRef, SmolStr, Status, TaskKey};
 use contextcore_core::{Millis, Result};
 
 use super::mapping::{self, Shape};
-use super::reference::Reference;
 use super::rows;
-use super::settings::Settings;
-use super::wire::{
-    Act, Attachment, Cycle, Initiative, Issue, IssueRecord, Link, OneOf, Project, Record, Ref, Span, StateValue,
-    TeamRef,
-};
-use crate::chain::{self, Link as Edge};
+use super::wire::{Act, Issue, IssueRecord, Link, Record, Ref, Span, StateValue};
+use crate::chain;
 use crate::rewind::{self, Occasion, Rewind, Side, Timeline, blank, date, lacks, unreadable};
 
-/// An act and the span it began are at most so far apart: acts of one person within minutes are merged into one.
-const TOLERANCE: i64 = 10 * MINUTE;
+use change::{FieldChange, Id, Swap, changes_of, word};
+pub(super) use context::Context;
+use states::{Entered, actor, states};
+
 /// The status of an issue that was made into a project.
 const CONVERTED: &str = "Converted to project";
-
-/// What a record is read with.
-pub(super) struct Context<'a> {
-    pub(super) settings: &'a Settings,
-    pub(super) reference: &'a Reference,
-}
 
 /// What a record says.
 #[derive(Debug, Default)]
@@ -64,177 +57,14 @@ pub(super) fn record(context: &Context<'_>, json: &str) -> Result<Read> {
     let record = rows::record(json).map_err(|error| unreadable(&error))?;
     match record {
         Record::Issue(record) => issue(context, *record),
-        Record::Cycle(cycle) => Ok(sprint(context, &cycle).into()),
-        Record::Project(project) => self::project(context, &project).map(Read::from),
-        Record::Initiative(initiative) => self::initiative(context, &initiative).map(Read::from),
+        Record::Cycle(cycle) => Ok(plan::sprint(context, &cycle).into()),
+        Record::Project(project) => plan::project(context, &project).map(Read::from),
+        Record::Initiative(initiative) => plan::initiative(context, &initiative).map(Read::from),
         Record::Attachment(attachment) => {
-            let observations = activity(context, &attachment).into_iter().collect();
+            let observations = plan::activity(context, &attachment).into_iter().collect();
             Ok(Read { observations, ..Read::default() })
         }
     }
-}
-
-/// What the ids in a record mean.
-impl Context<'_> {
-    /// A state: its common status and its name. One that is not listed goes by its id, as work not yet begun.
-    fn state<'s>(&self, id: &str, shown: impl IntoIterator<Item = &'s StateValue>) -> (Status, SmolStr) {
-        if let Some(known) = self.reference.states.get(id) {
-            let mapped = mapping::state(self.settings, id, &known.name, &known.kind);
-            return (mapped.status, SmolStr::new(&known.name));
-        }
-        let shown = shown.into_iter().find(|state| state.id.as_deref() == Some(id));
-        let word = |text: Option<&Box<str>>| text.map(ToString::to_string);
-        let name = word(shown.and_then(|state| state.name.as_ref())).unwrap_or_else(|| id.to_owned());
-        let kind = word(shown.and_then(|state| state.kind.as_ref())).unwrap_or_default();
-        (mapping::state(self.settings, id, &name, &kind).status, name.into())
-    }
-
-    fn person(&self, id: &str) -> String {
-        self.reference.users.get(id).map_or(id, |name| name).to_owned()
-    }
-
-    /// Somebody by id, else by the name that was shown.
-    fn one_of(&self, who: Option<&OneOf>) -> Option<String> {
-        let who = who?;
-        who.id.as_deref().map(|id| self.person(id)).or_else(|| who.name.as_ref().map(ToString::to_string))
-    }
-
-    fn label(&self, id: &str) -> String {
-        self.reference.labels.get(id).map_or(id, |name| name).to_owned()
-    }
-
-    fn milestone(&self, id: &str) -> String {
-        format!("milestone:{}", self.reference.milestones.get(id).map_or(id, |name| name))
-    }
-
-    fn team(&self, team: &TeamRef) -> Option<String> {
-        let listed = team.id.as_deref().and_then(|id| self.reference.team_key(id));
-        listed.or(team.key.as_deref()).map(str::to_owned)
-    }
-
-    /// The team that something of several teams is counted under: of those that are read the first by name, else the workspace.
-    fn home<'t>(&self, teams: impl Iterator<Item = &'t TeamRef>) -> String {
-        let mut keys: Vec<String> = teams.filter_map(|team| self.team(team)).collect();
-        keys.sort_by_key(|key| (!self.settings.wants(key), key.clone()));
-        keys.into_iter().next().unwrap_or_else(|| self.reference.organization.url_key.to_string())
-    }
-}
-
-/// A value before and after a change.
-#[derive(Debug, Clone, Copy)]
-struct Swap<T> {
-    from: T,
-    to: T,
-}
-
-impl<T: Copy> Swap<T> {
-    fn side(self, side: Side) -> T {
-        match side {
-            Side::Before => self.from,
-            Side::After => self.to,
-        }
-    }
-}
-
-type Id<'a> = Option<&'a str>;
-type Ids<'a> = Option<&'a [Box<str>]>;
-
-/// A change of one field.
-#[derive(Debug, Clone, Copy)]
-enum FieldChange<'a> {
-    State(Swap<Id<'a>>),
-    Assignee(Swap<Id<'a>>),
-    Cycle(Swap<Id<'a>>),
-    Estimate(Swap<Option<f64>>),
-    Priority(Swap<Option<f64>>),
-    Parent(Swap<Id<'a>>),
-    Project(Swap<Id<'a>>),
-    Milestone(Swap<Id<'a>>),
-    Team(Swap<Id<'a>>),
-    Title(Swap<Id<'a>>),
-    Due(Swap<Id<'a>>),
-    Labels { added: Ids<'a>, removed: Ids<'a> },
-    Converted,
-}
-
-impl FieldChange<'_> {
-    /// What it does to its value; none for a change of several values, and for states, which are in order.
-    fn link(self) -> Option<Edge> {
-        let link = |from: Option<String>, to: Option<String>| {
-            let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
-            Some(Edge { field: self.field().to_owned(), from, to })
-        };
-        match self {
-            Self::Assignee(swap)
-            | Self::Cycle(swap)
-            | Self::Parent(swap)
-            | Self::Project(swap)
-            | Self::Milestone(swap)
-            | Self::Team(swap)
-            | Self::Title(swap)
-            | Self::Due(swap) => link(swap.from.map(str::to_owned), swap.to.map(str::to_owned)),
-            Self::Estimate(swap) | Self::Priority(swap) => {
-                link(swap.from.map(|number| number.to_string()), swap.to.map(|number| number.to_string()))
-            }
-            Self::State(_) | Self::Labels { .. } | Self::Converted => None,
-        }
-    }
-
-    /// The name of the field: part of the ids of events, never to be changed.
-    const fn field(self) -> &'static str {
-        match self {
-            Self::State(_) => "state",
-            Self::Assignee(_) => "assignee",
-            Self::Cycle(_) => "cycle",
-            Self::Estimate(_) => "estimate",
-            Self::Priority(_) => "priority",
-            Self::Parent(_) => "parent",
-            Self::Project(_) => "project",
-            Self::Milestone(_) => "milestone",
-            Self::Team(_) => "team",
-            Self::Title(_) => "title",
-            Self::Due(_) => "due",
-            Self::Labels { .. } => "labels",
-            Self::Converted => "converted",
-        }
-    }
-}
-
-/// The changes of one act, the state's apart.
-fn changes_of(act: &Act) -> Vec<FieldChange<'_>> {
-    fn ids<'a>(from: &'a Option<Box<str>>, to: &'a Option<Box<str>>) -> Option<Swap<Id<'a>>> {
-        (from != to).then_some(Swap { from: from.as_deref(), to: to.as_deref() })
-    }
-    fn refs<'a>(from: &'a Option<Ref>, to: &'a Option<Ref>) -> Option<Swap<Id<'a>>> {
-        let id = |side: &'a Option<Ref>| side.as_ref().map(|side| &*side.id);
-        (from != to).then_some(Swap { from: id(from), to: id(to) })
-    }
-    let numbers = |from: Option<f64>, to: Option<f64>| (from != to).then_some(Swap { from, to });
-    let (added, removed) = (act.added_label_ids.as_deref(), act.removed_label_ids.as_deref());
-    let relabelled = [added, removed].into_iter().flatten().any(|ids| !ids.is_empty());
-    let changes = [
-        ids(&act.from_team_id, &act.to_team_id).map(FieldChange::Team),
-        ids(&act.from_assignee_id, &act.to_assignee_id).map(FieldChange::Assignee),
-        ids(&act.from_cycle_id, &act.to_cycle_id).map(FieldChange::Cycle),
-        numbers(act.from_estimate, act.to_estimate).map(FieldChange::Estimate),
-        numbers(act.from_priority, act.to_priority).map(FieldChange::Priority),
-        ids(&act.from_parent_id, &act.to_parent_id).map(FieldChange::Parent),
-        ids(&act.from_project_id, &act.to_project_id).map(FieldChange::Project),
-        refs(&act.from_project_milestone, &act.to_project_milestone).map(FieldChange::Milestone),
-        ids(&act.from_title, &act.to_title).map(FieldChange::Title),
-        ids(&act.from_due_date, &act.to_due_date).map(FieldChange::Due),
-        relabelled.then_some(FieldChange::Labels { added, removed }),
-        act.to_converted_project_id.is_some().then_some(FieldChange::Converted),
-    ];
-    changes.into_iter().flatten().collect()
-}
-
-/// The state change of one act: the state before, if it is known, and after.
-fn state_change(act: &Act) -> Option<Swap<Option<Box<str>>>> {
-    let shown = |state: &'_ Option<StateValue>| state.as_ref().and_then(|state| state.id.clone());
-    let from = act.from_state_id.clone().or_else(|| shown(&act.from_state));
-    let to = act.to_state_id.clone().or_else(|| shown(&act.to_state));
-    (from != to && to.is_some()).then_some(Swap { from, to })
 }
 
 /// A dated change.
@@ -323,7 +153,9 @@ type Parts = (Issue, Vec<Act>, Vec<Span>, Vec<Link>, Vec<super::wire::Comment>);
 /// The issue and its whole lists: what came with it, and the rests.
 fn assemble(record: IssueRecord) -> Parts {
     fn join<T>(first: Option<super::wire::Connection<T>>, rest: Vec<T>) -> Vec<T> {
-        first.into_iter().flat_map(|page| page.nodes).chain(rest).collect()
+        let mut all = first.map(|page| page.nodes).unwrap_or_default();
+        all.extend(rest);
+        all
     }
     let IssueRecord { mut issue, history, spans, links, comments } = record;
     let history = join(issue.history.take(), history);
@@ -336,109 +168,6 @@ fn assemble(record: IssueRecord) -> Parts {
 /// The acts in the order they happened, each once. They come newest first: of those of one moment the last is the earliest.
 fn in_order(acts: &[Act]) -> Result<Vec<(Millis, &Act)>> {
     rewind::in_order(acts.iter().rev(), "history", |act| act.id.as_deref(), |act| act.created_at)
-}
-
-/// A state that was entered.
-#[derive(Debug, Clone, PartialEq)]
-struct Entered {
-    at: Millis,
-    origin: String,
-    actor: Option<String>,
-    from: Option<String>,
-    to: String,
-}
-
-/// The states entered after the first, oldest first, and how many state changes of the history the spans contradict.
-fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: Vec<Span>) -> (Vec<Entered>, u64) {
-    spans.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
-    spans.dedup_by(|a, b| a.id == b.id);
-    let mut sequence: Vec<Entered> = acts.iter().filter_map(|(at, act)| entered(context, *at, act)).collect();
-    let link = |entered: &Entered| {
-        let (from, to) = (entered.from.clone().unwrap_or_default(), entered.to.clone());
-        Some(Edge { field: "state".to_owned(), from, to })
-    };
-    chain::order(&mut sequence, |entered| entered.at, link, |_| None);
-    spans.chunk_by_mut(|a, b| a.started_at == b.started_at).for_each(|spans| order_spans(spans, &sequence));
-    let Some(first) = spans.first() else { return (sequence, 0) };
-    // What lies before the first span comes from the history.
-    let reach = first.started_at.plus(-TOLERANCE);
-    let early = sequence.iter().position(|entered| entered.at >= reach).unwrap_or(sequence.len());
-    let mut late = sequence.split_off(early);
-    let mut before = sequence.last().map(|entered| entered.to.clone());
-    for (n, span) in spans.iter().enumerate() {
-        let to = span.state_id.to_string();
-        let is_first = n == 0 && before.is_none();
-        let act = (!is_first).then(|| nearest(&late, span)).flatten().map(|at| late.remove(at));
-        if let Some(act) = &act {
-            sequence.extend(passed_through(&mut late, act, before.as_deref()));
-            before = sequence.last().map(|entered| entered.to.clone()).or(before);
-        }
-        if !is_first && before.as_ref() != Some(&to) {
-            let (origin, actor) =
-                act.map_or_else(|| (format!("span:{}", span.id), None), |act| (act.origin, act.actor));
-            sequence.push(Entered { at: span.started_at, origin, actor, from: before.clone(), to: to.clone() });
-        }
-        before = Some(to);
-    }
-    (sequence, late.len() as u64)
-}
-
-/// Orders the spans of one moment as the acts of that moment, which are in order, led from one to the next.
-fn order_spans(spans: &mut [Span], acts: &[Entered]) {
-    let Some(moment) = spans.first().map(|span| span.started_at).filter(|_| spans.len() > 1) else { return };
-    let acts: Vec<&Entered> = acts.iter().filter(|entered| entered.at == moment).collect();
-    let first = acts.first().and_then(|entered| entered.from.as_deref());
-    let states = first.into_iter().chain(acts.iter().map(|entered| entered.to.as_str()));
-    // The state before the first act is among the spans only where the issue was created in that moment.
-    let states: Vec<&str> = states.skip(usize::from(acts.len() >= spans.len())).collect();
-    let mut ordered = 0;
-    for state in states {
-        if let Some(at) = spans[ordered..].iter().position(|span| &*span.state_id == state) {
-            spans[ordered..=ordered + at].rotate_right(1);
-            ordered += 1;
-        }
-    }
-}
-
-/// The states that were passed through in the moment of an act, if acts of that moment lead from the state before to it: Linear
-/// keeps no span without a length.
-fn passed_through(acts: &mut Vec<Entered>, to: &Entered, before: Option<&str>) -> Vec<Entered> {
-    let mut left = acts.clone();
-    let mut passed: Vec<Entered> = Vec::new();
-    loop {
-        let from = passed.last().map_or(&to.from, |entered| &entered.from);
-        if from.as_deref() == before {
-            *acts = left;
-            passed.reverse();
-            return passed;
-        }
-        let leads = |entered: &Entered| entered.at == to.at && Some(&entered.to) == from.as_ref();
-        match left.iter().rposition(leads) {
-            Some(at) => passed.push(left.remove(at)),
-            None => return Vec::new(),
-        }
-    }
-}
-
-fn entered(context: &Context<'_>, at: Millis, act: &Act) -> Option<Entered> {
-    let Swap { from, to } = state_change(act)?;
-    let origin = act.id.as_deref().unwrap_or_default().to_owned();
-    Some(Entered { at, origin, actor: actor(context, act), from: from.map(Into::into), to: to?.into() })
-}
-
-/// The act that most likely began this span.
-fn nearest(acts: &[Entered], span: &Span) -> Option<usize> {
-    let distance = |entered: &Entered| (entered.at.0 - span.started_at.0).abs();
-    let near = acts.iter().enumerate().filter(|(_, entered)| entered.to == *span.state_id);
-    let near = near.filter(|(_, entered)| distance(entered) <= TOLERANCE);
-    near.min_by_key(|(_, entered)| distance(entered)).map(|(at, _)| at)
-}
-
-/// Who did it: a person, else the integration or automation that did.
-fn actor(context: &Context<'_>, act: &Act) -> Option<String> {
-    let person = act.actor_id.as_deref().or(act.actor.as_ref().map(|who| &*who.id));
-    let bot = || act.bot_actor.as_ref()?.name.as_ref().map(ToString::to_string);
-    person.map(|id| context.person(id)).or_else(bot)
 }
 
 impl<'a> Reader<'a> {
@@ -529,7 +258,9 @@ impl<'a> Reader<'a> {
             }
             FieldChange::Converted => state.converted = side == Side::After,
         }
-        self.derive(state);
+        if change.is_derived_from() {
+            self.derive(state);
+        }
     }
 
     /// An issue that moves to another team gets another key; the former ones are listed, without saying since when.
@@ -634,26 +365,6 @@ impl<'a> Rewind for Reader<'a> {
     }
 }
 
-/// What a change is about, in the words of [`FieldChange::field`]: part of the ids of events, never to be changed.
-const fn word(what: &Change) -> &'static str {
-    match what {
-        Change::Status { .. } => "state",
-        Change::Assigned(_) => "assignee",
-        Change::Sprints(_) => "cycle",
-        Change::Estimated(_) => "estimate",
-        Change::Prioritised(_) => "priority",
-        Change::Parent(_) => "parent",
-        Change::Moved { .. } => "team",
-        Change::Titled(_) => "title",
-        Change::Due(_) => "due",
-        Change::Labelled(_) => "labels",
-        Change::Typed { .. } => "type",
-        Change::Blocked(_) => "blocked",
-        Change::Unblocked => "unblocked",
-        _ => "other",
-    }
-}
-
 /// The other end of a link, when it blocks this issue.
 fn blocker(context: &Context<'_>, link: &Link) -> Option<Blocker> {
     let other = link.issue.as_ref().filter(|_| &*link.kind == "blocks" && link.archived_at.is_none())?;
@@ -661,170 +372,6 @@ fn blocker(context: &Context<'_>, link: &Link) -> Option<Blocker> {
     let finished =
         state.and_then(|state| state.id.as_deref()).is_some_and(|id| context.state(id, state).0.is_finished());
     Some(Blocker { native_id: Some(other.id.to_string()), key: other.identifier.to_string(), finished })
-}
-
-/// A cycle as a sprint. One past its end that was not completed yet is still running: Linear is about to roll its issues over.
-fn sprint(context: &Context<'_>, cycle: &Cycle) -> Observation {
-    let state = match (cycle.completed_at, cycle.is_future) {
-        (Some(_), _) => SprintState::Closed,
-        (None, true) => SprintState::Future,
-        (None, false) => SprintState::Active,
-    };
-    let text = |text: &Option<Box<str>>| text.as_deref().filter(|text| !text.trim().is_empty()).map(str::to_owned);
-    let native_id = cycle.inherited_from.as_ref().map_or(&cycle.id, |original| &original.id).to_string();
-    let team = cycle.team.as_ref().and_then(|team| context.reference.team_key(&team.id));
-    let facts = SprintFacts {
-        name: text(&cycle.name).unwrap_or_else(|| format!("Cycle {}", cycle.number)),
-        goal: text(&cycle.description),
-        project: team.map(str::to_owned),
-        state,
-        start: cycle.starts_at,
-        end: cycle.ends_at,
-        completed: cycle.completed_at,
-        exact: true,
-    };
-    Observation::Sprint { native_id, facts }
-}
-
-/// What projects and initiatives have in common: no history but the moments when they were started, completed and cancelled.
-struct Epic<'a> {
-    id: &'a str,
-    key: String,
-    url: &'a str,
-    project: String,
-    native_type: &'static str,
-    title: &'a str,
-    status: (Status, SmolStr),
-    priority: Option<f64>,
-    owner: Option<String>,
-    creator: Option<String>,
-    parent: Option<&'a str>,
-    due: Option<&'a str>,
-    created: Option<Millis>,
-    updated: Millis,
-    /// When it was started, completed and cancelled.
-    reached: [Option<Millis>; 3],
-    /// When it went into the bin.
-    trashed: Option<Millis>,
-}
-
-fn project(context: &Context<'_>, project: &Project) -> Result<Observation> {
-    let (name, kind) = project.status.as_ref().map_or(("", ""), |status| (&*status.name, &*status.kind));
-    let initiatives = project.initiatives.iter().flat_map(|initiatives| &initiatives.nodes);
-    let trashed = project.trashed == Some(true);
-    observe(
-        context,
-        &Epic {
-            id: &project.id,
-            key: project.slug_id.to_string(),
-            url: &project.url,
-            project: context.home(project.teams.iter().flat_map(|teams| &teams.nodes)),
-            native_type: "Project",
-            title: &project.name,
-            status: (mapping::project(kind), name.into()),
-            priority: project.priority,
-            owner: context.one_of(project.lead.as_ref()),
-            creator: context.one_of(project.creator.as_ref()),
-            parent: initiatives.map(|initiative| &*initiative.id).min(),
-            due: project.target_date.as_deref(),
-            created: project.created_at,
-            updated: project.updated_at,
-            reached: [project.started_at, project.completed_at, project.canceled_at],
-            trashed: trashed.then_some(project.archived_at.unwrap_or(project.updated_at)),
-        },
-    )
-}
-
-fn initiative(context: &Context<'_>, initiative: &Initiative) -> Result<Observation> {
-    let key = initiative.identifier.as_deref().filter(|key| !key.is_empty()).unwrap_or(&initiative.slug_id);
-    let trashed = initiative.trashed == Some(true);
-    observe(
-        context,
-        &Epic {
-            id: &initiative.id,
-            key: key.to_owned(),
-            url: &initiative.url,
-            project: context.home(initiative.teams()),
-            native_type: "Initiative",
-            title: &initiative.name,
-            status: (mapping::initiative(&initiative.status), SmolStr::new(&initiative.status)),
-            priority: None,
-            owner: context.one_of(initiative.owner.as_ref()),
-            creator: context.one_of(initiative.creator.as_ref()),
-            parent: initiative.parent_initiative.as_ref().map(|parent| &*parent.id),
-            due: initiative.target_date.as_deref(),
-            created: initiative.created_at,
-            updated: initiative.updated_at,
-            reached: [initiative.started_at, initiative.completed_at, initiative.canceled_at],
-            trashed: trashed.then_some(initiative.archived_at.unwrap_or(initiative.updated_at)),
-        },
-    )
-}
-
-fn observe(context: &Context<'_>, epic: &Epic<'_>) -> Result<Observation> {
-    let created = epic.created.ok_or_else(|| lacks("createdAt"))?;
-    let mut timeline = Timeline::new(TaskKey::new(&context.settings.source, epic.id), created);
-    let present = Facts {
-        task_type: TaskType::Epic,
-        native_type: epic.native_type.into(),
-        title: epic.title.into(),
-        status: epic.status.0,
-        native_status: epic.status.1.clone(),
-        priority: epic.priority.and_then(mapping::priority),
-        assignee: epic.owner.as_deref().map(SmolStr::new),
-        parent: epic.parent.map(|id| ParentRef { native_id: id.into(), key: None }),
-        due: epic.due.and_then(date),
-        ..blank(&epic.key, Some(&epic.project))
-    };
-    epic_history(&mut timeline, epic, &present);
-    let task = TaskObservation {
-        native_id: epic.id.to_owned(),
-        url: epic.url.to_owned(),
-        reporter: epic.creator.clone(),
-        updated: epic.updated,
-        history: timeline.into_events(),
-        present,
-        blockers: Vec::new(),
-    };
-    Ok(Observation::Task(Box::new(task)))
-}
-
-/// The events of an epic. One that was ever started, completed or cancelled began on the backlog, as all do.
-fn epic_history(timeline: &mut Timeline, epic: &Epic<'_>, present: &Facts) {
-    const STATUSES: [(Status, &str); 3] =
-        [(Status::InProgress, "In Progress"), (Status::Done, "Completed"), (Status::Cancelled, "Canceled")];
-    let first = match epic.reached.iter().any(Option::is_some) {
-        true => Facts { status: Status::Backlog, native_status: "Backlog".into(), ..present.clone() },
-        false => present.clone(),
-    };
-    timeline.create(epic.creator.clone(), first);
-    for (at, (status, usual)) in epic.reached.iter().zip(STATUSES) {
-        let Some(at) = at else { continue };
-        let native = if present.status == status { present.native_status.clone() } else { usual.into() };
-        timeline.push(status.as_str(), *at, None, Change::Status { status, native });
-    }
-    if let Some(at) = epic.trashed {
-        timeline.push(&format!("trashed:{}", at.0), at, None, Change::Deleted);
-    }
-}
-
-/// An attachment that leads to a pull request or a commit.
-fn activity(context: &Context<'_>, attachment: &Attachment) -> Option<Observation> {
-    let (kind, reference) = mapping::artifact(&attachment.url)?;
-    let artifact = Artifact {
-        kind: kind.to_owned(),
-        reference,
-        url: attachment.url.to_string(),
-        summary: attachment.title.to_string(),
-    };
-    Some(Observation::Activity(Box::new(Activity {
-        native_id: format!("attachment:{}", attachment.id),
-        at: attachment.created_at.unwrap_or(attachment.updated_at),
-        actor: context.one_of(attachment.creator.as_ref()),
-        artifact,
-        tasks: attachment.issue.iter().map(|issue| issue.id.to_string()).collect(),
-        mentions: vec![attachment.title.to_string()],
-    })))
 }
 
 #[cfg(test)]

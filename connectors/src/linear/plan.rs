@@ -12,10 +12,11 @@ use contextcore_core::model::time::DAY;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 
-use super::api::{Answer, FEW_TRIES, PlanPage, PlanRequest};
+use super::api::{Answer, FEW_TRIES, PlanPage};
 use super::paged_scan::PagedScan;
 use super::parts::may_be_one;
 use super::plan_rows::{self, Listed, NAMES, record_of};
+use super::requests::PlanRequest;
 use super::rows::Row;
 use super::session::{Linear, PLAN, SiteContext};
 use super::sizes;

@@ -10,10 +10,11 @@ use contextcore_core::ingest::connector::{RawRecord, Unreadable};
 use contextcore_core::{Millis, Result};
 use tracing::warn;
 
-use super::api::{Answer, ONCE, PlanPage, PlanRequest};
+use super::api::{Answer, ONCE, PlanPage};
 use super::histories::record;
 use super::mapping;
 use super::parts::{Parts, may_be_one};
+use super::requests::PlanRequest;
 use super::rows::Row;
 use super::session::{Linear, SiteContext};
 use super::sizes::{NARROW, WIDE, Width};

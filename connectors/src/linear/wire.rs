@@ -5,6 +5,7 @@
 
 use contextcore_core::Millis;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::limited;
@@ -127,6 +128,15 @@ pub(super) struct Whole {
     pub(super) links: Vec<Box<RawValue>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) comments: Vec<Box<RawValue>>,
+}
+
+impl Whole {
+    /// About how many bytes it has as JSON.
+    pub(super) fn size(&self) -> usize {
+        let Self { issue, history, spans, links, comments } = self;
+        let rows = [history, spans, links, comments].into_iter().flatten();
+        issue.get().len() + rows.map(|row| row.get().len() + 1).sum::<usize>() + 128
+    }
 }
 
 /// An issue.
@@ -300,13 +310,13 @@ pub(super) struct Cycle {
     pub(super) is_future: bool,
     pub(super) updated_at: Millis,
     #[serde(default)]
-    pub(super) scope_history: Vec<f64>,
+    pub(super) scope_history: Value,
     #[serde(default)]
-    pub(super) completed_scope_history: Vec<f64>,
+    pub(super) completed_scope_history: Value,
     #[serde(default)]
-    pub(super) issue_count_history: Vec<f64>,
+    pub(super) issue_count_history: Value,
     #[serde(default)]
-    pub(super) completed_issue_count_history: Vec<f64>,
+    pub(super) completed_issue_count_history: Value,
     pub(super) team: Option<Ref>,
     pub(super) inherited_from: Option<Inherited>,
 }

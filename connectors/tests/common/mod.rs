@@ -133,6 +133,12 @@ impl Rig {
         (report, drained)
     }
 
+    /// Reads everything again and stores nothing.
+    pub async fn dry_run(&self, now: i64) -> SourceReport {
+        let options = Options { full: true, dry_run: true, now: Some(Millis(now)) };
+        sync_source(&self.store, &self.source, &options, &Quiet, &self.stop).await
+    }
+
     /// Puts another token into the file that the configuration names.
     pub fn rotate_token(&self, token: &str) {
         std::fs::write(self.dir.path().join("token"), token).unwrap();

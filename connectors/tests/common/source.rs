@@ -108,6 +108,7 @@ impl Source {
         for stream in streams {
             self.drain(stream, &mut outcome).await?;
         }
+        self.state = Some(self.session().state()?);
         outcome.requests = self.connector.stats().requests - requests;
         Ok(outcome)
     }

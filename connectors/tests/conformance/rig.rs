@@ -141,6 +141,14 @@ impl SourceSession for CountedSession {
         Ok(page)
     }
 
+    async fn read_again(&self, ids: &[String]) -> Result<Page> {
+        self.inner.read_again(ids).await
+    }
+
+    fn restart(&self, stream: &'static str, cursor: &Cursor) -> Option<Cursor> {
+        self.inner.restart(stream, cursor)
+    }
+
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {
         self.inner.normalise(record)
     }

@@ -12,7 +12,7 @@ use crate::activity;
 use crate::observation::TaskObservation;
 use crate::time::Millis;
 use crate::timeline;
-use crate::{Change, Event, EventId, Facts, SmolStr, StoredEvent, TaskKey, TaskRecord};
+use crate::{Change, Event, EventId, Facts, SmolStr, Status, StoredEvent, TaskKey, TaskRecord};
 
 /// What an observation changes.
 #[derive(Debug, PartialEq)]
@@ -86,7 +86,8 @@ fn merge(known: &[StoredEvent], history: Vec<Event>, seq: u64) -> (Vec<StoredEve
         match timeline.iter_mut().find(|stored| stored.event.id == event.id) {
             Some(stored) => {
                 if let (Change::Created(old), Change::Created(new)) = (&stored.event.change, &mut event.change) {
-                    keep_first_values(old, new, &kinds);
+                    keep_first_values(old, new, &known_changes(&kinds, event.observed));
+                    event.observed = stored.event.observed;
                 }
                 stored.event = event;
             }
@@ -98,6 +99,13 @@ fn merge(known: &[StoredEvent], history: Vec<Event>, seq: u64) -> (Vec<StoredEve
     }
     timeline.sort_by_key(timeline::order);
     (timeline, added)
+}
+
+/// The fields whose first values the tool's history knows. Those of a creation that is `observed` begin with a status that the
+/// connector assumes: the one that was seen first counts.
+fn known_changes(kinds: &HashSet<mem::Discriminant<Change>>, is_assumed: bool) -> HashSet<mem::Discriminant<Change>> {
+    let status = mem::discriminant(&Change::Status { status: Status::Backlog, native: SmolStr::default() });
+    kinds.iter().copied().filter(|kind| !is_assumed || *kind != status).collect()
 }
 
 /// Gives events the ids that they are stored under. Some tools name a change by its place among others of the same moment, and
@@ -253,7 +261,6 @@ fn parent_id(facts: &Facts) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Status;
     use crate::samples::{facts, stored, to};
 
     fn key() -> TaskKey {
@@ -444,6 +451,21 @@ mod tests {
         // The names of these are in the texts.
         assert_eq!(format!("{:?}", Status::ALL), "[Backlog, Todo, InProgress, InReview, Blocked, Done, Cancelled]");
         assert_eq!(format!("{:?}", crate::TaskType::ALL), "[Epic, Story, Task, Subtask, Bug, Spike, Incident]");
+    }
+
+    #[test]
+    fn a_first_status_that_is_assumed_gives_way_to_the_one_that_was_seen() {
+        let status = |at, status| stored(at, Change::Status { status, native: format!("{status:?}").into() });
+        let named = |status: Status| Facts { native_status: format!("{status:?}").into(), ..facts(status) };
+        let begun = |of: Status| stored(1_000, Change::Created(Box::new(named(of))));
+        let known = vec![begun(Status::Todo)];
+        for (assumed, first) in [(true, Status::Todo), (false, Status::Backlog)] {
+            let mut history = vec![begun(Status::Backlog).event, status(2_000, Status::InProgress).event];
+            history[0].observed = assumed;
+            let (timeline, added) = merge(&known, history, 2);
+            let Change::Created(facts) = &timeline[0].event.change else { panic!("{timeline:?}") };
+            assert_eq!((facts.status, timeline[0].event.observed, added), (first, false, 1));
+        }
     }
 
     /// A blocked flag without a reason.

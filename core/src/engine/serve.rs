@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,32 @@ pub struct Service {
     force_stop: CancellationToken,
     tasks: JoinSet<Result<()>>,
     triggers: PollTriggers,
+    /// Lives as long as the tasks on it.
+    exports: ExportRuntime,
+}
+
+/// The thread on which signals are exported. To decode a large answer of a tool keeps a thread busy for as long as it takes, and a
+/// few sources can do that on all threads of the main runtime at once: exports must not wait for them.
+struct ExportRuntime {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
+
+impl ExportRuntime {
+    fn new() -> Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("export").enable_all().build();
+        let failed = |error| Error::new(ErrorKind::Internal, "start the thread of exports").caused_by(error);
+        runtime.map(|runtime| Self { handle: runtime.handle().clone(), runtime: Some(runtime) }).map_err(failed)
+    }
+}
+
+impl Drop for ExportRuntime {
+    /// Its tasks have ended, or were given up: nobody waits for them, which async code must not do.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Service {
@@ -36,6 +63,9 @@ impl Service {
     pub fn start(engine: &Arc<Engine>, mut own_metrics: Option<Box<dyn OwnMetrics>>) -> Result<Self> {
         let force_stop = CancellationToken::new();
         let (sender, stored) = watch::channel(0);
+        let runtime = ExportRuntime::new()?;
+        // A gRPC channel works on the runtime on which it was made.
+        let entered = runtime.handle.enter();
         let export_loop = |signal: &Signal| {
             Ok(ExportLoop {
                 signal: *signal,
@@ -48,18 +78,19 @@ impl Service {
         let config = engine.config();
         let exports: Vec<_> =
             config.export.otlp.targets.keys().map(export_loop).collect::<Result<Vec<ExportLoop>>>()?;
+        drop(entered);
         let (mut tasks, mut triggers, sender) = (JoinSet::new(), PollTriggers::new(), Arc::new(sender));
         for source in &config.sources {
             let trigger = Arc::clone(triggers.entry(source.name.clone()).or_default());
             tasks.spawn(poll_loop::run(Arc::clone(engine), source.clone(), trigger, Arc::clone(&sender)));
         }
         for export in exports {
-            tasks.spawn(export.run(Arc::clone(engine)));
+            tasks.spawn_on(export.run(Arc::clone(engine)), &runtime.handle);
         }
         if config.projects_file.is_some() {
             tasks.spawn(projects_loop::run(Arc::clone(engine), sender));
         }
-        Ok(Self { cancel: engine.cancel.clone(), force_stop, tasks, triggers })
+        Ok(Self { cancel: engine.cancel.clone(), force_stop, tasks, triggers, exports: runtime })
     }
 
     /// What makes the next poll of each source come at once.
@@ -100,6 +131,7 @@ impl Service {
             () = force => {}
             () = tokio::time::sleep(GIVE_UP) => tracing::warn!("stopped before every task ended; the journal keeps the rest"),
         }
+        drop(self.exports);
         failed.map_or(Ok(()), Err)
     }
 }
@@ -117,7 +149,13 @@ mod tests {
 
     fn service() -> Service {
         let (cancel, force_stop) = (CancellationToken::new(), CancellationToken::new());
-        Service { cancel, force_stop, tasks: JoinSet::new(), triggers: PollTriggers::new() }
+        Service {
+            cancel,
+            force_stop,
+            tasks: JoinSet::new(),
+            triggers: PollTriggers::new(),
+            exports: ExportRuntime::new().unwrap(),
+        }
     }
 
     #[tokio::test(start_paused = true)]

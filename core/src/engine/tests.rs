@@ -1,15 +1,21 @@
-//! How long connectors live.
+//! How long connectors live, and what a service does while its sources are busy.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use contextcore_fakes::otlp::{self, Collector};
 
+use super::serve::Service;
 use super::*;
 use crate::config::kind::unchecked;
 use crate::config::{self};
 use crate::http::Stats;
 use crate::ingest::connector::{CheckReport, Cursor, InitHints, Page, RawRecord, Run, SourceSession, Stream};
-use crate::model::observation::Observation;
+use crate::model::observation::{Observation, TaskObservation};
+use crate::model::samples::facts;
+use crate::model::time::HOUR;
+use crate::model::{Change, Event, EventId, Status, TaskKey};
 use crate::progress::Quiet;
 
 /// Counts how often it is opened; every request it counts is one since it was made.
@@ -120,4 +126,106 @@ async fn a_new_configuration_keeps_the_connectors_that_it_does_not_change() {
     next.sync(&next.config().sources, Options::default()).await;
     assert_eq!(KEPT.load(Ordering::Relaxed), 3, "only the source that changed has a new connector");
     assert!(!next.cancel.is_cancelled());
+}
+
+/// How long an answer of a tool takes to decode.
+const DECODING: Duration = Duration::from_secs(3);
+
+/// A tool with one task, or (named `slow…`) one whose answers keep a thread busy.
+struct Tool {
+    is_slow: bool,
+}
+
+#[async_trait]
+impl Connector for Tool {
+    fn streams(&self) -> &'static [Stream] {
+        &[Stream { name: "all", complete: false }]
+    }
+
+    async fn open(&self, _: Option<serde_json::Value>, _: &Run) -> Result<Box<dyn SourceSession>> {
+        Ok(Box::new(Self { is_slow: self.is_slow }))
+    }
+
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+}
+
+#[async_trait]
+impl SourceSession for Tool {
+    fn state(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::Value::Null)
+    }
+
+    async fn check(&self) -> Result<CheckReport> {
+        Ok(CheckReport::default())
+    }
+
+    async fn poll(&self, stream: &'static str, _: Option<&Cursor>) -> Result<Page> {
+        if self.is_slow {
+            std::thread::sleep(DECODING);
+        }
+        let records = vec![RawRecord { stream, native_id: "1".into(), json: "{}".into() }];
+        Ok(Page { records, ..Page::default() })
+    }
+
+    fn normalise(&self, _: &RawRecord) -> Result<Vec<Observation>> {
+        let (key, present) = (TaskKey::new("quick", "1"), facts(Status::Todo));
+        let created = Event {
+            id: EventId::of(&key, "created"),
+            at: clock::now().plus(-HOUR),
+            actor: None,
+            observed: false,
+            change: Change::Created(Box::new(present.clone())),
+        };
+        Ok(vec![Observation::Task(Box::new(TaskObservation {
+            native_id: "1".into(),
+            url: String::new(),
+            reporter: None,
+            updated: created.at,
+            history: vec![created],
+            present,
+            blockers: Vec::new(),
+        }))])
+    }
+}
+
+static TOOLS: [Registration; 1] = [Registration {
+    kind: "tool",
+    keys: unchecked("tool").keys,
+    build: |config, _| Ok(Box::new(Tool { is_slow: config.name.starts_with("slow") })),
+    ..KINDS[0]
+}];
+
+/// A runtime that lives on while its threads are busy, unlike that of the test.
+fn runtime(threads: usize) -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap()
+}
+
+#[test]
+fn exports_do_not_wait_for_answers_that_take_long_to_decode() {
+    let (outside, inside) = (runtime(1), runtime(2));
+    let collector = outside.block_on(Collector::start(otlp::Options::default())).unwrap();
+    let sources =
+        ["quick", "slow-1", "slow-2"].map(|name| format!("{{name: {name}, kind: tool, url: 'https://a.example'}}"));
+    let text = format!("export: {{otlp: {{endpoint: '{}'}}}}\nsources: [{}]", collector.grpc_url(), sources.join(", "));
+    let config = config::parse(&text, "x.yaml", &[TOOLS[0].source_kind()]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("data")).unwrap();
+    let engine = Arc::new(Engine::new(config, store, Box::new(Quiet), &TOOLS));
+    let quick = inside.block_on(engine.sync(&engine.config().sources[..1], Options::default())).remove(0);
+    assert!(quick.error.is_none(), "{:?}", quick.error);
+
+    let entered = inside.enter();
+    let service = Service::start(&engine, None).unwrap();
+    drop(entered);
+    let began = std::time::Instant::now();
+    let running = inside.spawn(service.run());
+    while collector.spans().is_empty() && began.elapsed() < 3 * DECODING {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let waited = began.elapsed();
+    engine.cancel.cancel();
+    inside.block_on(running).unwrap().unwrap();
+    assert!(waited < DECODING / 2, "exports waited {waited:?} for the polls of others");
 }

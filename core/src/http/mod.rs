@@ -2,7 +2,7 @@
 //! obey the vendor, and rate limits. No text it produces contains a secret.
 //!
 //! Read [`SessionConfig`], [`Session`] and [`Dialect`] first. The decisions are pure and have files of their own:
-//! [`verdict`] (what an answer means), [`limits`] (how long to wait), [`redact`] (what may be printed). Core names no
+//! [`verdict`] (what an answer means), [`limits`] (how long to wait), [`redact`] (what may be printed), `mend` (broken JSON). Core names no
 //! vendor: each connector describes its vendor's habits in a [`Dialect`]. The meaning of the data, and paging, are left
 //! to the connectors.
 //!
@@ -14,8 +14,10 @@
 mod clear;
 mod client;
 mod config;
+mod elapsed;
 pub mod limits;
 pub mod local;
+mod mend;
 mod observer;
 mod quota;
 mod rate_limiter;

@@ -9,10 +9,11 @@ use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota as Rate, RateLimiter};
+use governor::Quota as Rate;
+use governor::clock::Clock;
 use tokio::time::Instant;
 
+use super::elapsed::{Elapsed, Limiter};
 use crate::{backoff, lock};
 
 /// The quota from which every request takes one.
@@ -38,7 +39,8 @@ pub struct Quota {
 pub(super) struct Pools(Mutex<BTreeMap<&'static str, Pool>>);
 
 struct Pool {
-    limiter: DefaultDirectRateLimiter,
+    limiter: Limiter,
+    clock: Elapsed,
     limit: u32,
     /// When an answer last confirmed it.
     since: Instant,
@@ -66,7 +68,9 @@ impl Pool {
     fn of(quota: &Quota) -> Option<Self> {
         let burst = NonZeroU32::new(quota.limit)?;
         let rate = Rate::with_period(backoff::requested(quota.period / quota.limit))?.allow_burst(burst);
-        let pool = Self { limiter: RateLimiter::direct(rate), limit: quota.limit, since: Instant::now() };
+        let clock = Elapsed::begin();
+        let limiter = Limiter::direct_with_clock(rate, clock);
+        let pool = Self { limiter, clock, limit: quota.limit, since: Instant::now() };
         if let Some(spent) = NonZeroU32::new(quota.limit.saturating_sub(quota.left)) {
             // At most as much as a full pool holds, so it is always granted.
             drop(pool.limiter.check_n(spent));
@@ -80,9 +84,7 @@ impl Pool {
         let Some(price) = NonZeroU32::new(price.min(self.limit)) else { return Ok(()) };
         let believed = backoff::LONGEST_REQUESTED.saturating_sub(self.since.elapsed());
         match self.limiter.check_n(price) {
-            Ok(Err(denied)) if !believed.is_zero() => {
-                Err(denied.wait_time_from(DefaultClock::default().now()).min(believed))
-            }
+            Ok(Err(denied)) if !believed.is_zero() => Err(denied.wait_time_from(self.clock.now()).min(believed)),
             Ok(_) | Err(_) => Ok(()),
         }
     }

@@ -1,18 +1,19 @@
 //! When a request may be sent: rates per bucket, pauses the vendor asked for, quotas, and the number of requests in
 //! flight.
 //!
-//! Pauses use tokio's clock, so tests can advance it; the buckets use governor's own.
+//! Everything uses tokio's clock, so tests can advance it.
 
 use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota as Rate};
+use governor::Quota as Rate;
+use governor::clock::Clock;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::config::Bucket;
+use super::elapsed::{Elapsed, Limiter};
 use super::quota::{Pools, Quota};
 use super::stats::Meter;
 use super::verdict::Scope;
@@ -31,8 +32,8 @@ pub(super) struct RateLimiter {
 /// One bucket: its rate, and the pause it has to make.
 pub(super) struct BucketLimiter {
     name: &'static str,
-    limiter: DefaultDirectRateLimiter,
-    clock: DefaultClock,
+    limiter: Limiter,
+    clock: Elapsed,
     /// Held while waiting for the limiter, because tokio's mutex is fair and governor's waiters are not.
     queue: tokio::sync::Mutex<()>,
     pause: Pause,
@@ -159,10 +160,11 @@ impl BucketLimiter {
                 .ok_or_else(|| Error::new(ErrorKind::Internal, "a bucket without a rate").with("bucket", bucket.name))
         };
         let quota = Rate::per_second(positive(bucket.per_second)?).allow_burst(positive(bucket.burst)?);
+        let clock = Elapsed::begin();
         Ok(Self {
             name: bucket.name,
-            limiter: DefaultDirectRateLimiter::direct(quota),
-            clock: DefaultClock::default(),
+            limiter: Limiter::direct_with_clock(quota, clock),
+            clock,
             queue: tokio::sync::Mutex::default(),
             pause: Pause::default(),
         })
@@ -243,6 +245,22 @@ mod tests {
         let error = limiter.admit(bucket, 0, &Meter::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::RateLimited);
         assert!(matches!(error.retry(), Retry::After(wait) if wait >= backoff::LONGEST_REQUESTED));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_refills_on_the_clock_that_waits_are_measured_by() {
+        const SLOW: Bucket = Bucket { name: "slow", per_second: 1, burst: 1 };
+        let limiter = RateLimiter::new(&[SLOW], 1, Duration::from_secs(300)).unwrap();
+        let real = std::time::Instant::now();
+        for (request, seconds) in [(0, 0), (1, 1), (2, 1)] {
+            assert_eq!(held(&limiter, "slow").await.as_millis().div_ceil(1_000), seconds, "request {request}");
+        }
+        limiter.update_quotas(&[Quota { name: "points", limit: 60, left: 1, period: Duration::from_secs(60) }]);
+        sleep(Duration::from_secs(1)).await;
+        let start = Instant::now();
+        drop(limiter.admit(limiter.bucket("slow").unwrap(), 5, &Meter::default()).await.unwrap());
+        assert!((2_000..=4_000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+        assert!(real.elapsed() < Duration::from_secs(1), "nobody waited for real time");
     }
 
     #[test]

@@ -106,6 +106,21 @@ impl Session {
         self.run(bucket, &Call::get(&self.base, path, query)?, tries.0.min(self.tries)).await
     }
 
+    /// As [`Session::get_with`], for a list that cannot be asked for in smaller parts: values that are no JSON (`NaN`, a raw
+    /// control character) are read as nothing, instead of costing the whole list.
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn get_mended<T: DeserializeOwned>(
+        &self,
+        bucket: &'static str,
+        path: &str,
+        query: &[(&str, &str)],
+        tries: Tries,
+    ) -> Result<T> {
+        self.run(bucket, &Call::get(&self.base, path, query)?.mended(), tries.0.min(self.tries)).await
+    }
+
     /// Sends `body` as JSON and reads JSON, for searches and GraphQL.
     ///
     /// # Errors
@@ -148,6 +163,22 @@ impl Session {
         points: u32,
     ) -> Result<T> {
         let call = Call::post(&self.base, path, body)?.priced(points);
+        self.run(bucket, &call, tries.0.min(self.tries)).await
+    }
+
+    /// As [`Session::post_priced`], for a list that cannot be asked for in smaller parts ([`Session::get_mended`]).
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn post_mended<T: DeserializeOwned>(
+        &self,
+        bucket: &'static str,
+        path: &str,
+        body: &impl Serialize,
+        tries: Tries,
+        points: u32,
+    ) -> Result<T> {
+        let call = Call::post(&self.base, path, body)?.priced(points).mended();
         self.run(bucket, &call, tries.0.min(self.tries)).await
     }
 

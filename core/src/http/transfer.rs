@@ -15,6 +15,7 @@ use tracing::debug;
 
 use super::client::Credential;
 use super::config::{Auth, SessionConfig};
+use super::mend::mended;
 use super::rate_limiter::{BucketLimiter, RateLimiter};
 use super::stats::Meter;
 use super::verdict::{Answer, Dialect, Scope, Verdict, default_verdict, spent};
@@ -35,22 +36,30 @@ pub(super) struct Call {
     body: Option<Bytes>,
     /// Its price in points of the vendor's quota.
     points: u32,
+    /// Broken values of the answer are read as nothing.
+    mends: bool,
 }
 
 impl Call {
     pub(super) fn get(base: &Url, path: &str, query: &[(&str, &str)]) -> Result<Self> {
-        Ok(Self { method: Method::GET, url: client::address(base, path, query)?, body: None, points: 0 })
+        Ok(Self { method: Method::GET, url: client::address(base, path, query)?, body: None, points: 0, mends: false })
     }
 
     pub(super) fn post(base: &Url, path: &str, body: &impl Serialize) -> Result<Self> {
         let unfit = |error| Error::new(ErrorKind::Internal, "write the request body").caused_by(error);
         let body = serde_json::to_vec(body).map_err(unfit)?;
-        Ok(Self { method: Method::POST, url: client::address(base, path, &[])?, body: Some(body.into()), points: 0 })
+        let url = client::address(base, path, &[])?;
+        Ok(Self { method: Method::POST, url, body: Some(body.into()), points: 0, mends: false })
     }
 
     /// Sets the price.
     pub(super) fn priced(self, points: u32) -> Self {
         Self { points, ..self }
+    }
+
+    /// Has broken values of the answer read as nothing.
+    pub(super) fn mended(self) -> Self {
+        Self { mends: true, ..self }
     }
 
     /// The path. Logs and errors show no more of the address.
@@ -191,7 +200,7 @@ impl Transfer {
         self.record_headers(&received.headers);
         self.check_verdict(received.status, &received.headers, &received.body)?;
         *lock(&self.served) = Some(Instant::now());
-        self.parse(received)
+        self.parse(received, call.mends)
     }
 
     async fn exchange(&self, call: &Call) -> Result<Received, AttemptError> {
@@ -252,7 +261,7 @@ impl Transfer {
         }
     }
 
-    fn parse<T: DeserializeOwned>(&self, received: Received) -> Result<T, AttemptError> {
+    fn parse<T: DeserializeOwned>(&self, received: Received, mends: bool) -> Result<T, AttemptError> {
         let status = received.status;
         if let Some(error) = received.torn {
             return Err(self.torn(error, status).into());
@@ -262,6 +271,10 @@ impl Transfer {
         let parsed = match std::str::from_utf8(body) {
             Ok(text) => serde_json::from_str(text),
             Err(_) => serde_json::from_slice(body),
+        };
+        let parsed = match parsed {
+            Err(error) if mends && error.is_syntax() => serde_json::from_str(&mended(body)).map_err(|_| error),
+            parsed => parsed,
         };
         parsed.map_err(|error| match error.is_data() {
             true => AttemptError::Final(self.misshapen::<T>(&error, body, status)),

@@ -217,8 +217,8 @@ pub trait Connector: Send + Sync {
     /// Begins a run: reads the credential again, proves it, so that an empty answer can be believed, and refreshes reference
     /// data.
     ///
-    /// - `state` is what [`SourceSession::state`] returned last (`None` at first, or when the configuration of the source
-    ///   changed). Reference data younger than a day costs no request.
+    /// - `state` is what [`SourceSession::state`] returned last (`None` at first; when the configuration of the source changed,
+    ///   only what stands under [`IDENTITIES`]). Reference data younger than a day costs no request.
     /// - Sends only reads.
     ///
     /// # Errors
@@ -230,10 +230,16 @@ pub trait Connector: Send + Sync {
     fn stats(&self) -> Stats;
 }
 
+/// The key of a connector's state under which it keeps which ids of the tool go on under another one. Everything else of a state
+/// can be fetched again; this cannot, and without it a task would begin anew.
+pub const IDENTITIES: &str = "identities";
+
 /// A connector that was opened for one run.
 #[async_trait]
 pub trait SourceSession: Send + Sync {
-    /// What is stored for the next run: reference data.
+    /// What is stored for the next run: reference data. Asked for when the session was opened, and again after its streams.
+    ///
+    /// What stands under [`IDENTITIES`] outlives a change of the configuration.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Internal`] when it cannot be written as JSON.
@@ -251,7 +257,7 @@ pub trait SourceSession: Send + Sync {
     ///   is named in [`Page::unreadable`], and the rest goes on.
     /// - Polling again with the same cursor gives at least the same records: at-least-once, never at-most-once.
     /// - The cursor moves past a record only when no tie at its position can follow.
-    /// - With `full` in the run and no cursor it reads everything again.
+    /// - With `full` in the run and no cursor, or that of [`SourceSession::restart`], it reads everything again.
     ///
     /// # Errors
     /// As the HTTP session's; [`crate::ErrorKind::Protocol`] for an answer that cannot be believed.
@@ -269,6 +275,12 @@ pub trait SourceSession: Send + Sync {
         let reason = "the connector cannot read a record by its id";
         let unreadable = ids.iter().map(|id| Unreadable { native_id: id.clone(), reason: reason.to_owned() });
         Ok(Page { unreadable: unreadable.collect(), ..Page::default() })
+    }
+
+    /// The cursor with which a stream reads everything again, where it ended with this one: none, unless the connector remembers in
+    /// it what a new reading would not come upon, such as sprints that were open and are deleted.
+    fn restart(&self, _stream: &'static str, _cursor: &Cursor) -> Option<Cursor> {
+        None
     }
 
     /// Translates one record. Synchronous, deterministic, no I/O; reference data is that of the session.

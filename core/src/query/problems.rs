@@ -11,6 +11,8 @@ use crate::model::time::{HOUR, Millis};
 const MISSED_RUNS: usize = 3;
 /// And it is late no sooner than this, in milliseconds: a computer may sleep.
 const LATE: i64 = HOUR;
+/// How the reasons of backends begin that gave no answer.
+const NO_ANSWER: [&str; 3] = ["no connection", "the connection broke", "no answer within"];
 /// How much of an error a problem shows.
 const SHORT: usize = 60;
 
@@ -62,12 +64,21 @@ fn refusing(backends: &[BackendView], now: Millis) -> Vec<Problem> {
     }
     let problem = |(name, reason, since, signals): (String, String, Millis, Vec<&str>)| Problem {
         part: ProblemPart::Backend,
-        what: format!("{name} refuses {} ({reason}, {})", signals.join(" and "), age(now, since)),
+        what: format!("{name} {} ({reason}, {})", behaviour(&reason, &signals.join(" and ")), age(now, since)),
         next: format!(
             "nothing is lost, the journal keeps it; `contextcore check` asks {name} again and says what is wrong"
         ),
     };
     groups.into_iter().map(problem).collect()
+}
+
+/// What a backend does, by its last answer: one that gives none is down or out of reach, and refuses nothing.
+fn behaviour(reason: &str, signals: &str) -> String {
+    if NO_ANSWER.iter().any(|text| reason.starts_with(text)) || reason.contains("certificate") {
+        format!("cannot be reached, {signals} wait")
+    } else {
+        format!("refuses {signals}")
+    }
 }
 
 /// A projects file that `serve` cannot use.
@@ -225,8 +236,9 @@ mod tests {
         let down = "the backend failed: HTTP 503: starting";
         let all = [
             backend("logs", "http://loki:3100/otlp/v1/logs", Some(down)),
-            backend("metrics", "http://127.0.0.1:4317", Some("connection refused")),
-            backend("traces", "http://127.0.0.1:4317", Some("connection refused")),
+            backend("metrics", "http://127.0.0.1:4317", Some("no connection: tcp connect error")),
+            backend("traces", "http://127.0.0.1:4317", Some("no connection: tcp connect error")),
+            backend("traces", "http://mimir:4317", Some("no answer within 30s")),
             backend("traces", "http://tempo:4317", None),
         ];
         let whats: Vec<_> = refusing(&all, NOW).into_iter().map(|problem| problem.what).collect();
@@ -234,7 +246,8 @@ mod tests {
             whats,
             [
                 "Loki refuses logs (HTTP 503, 12 min)",
-                "the backend at 127.0.0.1:4317 refuses metrics and traces (connection refused, 12 min)"
+                "the backend at 127.0.0.1:4317 cannot be reached, metrics and traces wait (no connection: tcp connect error, 12 min)",
+                "Mimir cannot be reached, traces wait (no answer within 30s, 12 min)"
             ]
         );
     }

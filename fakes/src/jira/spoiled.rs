@@ -12,6 +12,8 @@ use serde_json::Value;
 pub enum Trouble {
     /// With this status.
     Status(u16),
+    /// With this status, also where it would hold nothing but the issue's id.
+    Unlisted(u16),
     /// With a raw control character in a text, which is not JSON.
     Garbled,
 }
@@ -44,23 +46,28 @@ impl Site {
         if relevant.peek().is_none() || reply.status != 200 {
             return reply;
         }
-        let ids = issues_of(call, &reply);
-        match relevant.find(|spoiled| ids.contains(&spoiled.issue.0.to_string())).map(|spoiled| spoiled.trouble) {
-            Some(Trouble::Status(status)) => refuse(status, "Something is wrong with one of these issues."),
+        let hit = |spoiled: &Spoiled| {
+            let lists = matches!(spoiled.trouble, Trouble::Unlisted(_));
+            issues_of(call, &reply, lists).contains(&spoiled.issue.0.to_string())
+        };
+        match relevant.find(|spoiled| hit(spoiled)).map(|spoiled| spoiled.trouble) {
+            Some(Trouble::Status(status) | Trouble::Unlisted(status)) => {
+                refuse(status, "Something is wrong with one of these issues.")
+            }
             Some(Trouble::Garbled) => Reply::json(200, "{\"issues\":[{\"id\":\"a \u{1} b\"}]}"),
             None => reply,
         }
     }
 }
 
-/// The issues that an answer is about, unless it shows hardly anything of them.
-fn issues_of(call: &Call, reply: &Reply) -> Vec<String> {
+/// The issues that an answer is about. One that shows hardly anything of them counts only where lists do.
+fn issues_of(call: &Call, reply: &Reply, lists: bool) -> Vec<String> {
     let asked: Value = serde_json::from_slice(&call.body).unwrap_or_default();
     let texts = |list: &Value, part: fn(&Value) -> &Value| -> Vec<String> {
         list.as_array().into_iter().flatten().filter_map(|row| part(row).as_str()).map(str::to_owned).collect()
     };
     if call.path.contains("/search") {
-        let few = asked["fields"].as_array().is_none_or(|fields| fields.len() < 2);
+        let few = asked["fields"].as_array().is_none_or(|fields| fields.len() < 2) && !lists;
         let answer: Value = if few { Value::Null } else { serde_json::from_slice(&reply.body).unwrap_or_default() };
         return texts(&answer["issues"], |issue| &issue["id"]);
     }

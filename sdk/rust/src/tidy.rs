@@ -68,17 +68,6 @@ pub(crate) fn tidy(operation: Operation, complaints: &mut Complaints) -> Result<
             of.percent = between(Some(of.percent), 100.0, complaints).ok_or_else(|| missing("percent"))?;
             Operation::Progress(of)
         }
-        Operation::GuidanceAdd(mut of) => {
-            of.id = id(&of.id)?;
-            of.text = word(&of.text).ok_or_else(|| missing("text"))?;
-            of.reason = text(of.reason.take());
-            Operation::GuidanceAdd(of)
-        }
-        Operation::GuidanceEnd(mut of) => {
-            of.id = id(&of.id)?;
-            of.reason = text(of.reason.take());
-            Operation::GuidanceEnd(of)
-        }
         Operation::Comment(mut of) => {
             of.task = task(of.task)?;
             of.author = text(of.author);

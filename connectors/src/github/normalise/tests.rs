@@ -1,12 +1,18 @@
 //! Real answers and made-up histories, read.
 
+use std::collections::BTreeSet;
+
+use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Observation, TaskObservation};
 use contextcore_core::model::time::DAY;
-use contextcore_core::model::{Change, Status, TaskType};
+use contextcore_core::model::{Change, Facts, ParentRef, Status, TaskType};
 use serde_json::{Value, json};
 
+use super::super::reference::Reference;
 use super::super::reference::tests::scrum_board;
+use super::super::settings::Settings;
 use super::super::settings::tests::plain;
+use super::super::transfers::Transfers;
 use super::*;
 
 /// A project whose fields are those of the captured scrum board.
@@ -21,7 +27,7 @@ fn reference(settings: &Settings) -> Reference {
 
 fn read_with(settings: &Settings, record: &Value) -> Result<Vec<Observation>> {
     let reference = reference(settings);
-    task(&Context { settings, reference: &reference }, &record.to_string())
+    task(&Context { settings, reference: &reference, transfers: &Transfers::default() }, &record.to_string())
 }
 
 fn task_of(observations: Vec<Observation>) -> TaskObservation {

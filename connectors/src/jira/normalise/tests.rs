@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use contextcore_core::ErrorKind;
 use contextcore_core::config::CommentPrivacy;
-use contextcore_core::model::{EventId, Status, TaskType};
+use contextcore_core::model::{EventId, SprintState, Status, TaskType};
 use serde_json::{Value, json};
 
 use super::super::api::Inline;
-use super::super::reference::{BoardConfiguration, Columns, Fields};
+use super::super::boards::{BoardConfiguration, Columns};
+use super::super::fields::Fields;
 use super::super::settings::tests::plain;
 use super::super::wire::{IssueType, StatusValue};
 use super::*;

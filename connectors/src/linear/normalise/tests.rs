@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use contextcore_core::ErrorKind;
 use contextcore_core::config::CommentPrivacy;
 use contextcore_core::model::timeline;
-use contextcore_core::model::{StoredEvent, diff};
+use contextcore_core::model::{SprintState, StoredEvent, diff};
 use serde_json::{Value, json};
 
 use super::super::reference::tests::workspace;
+use super::super::settings::Settings;
 use super::super::settings::tests::{plain, with_comments};
 use super::*;
 

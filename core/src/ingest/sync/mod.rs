@@ -28,7 +28,7 @@ pub use self::job::{Source, SourceReport};
 use crate::clock;
 use crate::config::SourceConfig;
 use crate::http::Stats;
-use crate::ingest::connector::{Run, SourceSession, Stream};
+use crate::ingest::connector::{Cursor, IDENTITIES, Run, SourceSession, Stream};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::{DAY, Millis};
 use crate::progress::{Progress, Update};
@@ -136,12 +136,12 @@ impl Job<'_> {
         let settings = settings_hash(&self.source.config);
         let changed = status.settings != settings;
         let first = status.last_success.is_none() || changed;
-        let state = if changed { None } else { self.store.metadata(STATE, self.name())? };
-        let known_state: Option<serde_json::Value> = state;
+        let stored: Option<serde_json::Value> = self.store.metadata(STATE, self.name())?;
+        let known_state = if changed { stored.and_then(identities) } else { stored };
         let session = self.or_cancelled(self.source.connector.open(known_state.clone(), &self.run)).await?;
         let (session, state) = (&*session, session.state()?);
         if self.run.full || changed {
-            self.forget_cursors()?;
+            self.forget_cursors(session, changed)?;
         }
         status.settings = settings;
         status.last_attempt = Some(self.run.now);
@@ -149,6 +149,7 @@ impl Job<'_> {
         for stream in self.source.connector.streams().iter().filter(|stream| !stream.complete) {
             self.sweep(session, stream).await?;
         }
+        self.record_state(&session.state()?, &state)?;
         self.read_quarantined_again(session, self.pass_is_due(&status, first)).await?;
         self.changes_read = true;
         // Even when the complete pass fails: all changes were read, and can be exported.
@@ -185,15 +186,23 @@ impl Job<'_> {
         self.run.full || (!first && age.is_none_or(|age| age >= DAY))
     }
 
-    fn forget_cursors(&self) -> Result<()> {
+    /// Has every stream read everything again. Under other settings nothing that was learned counts.
+    fn forget_cursors(&self, session: &dyn SourceSession, changed: bool) -> Result<()> {
         if self.dry_run {
             return Ok(());
         }
         let mut transaction = self.store.begin()?;
         for stream in self.source.connector.streams() {
-            transaction.put_cursor(self.name(), stream.name, None)?;
+            let cursor = if changed { None } else { self.restarted(session, stream)? };
+            transaction.put_cursor(self.name(), stream.name, cursor.as_ref())?;
         }
         transaction.commit().map(drop)
+    }
+
+    /// The cursor with which a stream reads everything again.
+    fn restarted(&self, session: &dyn SourceSession, stream: &Stream) -> Result<Option<Cursor>> {
+        let cursor = self.store.cursor(self.name(), stream.name)?;
+        Ok(cursor.and_then(|cursor| session.restart(stream.name, &cursor)))
     }
 
     fn record_start(&self, status: &SourceStatus, state: Option<&serde_json::Value>) -> Result<()> {
@@ -209,9 +218,22 @@ impl Job<'_> {
         transaction.commit().map(drop)
     }
 
+    /// Stores what a connector learnt while it read.
+    fn record_state(&self, state: &serde_json::Value, known: &serde_json::Value) -> Result<()> {
+        if self.dry_run || state == known {
+            return Ok(());
+        }
+        let mut transaction = self.store.begin()?;
+        transaction.put_metadata(STATE, self.name(), state)?;
+        transaction.commit().map(drop)
+    }
+
     async fn sweep(&mut self, session: &dyn SourceSession, stream: &Stream) -> Result<()> {
         let forgotten = self.dry_run && self.run.full;
-        let mut cursor = if forgotten { None } else { self.store.cursor(self.name(), stream.name)? };
+        let mut cursor = match forgotten {
+            true => self.restarted(session, stream)?,
+            false => self.store.cursor(self.name(), stream.name)?,
+        };
         loop {
             let page = self.or_cancelled(session.poll(stream.name, cursor.as_ref())).await?;
             let (more, next) = (page.more, page.cursor.clone());
@@ -246,6 +268,12 @@ impl Job<'_> {
         self.seal_other_sources(&mut transaction)?;
         transaction.commit().map(drop)
     }
+}
+
+/// What of a connector's state a change of its configuration leaves in force.
+fn identities(mut state: serde_json::Value) -> Option<serde_json::Value> {
+    let kept = state.get_mut(IDENTITIES)?.take();
+    Some(serde_json::json!({ IDENTITIES: kept }))
 }
 
 /// Runs blocking work (the store's fsync). Where the runtime has further threads, they continue meanwhile.
