@@ -1,7 +1,9 @@
 //! What reported work costs: `cargo bench --bench drain`. Each row is held to its budget, and one above it fails the run.
 //!
 //! 100,000 operations of 20,000 tasks under 500 epics are written by the SDK, and drained by the built binary into a local collector
-//! (with more than 5,000 traces in 30 seconds it would wait, as Tempo drops what is beyond). Then one call is followed to the backend, and the helper is watched while nothing happens. `CONTEXTCORE_BENCH_BIN` names another binary.
+//! (with more than 5,000 traces in 30 seconds it would wait, because Tempo drops what is beyond). Then one call is followed to the
+//! backend, and the helper is watched while nothing happens. Time by the clock is held to its budget only where no more processes
+//! run than there are cores. `CONTEXTCORE_BENCH_BIN` names another binary.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on shall fail at once")]
 
@@ -61,11 +63,13 @@ async fn measure() -> Vec<Row> {
     let tracker = tracker(dir.path(), &backend);
     let per_call = write(&tracker);
     drop(tracker);
-    let (seconds, megabytes) = whole(dir.path()).await;
+    let (clock, cpu, megabytes) = whole(dir.path()).await;
+    let clock_budget = if is_busy() { f64::INFINITY } else { 20.0 };
     let (first, idle) = one(&backend).await;
     vec![
         Row("a call, on average", per_call * 1e6, 50.0, "us"),
-        Row("draining 100,000 operations", seconds, 20.0, "s"),
+        Row("draining 100,000 operations, by the clock", clock, clock_budget, "s"),
+        Row("draining 100,000 operations, CPU", cpu, 20.0, "s"),
         Row("memory of the helper at its peak", megabytes, 80.0, "MB"),
         Row("from a call to its span at the backend", first, 3.0, "s"),
         Row("CPU of an idle helper", idle, 0.5, "%"),
@@ -89,20 +93,29 @@ fn write(tracker: &TaskTracker) -> f64 {
     begun.elapsed().as_secs_f64() / f64::from(u32::try_from(OPERATIONS).unwrap())
 }
 
-/// Drains everything. Returns seconds and the peak of memory in megabytes.
-async fn whole(state: &Path) -> (f64, f64) {
+/// Drains everything. Returns seconds by the clock and of CPU, and the peak of memory in megabytes.
+async fn whole(state: &Path) -> (f64, f64, f64) {
     let begun = Instant::now();
     let mut helper = drain(state, "0s");
-    let mut peak = 0.0_f64;
+    let (mut peak, mut used) = (0.0_f64, 0.0_f64);
     let status = loop {
         peak = peak.max(status_of(helper.id(), "VmHWM:"));
+        used = used.max(ticks(helper.id()));
         if let Some(status) = helper.try_wait().unwrap() {
             break status;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert!(status.success(), "the helper ended with {status}");
-    (begun.elapsed().as_secs_f64(), peak / 1024.0)
+    // A tick is 10 ms.
+    (begun.elapsed().as_secs_f64(), used / 100.0, peak / 1024.0)
+}
+
+/// Whether more processes run than there are cores.
+fn is_busy() -> bool {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = load.split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or_default();
+    load > std::thread::available_parallelism().map_or(1.0, |cores| f64::from(u32::try_from(cores.get()).unwrap_or(1)))
 }
 
 /// A line of `/proc/PID/status`, in kB.
