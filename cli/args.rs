@@ -25,7 +25,7 @@ mod work;
 
 pub(crate) use agents::{Agents, AgentsExport};
 #[cfg(feature = "kubernetes")]
-pub(crate) use controller::{Cluster, ClusterDoctor, ContextFiles, Controller, Prune, Run, SettingsPlace};
+pub(crate) use controller::{Cluster, ClusterDoctor, Controller, Prune, Render, Run, SettingsPlace};
 pub(crate) use dashboards::{Dashboards, DashboardsExport, Provision};
 pub(crate) use find::{Export, Filter, Find, Handoffs, Questions, ReadPlace, ShowInsight};
 pub(crate) use git::{Git, GitHook, GitInstall};

@@ -1,6 +1,6 @@
 //! `contextcore insight show ID`: one insight with everything that happened to it.
 
-use contextcore_core::model::insight::{AuthorKind, Entry, Insight};
+use contextcore_core::model::insight::{AuthorKind, Insight, InsightEvent};
 use contextcore_core::model::printable;
 use contextcore_core::query::InsightView;
 use contextcore_core::{Millis, clock};
@@ -117,7 +117,7 @@ fn by(insight: &Insight) -> String {
 }
 
 /// What happened, with where it came from: without a token it is what somebody on this machine says.
-fn history(entries: &[Entry]) -> Table {
+fn history(entries: &[InsightEvent]) -> Table {
     let mut table = Table::new(&[
         ("", Column::Left),
         ("", Column::Left),

@@ -10,7 +10,7 @@ use crate::config::InsightPrivacy;
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
 use crate::model::insight::{
-    AuthorKind, Entry, Folded, Insight, InsightRecord, InsightReport, InsightStatus, InsightType, reading,
+    AuthorKind, Folded, Insight, InsightEvent, InsightRecord, InsightReport, InsightStatus, InsightType, reading,
 };
 use crate::model::operation::{self, InsightEmit};
 use crate::model::semconv::{self as names, Metric};
@@ -85,7 +85,7 @@ impl InsightRender<'_> {
     }
 
     /// The body and the attributes of the record of a change.
-    pub(crate) fn change(&self, insight: &Insight, entry: &Entry) -> (String, Attributes) {
+    pub(crate) fn change(&self, insight: &Insight, entry: &InsightEvent) -> (String, Attributes) {
         let by = self.who(entry.by.as_deref(), entry.kind);
         let attributes = Attributes::new()
             .text(names::INSIGHT_ID, &insight.id)

@@ -18,7 +18,7 @@ use crate::config::duration;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::insight::scope::Target;
 use crate::model::insight::search::{InsightId, Place, RELEVANCE, Search, Wanted};
-use crate::model::insight::{self, Entry, Folded, Insight, InsightRecord, InsightType};
+use crate::model::insight::{self, Folded, Insight, InsightEvent, InsightRecord, InsightType};
 use crate::model::time::Millis;
 use crate::model::timeline;
 
@@ -152,7 +152,7 @@ pub struct InsightView {
     #[serde(flatten)]
     pub insight: Insight,
     /// What happened, oldest first.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<InsightEvent>,
 }
 
 /// What a cursor holds.

@@ -15,6 +15,7 @@ mod directory;
 mod files;
 pub(crate) mod footprint;
 mod format;
+mod insight_totals;
 mod insights;
 pub(crate) mod key;
 mod kv;
@@ -31,8 +32,8 @@ pub use self::backup::{Counts, Imported};
 pub use self::dead::DeadId;
 #[cfg(test)]
 pub(crate) use self::directory::on_disk;
-pub(crate) use self::insights::ACTIVE_FOR;
-pub use self::insights::InsightTotals;
+pub(crate) use self::insight_totals::ACTIVE_FOR;
+pub use self::insight_totals::InsightTotals;
 pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair};
 pub use self::maintenance::Verified;
 pub use self::memory::MemoryKv;

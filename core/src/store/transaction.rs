@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::dead::DeadId;
 use super::footprint::{self, Footprint};
 use super::format;
-use super::insights::InsightTotals;
+use super::insight_totals::InsightTotals;
 use super::key::{self, Key, Kind};
 use super::kv::{Guard, KeyRange};
 use super::reader::Store;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::lifecycle::{self, InsightAction};
 use super::record::{InsightRecord, InsightReport, Said};
-use super::{Answer, Author, AuthorKind, Entry, Insight, InsightStatus, InsightType, Review, reading, scope};
+use super::{Answer, Author, AuthorKind, Insight, InsightEvent, InsightStatus, InsightType, Review, reading, scope};
 use crate::ids::{self, Role};
 use crate::operation::{InsightEmit, InsightUpdate};
 use crate::time::Millis;
@@ -16,7 +16,7 @@ pub struct Folded {
     /// The insight. Its state is the one that reports led to; [`Insight::at`] says what it is at a moment.
     pub insight: Insight,
     /// What happened.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<InsightEvent>,
 }
 
 /// What the reports of an insight come to; `None` while only changes of it were reported.
@@ -38,7 +38,7 @@ struct Fold {
     author: String,
     /// Whether each principal said that it held.
     votes: BTreeMap<String, bool>,
-    entries: Vec<Entry>,
+    entries: Vec<InsightEvent>,
 }
 
 impl Fold {
@@ -129,7 +129,7 @@ impl Fold {
             Err(why) => Some(why),
         };
         let by = update.by.clone().filter(|_| by_person).or_else(|| update.agent.clone());
-        self.entries.push(Entry {
+        self.entries.push(InsightEvent {
             at: report.at,
             action: update.action.clone(),
             by: by.or_else(|| update.by.clone()).or_else(|| report.actor.clone()),
@@ -233,7 +233,7 @@ impl Fold {
         let (status, origin) = (self.insight.status, report.origin.clone());
         let journal = (report.journal, report.source.clone());
         let evidence = Vec::new();
-        self.entries.push(Entry {
+        self.entries.push(InsightEvent {
             at: report.at,
             action: action.to_owned(),
             by,

@@ -1,7 +1,7 @@
 //! Insights: what agents and people decided, learned, ask and hand over, and what became of it.
 //!
 //! Reports ([`InsightReport`]) are kept with each insight in an [`InsightRecord`]; [`fold`] makes the [`Insight`] and its
-//! [`Entry`]s of them, whatever order they arrive in. [`lifecycle`] says which change is allowed, [`reading`] what time does to
+//! [`InsightEvent`]s of them, whatever order they arrive in. [`lifecycle`] says which change is allowed, [`reading`] what time does to
 //! an insight, [`mod@scope`] what it applies to, [`search`] finds and ranks. Read [`record`] first.
 
 pub mod fold;
@@ -242,7 +242,7 @@ pub struct Insight {
 
 /// One thing that happened to an insight: who, when and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Entry {
+pub struct InsightEvent {
     /// When.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Millis,
