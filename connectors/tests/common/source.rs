@@ -176,7 +176,10 @@ impl Outcome {
                 }
                 Observation::Activity(activity) => self.activities.push(*activity),
                 Observation::Gone { native_id } => drop(self.gone.insert(native_id)),
-                Observation::Operations(_) | Observation::SprintOperations(_) | Observation::Insight(_) => {
+                Observation::Operations(_)
+                | Observation::SprintOperations(_)
+                | Observation::Insight(_)
+                | Observation::Guidance(_) => {
                     unreachable!("no tool reports operations")
                 }
             }),
