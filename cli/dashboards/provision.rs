@@ -229,7 +229,8 @@ async fn ensure_source(
 pub(super) enum Home<'a> {
     /// In the folder with this uid.
     In(&'a str),
-    /// In this folder, unless it is in another already.
+    /// In this folder, unless it is in another already: how the controller keeps them.
+    #[cfg_attr(not(feature = "kubernetes"), expect(dead_code, reason = "there is no controller"))]
     FirstIn(&'a str),
 }
 

@@ -37,7 +37,7 @@ def binary_wheel(tmp_path_factory):
     """The wheel of the binary. The features are those of other builds, so that what they built is used again."""
     pytest.importorskip("maturin")
     out = tmp_path_factory.mktemp("bin")
-    command = [sys.executable, "-m", "maturin", "build", "--profile", "dev", "--features", "demo", "--locked", "--out", str(out)]
+    command = [sys.executable, "-m", "maturin", "build", "--profile", "dev", "--features", "demo,mcp", "--locked", "--out", str(out)]
     environ = {**os.environ, "HOME": os.path.expanduser("~root" if os.geteuid() == 0 else "~")}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT / "sdk" / "python-bin", env=environ)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,6 @@
 //! Insights: what agents and people decided, learned, ask and hand over, and what became of it.
 //!
-//! Reports ([`InsightReport`]) are kept with each insight in an [`InsightRecord`]; [`fold`] makes the [`Insight`] and its
+//! Reports ([`InsightReport`]) are kept with each insight in an [`InsightRecord`]; [`fold()`] makes the [`Insight`] and its
 //! [`InsightEvent`]s of them, whatever order they arrive in. [`lifecycle`] says which change is allowed, [`reading`] what time does to
 //! an insight, [`mod@scope`] what it applies to, [`search`] finds and ranks. Read [`record`] first.
 

@@ -1,4 +1,4 @@
-//! What is stored of an insight: every report of it, each once, from which [`super::fold`] makes what is read.
+//! What is stored of an insight: every report of it, each once, from which [`super::fold()`] makes what is read.
 //!
 //! Stored as JSON, so that fields can be added.
 
