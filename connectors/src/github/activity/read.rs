@@ -160,7 +160,7 @@ struct DeploymentStatus {
 /// Reads a record of the `activity` stream.
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`] when it is not such a record.
+/// `ErrorKind::Protocol` when it is not such a record.
 pub(in super::super) fn read(json: &str) -> Result<Vec<Observation>> {
     let mut record: Record<'_> = parsed(json)?;
     let node = record.node.get();

@@ -14,7 +14,7 @@ pub(super) fn in_order<'a>(events: impl Iterator<Item = &'a TimelineItem>) -> Re
     rewind::in_order(known, "event", |event| event.id.as_deref(), |event| event.created_at)
 }
 
-/// What an event does to a value, for the order of events of one second. [`State::value`] knows the same names of values.
+/// What an event does to a value, for the order of events of one second. The present state knows the same names of values.
 pub(super) fn link(event: &TimelineItem) -> Option<Link> {
     let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
     let id = |issue: &Option<IssueRef>| issue.as_ref()?.id.as_deref().map(str::to_owned);

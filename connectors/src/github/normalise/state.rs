@@ -97,7 +97,7 @@ impl State {
         }
     }
 
-    /// What a value is, by the name that [`link`] gives it.
+    /// What a value is, by the name that `link` gives it.
     pub(super) fn value(&self, project: Option<&Project>, field: &str) -> Option<String> {
         let on = |on: bool| Some(if on { "on".to_owned() } else { String::new() });
         match field.split_once(':') {
