@@ -6,27 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use contextcore_spool::is_passed_on;
+
 /// The log of helpers is moved away at this size.
 const LONGEST_LOG: u64 = 1 << 20;
-
-/// The variables that a helper gets, and what names of further ones begin with.
-const PASSED_ON: [&str; 14] = [
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "TZ",
-    "LANG",
-    "XDG_STATE_HOME",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-];
-const PREFIXES: [&str; 2] = ["OTEL_", "CONTEXTCORE_"];
 
 /// Starts a helper for a state directory and returns at once.
 ///
@@ -34,10 +17,7 @@ const PREFIXES: [&str; 2] = ["OTEL_", "CONTEXTCORE_"];
 /// When this program cannot be started again, or its log cannot be written.
 pub(crate) fn start(state: &Path, arguments: &[String]) -> io::Result<()> {
     let log = log(&state.join("drain.log"))?;
-    let passed_on = std::env::vars_os().filter(|(name, _)| {
-        let name = name.to_string_lossy();
-        PASSED_ON.contains(&&*name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-    });
+    let passed_on = std::env::vars_os().filter(|(name, _)| is_passed_on(&name.to_string_lossy()));
     Command::new(std::env::current_exe()?)
         .args(["drain", "--detached", "-v", "--state"])
         .arg(state)

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod destination;
+mod environment;
 mod guidance;
 mod lane;
 pub mod layout;
@@ -17,6 +18,7 @@ mod writer;
 
 pub use contextcore_model::hash::sha256 as digest;
 pub use destination::{Destination, Headers, Transport};
+pub use environment::is_passed_on;
 pub use guidance::add_guidance;
 pub use lane::{LaneDir, Lock};
 pub use layout::StateDir;

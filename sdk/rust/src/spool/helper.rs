@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use contextcore_spool::destination::NOWHERE;
-use contextcore_spool::{Headers, LaneDir};
+use contextcore_spool::{Headers, LaneDir, is_passed_on};
 use serde_json::{Value, json};
 
 use super::Spool;
@@ -25,24 +25,6 @@ const BACKOFF: Duration = Duration::from_secs(60);
 const START: Duration = Duration::from_secs(2);
 /// Longer paths do not fit a socket on every system.
 const LONGEST_PATH: usize = 100;
-/// What a helper gets of the environment, and what names of further variables begin with.
-const PASSED_ON: [&str; 14] = [
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "TZ",
-    "LANG",
-    "XDG_STATE_HOME",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-];
-const PREFIXES: [&str; 2] = ["OTEL_", "CONTEXTCORE_"];
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 
 /// Each of these is logged once in a process.
@@ -136,8 +118,7 @@ fn start(spool: &Spool, binary: Option<&Path>) -> Option<Child> {
 fn passed_on(spool: &Spool) -> BTreeMap<String, String> {
     let known =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let wanted = |name: &str| PASSED_ON.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    let mut variables: BTreeMap<String, String> = known.filter(|(name, _)| wanted(name)).collect();
+    let mut variables: BTreeMap<String, String> = known.filter(|(name, _)| is_passed_on(name)).collect();
     if let Some(target) = spool.target.as_ref().filter(|target| target.given) {
         variables.entry(HEADERS.to_owned()).or_insert_with(|| as_variable(&target.headers));
     }
