@@ -62,8 +62,8 @@ fn append(
 fn send(state: &StateDir, lane: &LaneDir, no_drain: bool) {
     if lane.name() == NOWHERE {
         let path = state.path();
-        let text = "no OTLP endpoint is known, so this stays in the spool; send it with";
-        tracing::warn!("{text} `contextcore drain --state {} --endpoint URL --linger 0s`", path.display());
+        let text = "no OTLP endpoint is known, so this waits in the spool, for a `sync` or `serve` with a source of kind `sdk`";
+        tracing::warn!("{text}, or for `contextcore drain --state {} --endpoint URL --linger 0s`", path.display());
         return;
     }
     if no_drain || lanes::variable("CONTEXTCORE_DRAIN").is_some_and(|value| value == "off") {
