@@ -205,7 +205,9 @@ mod tests {
         export(&Access::Store(store), &file, true).await.unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         import(&path, &file, true).unwrap();
-        assert_eq!(Store::open(&path).unwrap().verify().unwrap(), truth);
+        let settings = format!("store: {{path: '{}'}}", path.display());
+        let config = contextcore_core::config::parse(&settings, "x.yaml", &[]).unwrap();
+        assert_eq!(crate::app::open_store(&config).await.unwrap().verify().unwrap(), truth);
         assert_eq!(import(&path, &file, true).unwrap_err().exit, Exit::Internal, "only into an empty store");
     }
 

@@ -3,24 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::kv::KeyRange;
+use super::reopen::{opened, patiently};
 use super::*;
 use crate::model::error::{Error, Result};
 
 /// Commits this many times to the store in a directory.
 fn commit_to(path: &Path, commits: u64) {
-    // The engine's own threads release the file a moment after a store is closed.
-    let begun = std::time::Instant::now();
-    let store = loop {
-        match Store::open(path) {
-            Err(error) if error.context("locked").is_some() && begun.elapsed().as_secs() < 10 => {
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
-            opened => break opened.unwrap(),
-        }
-    };
+    let store = opened(path).unwrap();
     for number in 0..commits {
         let mut transaction = store.begin().unwrap();
         transaction.put_metadata("test", &format!("{number}"), &"x".repeat(100)).unwrap();
@@ -43,7 +35,7 @@ fn a_damaged_store_is_refused_or_complete_but_never_silently_shorter() {
         for name in ["conf", witness::FILE] {
             fs::copy(good.join(name), bad.join(name)).unwrap();
         }
-        match Store::open(&bad) {
+        match opened(&bad) {
             Ok(store) => assert_eq!(store.head().unwrap(), 50, "byte {place}"),
             Err(error) => {
                 assert!(error.to_string().contains("move the directory aside"), "byte {place}: {error}");
@@ -64,19 +56,6 @@ fn a_witness_that_is_lost_or_behind_does_no_harm() {
         commit_to(dir.path(), 1);
     }
     assert_eq!(witness::read(dir.path()).unwrap().head, 6);
-}
-
-/// Opens a store whose files the engine's own threads may hold for a moment longer.
-fn opened(path: &Path) -> Result<Store> {
-    let begun = Instant::now();
-    loop {
-        match Store::open(path) {
-            Err(error) if error.context("locked").is_some() && begun.elapsed().as_secs() < 10 => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            opened => return opened,
-        }
-    }
 }
 
 /// A closed store of several segments, with blobs and a snapshot.
@@ -116,7 +95,7 @@ fn contents(store: &Store) -> Result<Vec<Pair>> {
 /// What reading and then opening a store gives: all of it, or an error that says what to do. Reading changes nothing.
 fn complete_or_refused(path: &Path, truth: &[Pair], what: &str) -> bool {
     let before = bytes_of(path);
-    let read = Store::open_to_read(path).and_then(|store| contents(&store));
+    let read = patiently(|| Store::open_to_read(path)).and_then(|store| contents(&store));
     assert!(bytes_of(path) == before, "{what}: reading changed a file");
     let written = opened(path).and_then(|store| contents(&store));
     for result in [&read, &written] {
@@ -208,7 +187,7 @@ fn files_that_are_missing_or_of_another_kind_are_found() {
     }
     fs::remove_dir_all(&bad).unwrap();
     fs::write(&bad, "a file").unwrap();
-    let error = Store::open(&bad).unwrap_err().to_string();
+    let error = opened(&bad).unwrap_err().to_string();
     assert!(error.contains("a file is where its directory should be"), "{error}");
 }
 
@@ -219,7 +198,7 @@ fn an_unfinished_snapshot_is_no_damage() {
     commit_to(dir.path(), 3);
     let unfinished = dir.path().join("snap.FFFFFFFFFFFFFFFF.generating");
     fs::write(&unfinished, [1, 2, 3]).unwrap();
-    assert_eq!(Store::open_to_read(dir.path()).unwrap().head().unwrap(), 3);
+    assert_eq!(patiently(|| Store::open_to_read(dir.path())).unwrap().head().unwrap(), 3);
     assert!(unfinished.exists(), "reading changes nothing");
     commit_to(dir.path(), 1);
     assert!(!unfinished.exists());

@@ -167,14 +167,15 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reopen::opened;
     use super::*;
 
     fn answer(path: &Path) -> Option<u32> {
-        Store::open(path).unwrap().metadata("test", "answer").unwrap()
+        opened(path).unwrap().metadata("test", "answer").unwrap()
     }
 
     fn store(path: &Path) -> Store {
-        let store = Store::open(path).unwrap();
+        let store = opened(path).unwrap();
         let mut transaction = store.begin().unwrap();
         transaction.put_metadata("test", "answer", &42).unwrap();
         transaction.commit().unwrap();
@@ -195,7 +196,7 @@ mod tests {
         // Before the old one is removed.
         drop(store(&beside(&path, "old")));
         assert_eq!(answer(&path), Some(42));
-        Store::open(&path).unwrap().compact().unwrap();
+        opened(&path).unwrap().compact().unwrap();
         assert_eq!(answer(&path), Some(42));
         assert!(!beside(&path, "old").exists() && !beside(&path, "compact").exists());
     }

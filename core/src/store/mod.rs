@@ -47,4 +47,6 @@ mod backup_tests;
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
+mod reopen;
+#[cfg(test)]
 mod tests;
