@@ -15,12 +15,16 @@ mod budget;
 mod caller;
 mod clean;
 mod definitions;
+#[cfg(test)]
+mod fake;
 mod fence;
 mod limits;
 mod prompts;
 mod resources;
 mod server;
 mod tools;
+#[cfg(test)]
+mod usefulness;
 
 pub use backend::{Backend, Reads, Written};
 pub use caller::Caller;

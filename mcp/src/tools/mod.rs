@@ -1,6 +1,7 @@
 //! The tools. Each file reads the arguments of one or a few of them, asks the [`Reads`], and gives an [`Answer`]; what all have in
 //! common is here: the check of arguments, the project that is meant, the time and age of the data, cleaning, and the budget.
 
+mod diverse;
 mod find_tasks;
 pub(crate) mod get_context;
 mod get_project;
