@@ -1,5 +1,6 @@
 //! A backend in memory for tests: the queries are those of the program, on a store that nobody else has.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +17,7 @@ use contextcore_core::query::{
 use contextcore_core::store::{MemoryKv, Store};
 use contextcore_core::{Millis, Result};
 
-use crate::backend::{Backend, Reads, TaskPage, Written};
+use crate::backend::{Backend, BudgetLeft, Reads, TaskPage, Written};
 
 /// The moment of every question.
 pub(crate) const NOW: Millis = Millis(20_000 * DAY);
@@ -82,6 +83,10 @@ impl Reads for Open<'_> {
         Ok(TaskPage { tasks, next: end.next.map(|next| next.to_string()), total: end.total })
     }
 
+    fn sprint_names(&self) -> Result<BTreeMap<String, String>> {
+        Ok(BTreeMap::new())
+    }
+
     fn task(&self, selector: &TaskSelector) -> Result<ShowView> {
         self.0.viewer().show(selector)
     }
@@ -112,6 +117,10 @@ impl Reads for Open<'_> {
 
     fn project_config(&self, _: &str) -> Option<ProjectConfig> {
         None
+    }
+
+    fn budgets_left(&self, _: &str) -> Vec<BudgetLeft> {
+        Vec::new()
     }
 
     fn guidance(&self, _: &str) -> Result<Vec<GuidanceItem>> {

@@ -18,6 +18,7 @@ mod definitions;
 #[cfg(test)]
 mod fake;
 mod fence;
+mod http;
 mod limits;
 mod prompts;
 mod resources;
@@ -26,6 +27,7 @@ mod tools;
 #[cfg(test)]
 mod usefulness;
 
-pub use backend::{Backend, Reads, Written};
+pub use backend::{Backend, BudgetLeft, Reads, Written};
 pub use caller::Caller;
+pub use http::http_config;
 pub use server::{Options, Server};

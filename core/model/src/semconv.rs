@@ -182,6 +182,15 @@ attributes! {
 
     LINK_TYPE = "link.type", Text, Link, "`blocked_by`, `history`, `moved_from`, `continues`, `parent`, `task` or `runtime`";
 
+    SERVICE_INSTANCE_ID = "service.instance.id", Text, Resource, "which process it was (calls of agents only)";
+    MCP_METHOD_NAME = "mcp.method.name", Text, Span, "the method of the Model Context Protocol, `tools/call` (calls of agents only)";
+    GEN_AI_TOOL_NAME = "gen_ai.tool.name", Text, Span, "the tool that was called";
+    NETWORK_TRANSPORT = "network.transport", Text, Span, "`pipe` (stdio) or `tcp` (HTTP)";
+    MCP_CALL_BYTES = "mcp.call.bytes", Int, Span, "length of the answer";
+    MCP_CALL_TOKENS = "mcp.call.tokens", Int, Span, "the same in tokens, counted from above";
+    MCP_CALL_OUTCOME = "mcp.call.outcome", Text, Event, "`ok`, or the kind of problem";
+    MCP_CALL_DURATION = "mcp.call.ms", Int, Event, "how long the call took, in milliseconds";
+
     BLOCKING = "blocking", Text, Point, "`true` for what a task waits for, else `false`";
     EPIC_ID = "epic.id", Text, Point, "the epic's key";
     EPIC_TITLE = "epic.title", Text, Point, "the epic's title";
@@ -251,6 +260,7 @@ events! {
     SPRINT_CLOSED = "sprint.closed", "a sprint was closed";
     INSIGHT_UPDATED = "insight.updated", "something became of an insight after it was reported";
     CONTEXT_CHANGED = "project.context_changed", "the spec of a ProjectContext was created, changed or deleted (the controller; log records only)";
+    MCP_CALL = "mcp.call", "an agent called a tool over the Model Context Protocol; what it asked is not recorded (log records only)";
     CANARY = "contextcore.canary", "test data of `check`, which sends it and reads it back";
 }
 
@@ -332,6 +342,7 @@ metrics! {
     M_INSIGHT_COUNT = "insight.count", "{insight}", Gauge, [INSIGHT_TYPE, INSIGHT_STATUS], "insights by type and state";
     M_QUESTION_AGE = "insight.question.age", "s", Gauge, [BLOCKING], "how long the oldest question without a person's answer has waited; 0 without one";
     M_AGENT_ACTIVE = "agent.active", "{agent}", Gauge, [], "agents that reported an insight, or what became of one, in the last 24 hours";
+    M_MCP_DURATION = "mcp.server.operation.duration", "s", Histogram, [MCP_METHOD_NAME, GEN_AI_TOOL_NAME, NETWORK_TRANSPORT, ERROR_TYPE], "how long calls of agents took";
     M_SYNC_LAST_SUCCESS = "contextcore.sync.last_success", "s", Gauge, [SOURCE_NAME], "when a run last succeeded, epoch seconds";
     M_SYNC_LAG = "contextcore.sync.lag", "s", Gauge, [SOURCE_NAME], "seconds since then";
     M_PROJECT_LAST_SUCCESS = "contextcore.project.last_success", "s", Gauge, [PROJECT_ID, SOURCE_NAME, SOURCE_TOOL], "when a run of a source of the project last succeeded, epoch seconds";

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
 use contextcore_core::model::Status;
-use contextcore_core::model::config::{ProjectConfig, project::ServiceContext};
+use contextcore_core::model::config::ProjectConfig;
+use contextcore_core::model::config::project::{ServiceContext, Slo};
 use contextcore_core::model::guidance::{GuidanceItem, GuidanceKind, Trust, covering, in_force};
 use contextcore_core::model::insight::{Insight, InsightType, Review};
 use contextcore_core::query::{
@@ -15,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Call, budget_of, diverse, insight, task};
 use crate::answer::{Answer, Problem};
+use crate::backend::BudgetLeft;
 use crate::budget;
 
 /// The lists, the most important first, and how many of each a context of the default length has at most.
@@ -84,7 +86,7 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
         handoffs(call, &insights),
         tasks,
         risks,
-        slos(&contexts),
+        slos(call, &project, &contexts),
     ];
     if config.is_none() && lists.iter().all(Vec::is_empty) {
         // Nothing is known of it: a slip of the pen is an error that names what is near.
@@ -156,32 +158,42 @@ fn contexts<'a>(config: Option<&'a ProjectConfig>, service: Option<&str>) -> Vec
     if of_service.is_empty() { all().collect() } else { of_service }
 }
 
-fn slos(contexts: &[&ServiceContext]) -> Vec<Value> {
+fn slos(call: &Call<'_>, project: &str, contexts: &[&ServiceContext]) -> Vec<Value> {
+    let has_any = contexts.iter().any(|context| !context.slos.is_empty());
+    let left = if has_any { call.reads.budgets_left(project) } else { Vec::new() };
     let of = |context: &&ServiceContext| {
-        let latencies: Vec<_> = context
-            .requirements
-            .latency_texts()
-            .map(|(_, quantile, text)| (quantile.to_owned(), text.to_owned()))
-            .collect();
-        let objective = move |name: &str, objective: &str| {
-            let limit = latencies.iter().find(|(quantile, _)| {
-                name == format!("latency_p{}", quantile.trim_start_matches("0.").trim_end_matches(' '))
-            });
-            let limit = limit.or_else(|| {
-                latencies.iter().find(|(quantile, _)| {
-                    quantile == "0.5" && name == "latency_p50" || quantile == "0.9" && name == "latency_p90"
-                })
-            });
-            match limit {
-                Some((_, limit)) => json!(format!("{objective}% < {limit}")),
-                None => objective.parse::<f64>().map_or_else(|_| json!(objective), |number| json!(number)),
-            }
+        let row = |slo: &Slo| {
+            let left = left.iter().find(|left| left.slo == slo.name && is_of(context, left));
+            json!({
+                "name": slo.name, "objective": objective(context, slo), "window": slo.window, "service": context.place(),
+                "budget_left": left.map(|left| (left.left * 10_000.0).round() / 10_000.0),
+            })
         };
-        let service = context.place();
-        let slo = move |slo: &contextcore_core::model::config::project::Slo| json!({"name": slo.name, "objective": objective(&slo.name, &slo.objective), "window": slo.window, "service": service});
-        context.slos.iter().map(slo).collect::<Vec<_>>()
+        context.slos.iter().map(row).collect::<Vec<_>>()
     };
     contexts.iter().flat_map(of).collect()
+}
+
+/// Whether a budget is that of a service.
+fn is_of(context: &ServiceContext, left: &BudgetLeft) -> bool {
+    let names = context.targets.iter().flat_map(|target| [&target.service, &target.name]).flatten();
+    let place = context.origin.as_ref();
+    place.is_none_or(|place| place.namespace == left.namespace)
+        && names.chain(place.map(|place| &place.name)).any(|name| *name == left.service)
+}
+
+/// `99.95`, or `99% < 200ms` where a limit belongs to it.
+fn objective(context: &ServiceContext, slo: &Slo) -> Value {
+    let is_for = |quantile: &str| match quantile {
+        "0.5" => slo.name == "latency_p50",
+        "0.9" => slo.name == "latency_p90",
+        quantile => slo.name == format!("latency_p{}", quantile.trim_start_matches("0.")),
+    };
+    let limit = context.requirements.latency_texts().find(|(_, quantile, _)| is_for(quantile));
+    match limit {
+        Some((_, _, limit)) => json!(format!("{}% < {limit}", slo.objective)),
+        None => slo.objective.parse::<f64>().map_or_else(|_| json!(slo.objective), |number| json!(number)),
+    }
 }
 
 /// The open insights that apply to what is about to be touched, and those that answer the question, the best first.
