@@ -261,7 +261,7 @@ fn questions() -> Vec<(&'static str, Value)> {
         [
             ("get_context", json!({"paths": [format!("src/{word}/a.rs")], "question": format!("what is slow in {word}"), "budget": budget})),
             ("find_tasks", json!({"text": word, "sort": sorts[number % 4], "limit": 50, "budget": budget})),
-            ("get_task", json!({"key": format!("SHOP-{number}"), "include": parts, "budget": budget.max(&1_500)})),
+            ("get_task", json!({"key": format!("SHOP-{number}"), "include": parts, "budget": budget})),
             ("find_insights", json!({"text": word, "limit": 30, "budget": budget})),
             ("get_project", if number % 2 == 0 { json!({}) } else { json!({"project": "shop"}) }),
         ]

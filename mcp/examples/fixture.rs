@@ -31,7 +31,7 @@ const BINARY: &str = "test://static-binary";
 const TTL: u64 = 60_000;
 
 /// Tools that answer at once.
-const CONTENT: [&str; 8] = [
+const CONTENT: [&str; 9] = [
     "test_simple_text",
     "test_image_content",
     "test_audio_content",
@@ -39,6 +39,7 @@ const CONTENT: [&str; 8] = [
     "test_multiple_content_types",
     "test_error_handling",
     "test_tool_with_progress",
+    "test_tool_with_logging",
     "test_logging_tool",
 ];
 /// Tools that need something of the client first.
@@ -119,6 +120,12 @@ async fn content(name: &str, context: &Context) -> CallToolResult {
             progress(context).await;
             text("Progress test completed")
         }
+        "test_tool_with_logging" => {
+            for step in ["started", "processing data", "completed"] {
+                say(context, LoggingLevel::Info, &format!("Tool {step}")).await;
+            }
+            text("Tool with logging executed successfully")
+        }
         "test_logging_tool" => {
             log(context).await;
             text("Logging tool completed")
@@ -138,9 +145,13 @@ async fn progress(context: &Context) {
 
 async fn log(context: &Context) {
     if let Some(level) = context.meta.log_level() {
-        let message = LoggingMessageNotificationParam::new(level, json!("logLevel was requested"));
-        drop(context.peer.notify_logging_message(message.with_logger("fixture")).await);
+        say(context, level, "logLevel was requested").await;
     }
+}
+
+async fn say(context: &Context, level: LoggingLevel, text: &str) {
+    let message = LoggingMessageNotificationParam::new(level, json!(text)).with_logger("fixture");
+    drop(context.peer.notify_logging_message(message).await);
 }
 
 fn form(message: &str, field: &str, kind: &str) -> InputRequest {
@@ -291,6 +302,7 @@ impl ServerHandler for Fixture {
         info.capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_resources()
+            .enable_resources_subscribe()
             .enable_prompts()
             .enable_logging()
             .enable_completions()
@@ -390,6 +402,14 @@ impl ServerHandler for Fixture {
         values.map(CompleteResult::new).map_err(|error| ErrorData::internal_error(error, None))
     }
 
+    async fn subscribe(&self, _: SubscribeRequestParams, _: Context) -> Result<(), ErrorData> {
+        Ok(())
+    }
+
+    async fn unsubscribe(&self, _: UnsubscribeRequestParams, _: Context) -> Result<(), ErrorData> {
+        Ok(())
+    }
+
     async fn set_level(&self, _: SetLevelRequestParams, _: Context) -> Result<(), ErrorData> {
         Ok(())
     }
@@ -405,8 +425,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::new(Arc::new(Nothing), caller, Options::default())?;
     let fixture = Fixture { server, state: RequestStateCodec::try_new(rand::random::<[u8; 32]>().to_vec())? };
     let make = move || Ok(fixture.clone());
-    // Progress and log messages come before the answer, so it is a stream.
-    let config = http_config().with_json_response(false);
+    // Progress and log messages come before the answer, so it is a stream. `serve` checks hosts by its configuration.
+    let local = ["localhost", "127.0.0.1"];
+    let origins = local.map(|host| format!("http://{host}:{port}"));
+    let config = http_config().with_json_response(false).with_allowed_hosts(local).with_allowed_origins(origins);
     let service = StreamableHttpService::new(make, Arc::new(NeverSessionManager::default()), config);
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     axum::serve(listener, axum::Router::new().nest_service("/mcp", service)).await?;

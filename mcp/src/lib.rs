@@ -22,6 +22,7 @@ mod http;
 mod limits;
 mod prompts;
 mod resources;
+mod scoped;
 mod server;
 mod tools;
 #[cfg(test)]

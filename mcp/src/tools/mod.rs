@@ -24,6 +24,7 @@ use crate::caller::Caller;
 use crate::clean;
 use crate::definitions::Definition;
 use crate::fence::Fence;
+use crate::scoped::Scoped;
 
 /// All that a tool needs for one call.
 pub(crate) struct Call<'a> {
@@ -103,10 +104,12 @@ fn tainted_with(
     random: u64,
     answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
 ) -> Result<Outcome, Problem> {
-    let reads = backend.open()?;
+    let all = backend.open()?;
+    let scoped = Scoped { all: &*all, caller };
+    let reads: &dyn Reads = if caller.is_restricted() { &scoped } else { &*all };
     #[expect(clippy::cast_possible_truncation, reason = "half of the random bits")]
     let fence = Fence::new(random as u32);
-    let answer = answer(&Call { backend, reads: &*reads, caller, fence, now: backend.now(), tainted_by, random })?;
+    let answer = answer(&Call { backend, reads, caller, fence, now: backend.now(), tainted_by, random })?;
     let budget = answer.budget.unwrap_or(budget::DEFAULT);
     finish(answer, &reads.freshness()?, budget)
 }
@@ -259,7 +262,8 @@ impl Call<'_> {
                 return Ok(found);
             }
         }
-        Err(error.into())
+        // Which sources there are is no matter of who sees one of them.
+        Err(if self.caller.is_restricted() { no_task(key) } else { error.into() })
     }
 }
 
