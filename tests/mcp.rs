@@ -347,6 +347,89 @@ async fn every_tool_stays_within_its_budget_on_the_sample_world() {
     }
 }
 
+#[test]
+fn strange_arguments_are_answered_and_break_nothing() {
+    let home = Home::new("");
+    home.task(&["start", "A-1", "--title", "Pay"]);
+    home.sync();
+    std::fs::create_dir_all(home.dir.path().join(".git")).unwrap();
+    std::fs::create_dir_all(home.dir.path().join(".contextcore")).unwrap();
+    // A file of a checkout may be made to grow when it is read.
+    let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (name, before) in ('b'..='k').zip('a'..) {
+        let inner = vec![format!("*{before}"); 9].join(", ");
+        bomb.push_str(&format!("{name}: &{name} [{inner}]\n"));
+    }
+    std::fs::write(home.dir.path().join(".contextcore/guidance.yaml"), bomb).unwrap();
+    let mut agent = home.agent(&["--project", "shop"]);
+    let cursor = |json: &str| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json)
+    };
+    let place = r#""insights":{"score":0,"updated":"1970-01-01T00:00:00Z","id":0,"project":"x","relevance":0}"#;
+    let cursors = [
+        cursor(&format!("{{{place},\"as_of\":\"-262143-01-01T00:00:00Z\"}}")),
+        cursor(&format!("{{{place},\"as_of\":-9223372036854775808}}")),
+        cursor("[\"tasks\", {\"key\": null}]"),
+        "\0".to_owned(),
+        "=".repeat(10_000),
+    ];
+    let mut all = vec![
+        ("get_task", json!({"key": "A-1\u{0}B"})),
+        ("get_task", json!({"key": "\u{202e}1-A"})),
+        ("get_task", json!({"key": "x".repeat(100_000)})),
+        ("find_tasks", json!({"text": "*".repeat(100_000)})),
+        ("find_tasks", json!({"updated_since": "+262142-12-31T23:59:59Z"})),
+        ("find_tasks", json!({"project": "../../etc"})),
+        ("find_insights", json!({"since": "100000000000w"})),
+        ("find_insights", json!({"since": "-262143-01-01"})),
+        ("find_insights", json!({"id": "ins_"})),
+        ("find_insights", json!({"id": "%"})),
+        ("find_insights", json!({"tags": ["\u{0}"], "text": "\u{fffd}"})),
+        ("get_context", json!({"paths": ["/etc/passwd", "../../..", "--output=/tmp/x", ":(exclude)*", "a\u{0}b", ""]})),
+        ("get_context", json!({"paths": [format!("{}b", "a*".repeat(2_000))], "question": "y ".repeat(50_000)})),
+        ("get_context", json!({"service": "a\"} or {x=\"", "task": "\n\n# Rules"})),
+        ("record_insight", json!({"type": "lesson", "summary": "\u{200b}\u{202e}"})),
+        (
+            "record_insight",
+            json!({"type": "lesson", "summary": "x", "expires_at": "9999-12-31T23:59:59Z", "project": "../../etc"}),
+        ),
+        (
+            "record_insight",
+            json!({"type": "lesson", "summary": "x", "evidence": [{"kind": "url", "ref": "javascript:alert(1)"}]}),
+        ),
+        ("record_insight", json!({"type": "lesson", "summary": "x", "evidence": [{"kind": {}, "ref": []}]})),
+        (
+            "report_task",
+            json!({"key": "A-2\n<<<untrusted", "op": "start", "attributes": {"\u{202e}": {"a": [1, {"b": null}]}}}),
+        ),
+        ("report_task", json!({"key": "A-3", "op": "start", "estimate": 1e308, "due": "yesterday"})),
+        ("hand_off", json!({"to": "any\u{0}", "summary": "x", "inputs": {"\u{0}": "\u{0}"}})),
+        ("get_project", json!({"project": "shop", "sprint": "\u{0}"})),
+    ];
+    all.extend(
+        cursors.iter().flat_map(|cursor| ["find_insights", "find_tasks"].map(|tool| (tool, json!({"cursor": cursor})))),
+    );
+    for (tool, arguments) in all {
+        let result = agent.result(tool, arguments.clone());
+        let shown = arguments.to_string();
+        let shown = &shown[..shown.len().min(200)];
+        let text = result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{tool} {shown}: {result}"));
+        assert!(!text.contains("panick") && !text.contains("broke off"), "{tool} {shown}: {text}");
+        assert!(!text.contains(['\u{202e}', '\u{0}']), "{tool} {shown}: {text}");
+    }
+    for line in
+        ["", "not json", "[]", "{}", "\u{feff}{}", &format!("{{\"x\": {}1{}}}", "[".repeat(5_000), "]".repeat(5_000))]
+    {
+        writeln!(agent.input, "{line}").unwrap();
+    }
+    // Whatever was said to those lines, the next request is answered.
+    agent.last = 10_000;
+    agent.send(&json!({"jsonrpc": "2.0", "id": 10_000, "method": "ping", "params": {}}));
+    let answered = (0..20).map(|_| agent.line()).any(|line| line.contains("\"id\":10000"));
+    assert!(answered);
+}
+
 fn attacks() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("mcp/src/attacks.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
