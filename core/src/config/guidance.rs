@@ -8,10 +8,12 @@ use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::json_schema::WithoutNullDefaults;
 use super::problems::{ConfigErrors, Problems};
-use super::{document, raw, shape};
+use super::shape;
 use crate::model::config::project::Guidance;
 use crate::model::guidance::{Severity, until};
+use crate::model::yaml;
 
 /// Where the file is in a repository.
 pub const PATH: &str = ".contextcore/guidance.yaml";
@@ -34,7 +36,7 @@ pub fn parse(origin: &str, text: &str) -> Result<Guidance, ConfigErrors> {
         return Err(ConfigErrors::whole_file(origin, None, message));
     }
     let (mut document, lines) =
-        document::parse(text).map_err(|(line, message)| ConfigErrors::whole_file(origin, line, message))?;
+        yaml::document(text).map_err(|(line, message)| ConfigErrors::whole_file(origin, line, message))?;
     let mut problems = Problems::new(lines);
     shape::check(&schema(), &mut document, &mut problems);
     // Cannot fail while `shape` and the types agree; what is wrong must not pass if they ever do not.
@@ -90,7 +92,7 @@ pub fn is_slug(text: &str) -> bool {
 }
 
 fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().with_transform(raw::WithoutNullDefaults);
+    let settings = SchemaSettings::draft2020_12().with_transform(WithoutNullDefaults);
     settings.into_generator().into_root_schema_for::<GuidanceFile>().to_value()
 }
 

@@ -355,6 +355,11 @@ impl SourceConfig {
     pub fn scopes(&self) -> impl Iterator<Item = &String> {
         self.projects.iter().chain(&self.extra_scopes)
     }
+
+    /// Whether it takes what code and agents report themselves: the kind that comes with the SDK.
+    pub fn takes_reports(&self) -> bool {
+        self.kind == "sdk"
+    }
 }
 
 /// What counts as blocked.

@@ -5,14 +5,16 @@ use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::config::json_schema::WithoutNullDefaults;
 use crate::config::problems::{ConfigErrors, Problems};
 use crate::config::raw::RawInclude;
+use crate::config::shape;
 use crate::config::values::required;
-use crate::config::{document, raw, shape};
 use crate::model::config::project::{
     Design, Guidance, Origin, Requirements, Risk, ServiceContext, Slo, Target, percent, seconds,
 };
 use crate::model::config::{Criticality, SourceConfig};
+use crate::model::yaml;
 
 /// What is said about projects. `contextcore controller render -o projects` writes such files.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -101,7 +103,7 @@ impl ProjectEntry {
 }
 
 pub(super) fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().with_transform(raw::WithoutNullDefaults);
+    let settings = SchemaSettings::draft2020_12().with_transform(WithoutNullDefaults);
     settings.into_generator().into_root_schema_for::<RawEntries>().to_value()
 }
 
@@ -109,7 +111,7 @@ pub(super) fn schema() -> Value {
 /// Everything that is wrong with the text.
 pub(super) fn parse(file: &str, text: &str) -> Result<Vec<ProjectEntry>, ConfigErrors> {
     let (mut document, lines) =
-        document::parse(text).map_err(|(line, message)| ConfigErrors::whole_file(file, line, message))?;
+        yaml::document(text).map_err(|(line, message)| ConfigErrors::whole_file(file, line, message))?;
     let mut problems = Problems::new(lines);
     shape::check(&schema(), &mut document, &mut problems);
     let raw = RawEntries::deserialize(document).map_err(|error| {
