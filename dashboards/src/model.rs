@@ -51,7 +51,7 @@ pub struct Dashboard {
     pub panels: Vec<Panel>,
 }
 
-/// A stretch of time in Grafana's words, e.g. `now-30d`.
+/// A time range in Grafana's words, e.g. `now-30d`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TimeRange {
     /// Its begin.

@@ -373,8 +373,8 @@ impl Draft {
     }
 
     /// Queries a time range of its own, back from now.
-    pub(crate) fn lately(mut self, stretch: &'static str) -> Self {
-        self.0.time_from = Some(stretch);
+    pub(crate) fn lately(mut self, range: &'static str) -> Self {
+        self.0.time_from = Some(range);
         self.0.hide_time_override = true;
         self
     }

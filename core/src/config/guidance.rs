@@ -58,7 +58,7 @@ fn check(guidance: &Guidance, problems: &mut Problems) {
         place = if place.0.0 == list { ((list, place.1), place.1 + 1) } else { ((list, 0), 1) };
         let at = |key: &str| format!("{list}[{}].{key}", place.0.1);
         if !is_slug(id) {
-            problems.add(&at("id"), "is no id: use a-z, 0-9 and hyphens, such as no-breaking-api");
+            problems.add(&at("id"), "is not an id: use a-z, 0-9 and hyphens, such as no-breaking-api");
         } else if !known.insert((list, id)) {
             problems.add(&at("id"), format!("is the id of another one, too: {id}"));
         }
@@ -79,7 +79,7 @@ fn check(guidance: &Guidance, problems: &mut Problems) {
 
 fn check_end(text: Option<&str>, path: &str, problems: &mut Problems) {
     if text.is_some_and(|text| until(text).is_none()) {
-        problems.add(path, "is no date and no time: write it like 2027-01-31 or 2027-01-31T12:00:00Z");
+        problems.add(path, "is neither a date nor a time: write it like 2027-01-31 or 2027-01-31T12:00:00Z");
     }
 }
 

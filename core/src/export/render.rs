@@ -440,7 +440,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::model::samples::artifact;
-    use crate::model::samples::{facts, stored, to};
+    use crate::model::samples::{facts, record, stored, to};
     use crate::model::{Artifact, Change};
     use crate::store::Store;
 
@@ -455,14 +455,7 @@ mod tests {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
         let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
         let key = TaskKey::new("jira", "1");
-        let record = TaskRecord {
-            url: String::new(),
-            reporter: None,
-            updated: Millis(0),
-            blockers: vec![],
-            absences: 0,
-            timeline: timeline.to_vec(),
-        };
+        let record = record(timeline.to_vec());
         let mut transaction = store.begin().unwrap();
         transaction.put_task(&key, None, &record, true).unwrap();
         transaction.commit().unwrap();

@@ -263,7 +263,7 @@ pub trait SourceSession: Send + Sync {
     /// As the HTTP session's; [`crate::ErrorKind::Protocol`] for an answer that cannot be believed.
     async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>) -> Result<Page>;
 
-    /// Reads records by their ids: what was set aside or unreadable, and what a complete pass listed and the store lacks. The
+    /// Reads records by their ids: what was quarantined or unreadable, and what a complete pass listed and the store lacks. The
     /// page has no cursor.
     ///
     /// What the tool still cannot serve is in [`Page::unreadable`], and what the connector cannot ask for by id as well. An id

@@ -129,7 +129,7 @@ pub enum Operation {
     /// What became of it.
     #[serde(rename = "insight.update")]
     InsightUpdate(Box<InsightUpdate>),
-    /// Somebody lays something down for agents.
+    /// Somebody adds guidance for agents.
     #[serde(rename = "guidance.add")]
     GuidanceAdd(Box<GuidanceAdd>),
     /// It holds no more.

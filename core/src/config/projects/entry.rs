@@ -163,7 +163,7 @@ fn entry(raw: RawEntry, file: &str, path: &str, problems: &mut Problems) -> Opti
 fn check_requirements(required: &Requirements, path: &str, problems: &mut Problems) {
     for (key, text) in [("availability", &required.availability), ("errorRate", &required.error_rate)] {
         if text.as_deref().is_some_and(|text| percent(text).is_none()) {
-            let message = "is no percentage between 0 and 100, both excluded: write one such as \"99.95\"";
+            let message = "is not a percentage between 0 and 100, both excluded: write one such as \"99.95\"";
             problems.add(&format!("{path}.{key}"), message);
         }
     }
@@ -174,7 +174,7 @@ fn check_requirements(required: &Requirements, path: &str, problems: &mut Proble
     for (key, _, text) in required.latency_texts() {
         let path = format!("{path}.{key}");
         let Some(seconds) = seconds(text) else {
-            problems.add(&path, "is no duration above zero: write one such as 200ms or 1.5s");
+            problems.add(&path, "is not a duration above zero: write one such as 200ms or 1.5s");
             continue;
         };
         if let Some((lower, _)) = shorter.filter(|(_, known)| *known > seconds) {
