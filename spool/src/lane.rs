@@ -43,6 +43,21 @@ impl LaneDir {
         self.0.join("engine")
     }
 
+    /// Moves the store of its helper aside, because a service has taken it over. Returns where it is.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn retire_engine(&self) -> io::Result<PathBuf> {
+        let free = |number: &u32| !self.retired(*number).exists();
+        let retired = self.retired((1..).find(free).unwrap_or(u32::MAX));
+        fs::rename(self.engine(), &retired)?;
+        Ok(retired)
+    }
+
+    fn retired(&self, number: u32) -> PathBuf {
+        self.0.join(format!("engine.taken-over.{number}"))
+    }
+
     /// The socket of its helper.
     pub fn socket(&self) -> PathBuf {
         self.0.join("engine.sock")

@@ -19,6 +19,9 @@ const MOST_CHANGES: usize = 2_000;
 pub struct InsightRecord {
     /// The source that first reported it, which its ids follow from.
     pub source: SmolStr,
+    /// The source that exported it, if that was another one: then its ids follow from that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exported_by: Option<SmolStr>,
     /// The project.
     pub project: String,
     /// Its id.
@@ -158,7 +161,8 @@ impl InsightRecord {
 
     /// What its trace and span ids follow from.
     pub fn key(&self) -> TaskKey {
-        TaskKey::new(&*self.source, crate::operation::native_id(&self.project, &self.id))
+        let source = self.exported_by.as_ref().unwrap_or(&self.source);
+        TaskKey::new(&**source, crate::operation::native_id(&self.project, &self.id))
     }
 
     /// Adds reports, each once. Returns how many were new.

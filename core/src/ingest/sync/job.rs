@@ -5,6 +5,8 @@ use std::sync::Mutex;
 
 use tokio_util::sync::CancellationToken;
 
+use super::Options;
+use crate::clock;
 use crate::config::{InsightsConfig, ProjectConfig, SourceConfig};
 use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
@@ -95,6 +97,33 @@ pub(super) struct PageWork {
     pub(super) insight_room: Option<u64>,
     /// Tasks on the page that may block others, or be blocked.
     pub(super) linked: BTreeSet<TaskKey>,
+}
+
+impl<'a> Job<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        source: &'a Source,
+        options: &Options,
+        progress: &'a dyn Progress,
+        cancel: &'a CancellationToken,
+    ) -> Self {
+        Self {
+            store,
+            source,
+            progress,
+            cancel,
+            dry_run: options.dry_run,
+            run: Run { now: options.now.unwrap_or_else(clock::now), full: options.full },
+            report: SourceReport { name: source.config.name.clone(), ..SourceReport::default() },
+            changes_read: false,
+            work: PageWork::default(),
+            out_of_scope: 0,
+            not_ours: BTreeSet::new(),
+            just_quarantined: BTreeSet::new(),
+            doubtful: None,
+            other_sources: BTreeSet::new(),
+        }
+    }
 }
 
 impl Job<'_> {
