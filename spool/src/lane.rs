@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::destination::Destination;
+use crate::destination::{Destination, NOWHERE, RECEIVED};
 
 /// The directory of one destination.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +31,11 @@ impl LaneDir {
     /// Its name.
     pub fn name(&self) -> String {
         self.0.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Whether it is the lane of a destination, which a helper can drain.
+    pub fn has_destination(&self) -> bool {
+        ![NOWHERE, RECEIVED].contains(&self.name().as_str())
     }
 
     /// The directory of its operations.

@@ -265,8 +265,12 @@ fn newer(chunk: &Chunk) -> Option<String> {
 
 /// A line as a record.
 fn record(line: &SpoolLine) -> RawRecord {
-    let SpoolLine { writer, project, text, .. } = line;
-    let json = format!("{writer}\t{}\t{text}", json!(project));
+    let SpoolLine { writer, project, origin, text, .. } = line;
+    let place = match origin {
+        Some(origin) => json!({"project": project, "origin": origin}),
+        None => json!(project),
+    };
+    let json = format!("{writer}\t{place}\t{text}");
     RawRecord { stream: OPERATIONS, native_id: line.name(), json }
 }
 

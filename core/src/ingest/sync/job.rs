@@ -78,6 +78,8 @@ pub(super) struct Job<'a> {
     pub(super) doubtful: Option<Error>,
     /// Other sources whose tasks got new events.
     pub(super) other_sources: BTreeSet<SmolStr>,
+    /// There are as many insights as there may be, and none that nobody ever asked for.
+    pub(super) is_full_of_use: bool,
 }
 
 /// What is gathered from the records of a page and done at its end, so that each task is written once.
@@ -122,6 +124,7 @@ impl<'a> Job<'a> {
             just_quarantined: BTreeSet::new(),
             doubtful: None,
             other_sources: BTreeSet::new(),
+            is_full_of_use: false,
         }
     }
 }
