@@ -196,8 +196,39 @@ pub(super) struct RawWebhooks {
 pub(super) struct RawOps {
     /// The token that a request brings as `Authorization: Bearer`. Absent: there is no such address.
     pub token: Option<SecretRef>,
-    /// The projects that may be reported for; `*` is every one.
+    /// The projects that may be reported for with `token`; `*` is every one.
     pub projects: Vec<String>,
+    /// More tokens, each with a name and projects of its own: one for each program or person that reports.
+    pub tokens: Vec<RawOpsToken>,
+}
+
+/// A token for `POST /v1/ops`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "OpsToken", extend("required" = ["name", "token", "projects"]))]
+pub(super) struct RawOpsToken {
+    /// Whom it stands for: what an insight says of where a report came from. Tokens of one name count as one.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// What a request brings as `Authorization: Bearer`.
+    #[schemars(required)]
+    pub token: Option<SecretRef>,
+    /// The projects that it may report for; `*` is every one.
+    pub projects: Vec<String>,
+    /// Who has it: `agent` (a program) or `human` (a person, whose review confirms an insight).
+    pub scope: RawScope,
+}
+
+/// Who has a token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "TokenScope")]
+pub(super) enum RawScope {
+    /// A program.
+    #[default]
+    Agent,
+    /// A person.
+    Human,
 }
 
 /// How many insights are kept, and for how long.

@@ -7,6 +7,8 @@
 //! in with the [`Run`], and pacing, retries and rate limits belong to the [`crate::http::Session`] it sends requests
 //! through. The engine in [`crate::ingest::sync`] does the rest.
 
+use std::path::{Path, PathBuf};
+
 use async_trait::async_trait;
 use serde::Serialize;
 
@@ -228,6 +230,23 @@ pub trait Connector: Send + Sync {
 
     /// Requests made, waits and what is left of the limits, since the connector was made.
     fn stats(&self) -> Stats;
+
+    /// The stores of engines that exported the work of this source until now, and will not again: what is in them belongs to this
+    /// source from now on. Asked for before each run.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    fn former_stores(&self) -> Result<Vec<PathBuf>> {
+        Ok(Vec::new())
+    }
+
+    /// Puts one of the [`Connector::former_stores`] out of the way, once everything in it was taken over.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    fn retire(&self, _store: &Path) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The key of a connector's state under which it keeps which ids of the tool go on under another one. Everything else of a state

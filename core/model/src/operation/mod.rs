@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use attributes::{Attributes, Scalar};
 pub use guidance::{GuidanceAdd, GuidanceEnd};
 pub use insight::{InsightEmit, InsightUpdate, Support};
-pub use place::{native_id, percent_encode};
+pub use place::{names, native_id, percent_encode};
 
 use crate::time::Millis;
 
