@@ -609,6 +609,33 @@ async fn a_sub_teams_copy_of_a_cycle_is_its_original() {
     assert!(outcome.sprints.contains_key(&Linear::cycle_id(SprintId(1))));
 }
 
+/// When an issue was delegated, and to whom.
+fn delegations(task: &TaskObservation) -> Vec<(i64, String)> {
+    let of = |event: &contextcore_core::model::Event| {
+        let artifact = event.change.artifact().filter(|artifact| artifact.kind == "agent")?;
+        assert_eq!(artifact.reference, "delegated");
+        Some((event.at.0, artifact.summary.clone()))
+    };
+    task.history.iter().filter_map(of).collect()
+}
+
+#[tokio::test]
+async fn delegates_are_agents_also_those_that_were_taken_back() {
+    let mut rig = Rig::demo().await;
+    rig.sync().await;
+    let project = rig.linear.world().issues().next().unwrap().project();
+    let id = rig.add(NOW - 3 * HOUR, Draft::new(project, TypeId::STORY, "Pay by card"));
+    let mut agents = Vec::new();
+    rig.edit(NOW - 3 * HOUR, |edit| agents = vec![edit.add_bot("Cursor"), edit.add_bot("Codex")]);
+    rig.edit(NOW - 2 * HOUR, |edit| edit.delegate(id, Some(agents[0])));
+    rig.edit(NOW - HOUR, |edit| edit.delegate(id, None));
+    rig.edit(NOW, |edit| edit.delegate(id, Some(agents[1])));
+    rig.pass(MINUTE);
+    let outcome = rig.sync().await;
+    let want = [(NOW - 2 * HOUR, "Cursor".to_owned()), (NOW, "Codex".to_owned())];
+    assert_eq!(delegations(task(&outcome, id)), want);
+}
+
 #[tokio::test]
 async fn attachments_that_lead_to_code_are_given_once() {
     let mut rig = Rig::demo().await;

@@ -456,5 +456,6 @@ fn activity(id: &str, given: &TimelineEvent) -> Option<Observation> {
         },
         tasks: vec![id.to_owned()],
         mentions: Vec::new(),
+        author: None,
     })))
 }

@@ -17,13 +17,14 @@ mod states;
 
 use std::collections::BTreeSet;
 
+use contextcore_core::model::agents::{self, AgentAssisted};
 use contextcore_core::model::observation::{Observation, TaskObservation};
 use contextcore_core::model::{Blocker, Change, Facts, ParentRef, SmolStr, Status, TaskKey};
 use contextcore_core::{Millis, Result};
 
 use super::mapping::{self, Shape};
 use super::rows;
-use super::wire::{Act, Issue, IssueRecord, Link, Record, Ref, Span, StateValue};
+use super::wire::{Act, Issue, IssueRecord, Link, Named, Record, Ref, Span, StateValue};
 use crate::chain;
 use crate::rewind::{self, Occasion, Rewind, Side, Timeline, blank, date, lacks, unreadable};
 
@@ -126,6 +127,7 @@ fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
     let steps = reader.steps(&acts, &states);
     reader.replay(&present, &steps, creator.clone(), &mut timeline);
     acts.iter().for_each(|(at, act)| reader.links(*at, act, &mut timeline));
+    reader.delegates(&acts, &mut timeline);
     reader.deletions(&acts, present.facts.status.is_finished(), &mut timeline);
     for comment in &comments {
         let actor = comment.user.as_ref().map(|who| context.person(&who.id));
@@ -313,6 +315,21 @@ impl<'a> Reader<'a> {
             let linked = Change::Linked { text, blocker, added: !change.code.starts_with('r') };
             let origin = format!("{}:relation:{n}", act.id.as_deref().unwrap_or_default());
             timeline.push(&origin, at, actor(self.context, act), linked);
+        }
+    }
+
+    /// Adds the agents that it was delegated to. One that no act names had it from the beginning.
+    fn delegates(&self, acts: &[(Millis, &'a Act)], timeline: &mut Timeline) {
+        let url = self.issue.url.as_deref().unwrap_or_default();
+        let delegated = |who: &Named| Change::Artifact(agents::artifact(AgentAssisted::Delegated, &who.name, url));
+        let to = |(at, act): &(Millis, &'a Act)| Some((*at, *act, act.to_delegate.as_ref()?));
+        for (at, act, who) in acts.iter().filter_map(to) {
+            let origin = format!("{}:delegate", act.id.as_deref().unwrap_or_default());
+            timeline.push(&origin, at, actor(self.context, act), delegated(who));
+        }
+        let named = |who: &Named| acts.iter().filter_map(to).any(|(.., named)| named.id == who.id);
+        if let Some(who) = self.issue.delegate.as_ref().filter(|who| !named(who)) {
+            timeline.push(&format!("delegate:{}", who.id), timeline.created, None, delegated(who));
         }
     }
 

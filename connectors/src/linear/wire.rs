@@ -165,6 +165,8 @@ pub(super) struct Issue {
     pub(super) project_milestone: Option<Ref>,
     pub(super) parent: Option<Parent>,
     pub(super) assignee: Option<Ref>,
+    /// The agent that works on it.
+    pub(super) delegate: Option<Named>,
     pub(super) creator: Option<Ref>,
     pub(super) children: Option<Connection<Ref>>,
     pub(super) history: Option<Connection<Act>>,
@@ -206,6 +208,7 @@ pub(super) struct Act {
     pub(super) to_state: Option<StateValue>,
     pub(super) from_assignee_id: Option<Box<str>>,
     pub(super) to_assignee_id: Option<Box<str>>,
+    pub(super) to_delegate: Option<Named>,
     pub(super) from_cycle_id: Option<Box<str>>,
     pub(super) to_cycle_id: Option<Box<str>>,
     pub(super) from_estimate: Option<f64>,

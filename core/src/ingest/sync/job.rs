@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{InsightsConfig, ProjectConfig, SourceConfig};
 use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
+use crate::model::agents::KnownAgents;
 use crate::model::error::Error;
 use crate::model::guidance::stored::GuidanceReport;
 use crate::model::insight::InsightReport;
@@ -76,6 +77,8 @@ pub(super) struct Job<'a> {
     pub(super) doubtful: Option<Error>,
     /// Other sources whose tasks got new events.
     pub(super) other_sources: BTreeSet<SmolStr>,
+    /// Who counts as an agent.
+    pub(super) agents: KnownAgents,
 }
 
 /// What is gathered from the records of a page and done at its end, so that each task is written once.
