@@ -441,15 +441,6 @@ impl Edit<'_> {
         self.touched(issue);
     }
 
-    /// Adds a program that acts like a person: an App of GitHub, an agent of Linear.
-    pub fn add_bot(&mut self, name: &str) -> UserId {
-        let id = UserId(self.world.users.len() as u16);
-        let account = format!("app-{}", id.0);
-        self.world.users.push(super::User { name: name.to_owned(), account, is_bot: true });
-        self.changed();
-        id
-    }
-
     /// Gives a status another name. What happened before keeps the old one.
     pub fn rename_status(&mut self, id: StatusId, to: &str) {
         let at = self.at;

@@ -83,6 +83,12 @@ pub fn evidence(activity: &Activity, agents: &KnownAgents) -> Option<Activity> {
     })
 }
 
+/// The agent that the trailers of a text name, if they name one.
+#[must_use]
+pub fn named(text: &str, agents: &KnownAgents) -> Option<String> {
+    by_trailers(text, agents).filter(|(assisted, _)| *assisted > AgentAssisted::None).map(|(_, who)| who)
+}
+
 /// The strongest evidence among the trailers of a text.
 fn by_trailers(text: &str, agents: &KnownAgents) -> Option<Shown> {
     // Most messages have none of them, and reading trailers costs more than looking for the words.

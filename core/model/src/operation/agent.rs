@@ -14,14 +14,20 @@ impl Operation {
     #[must_use]
     pub fn evidence_of(&self, agent: &str) -> Option<Self> {
         let is_work = matches!(self, Self::Start(_) | Self::Status(_) | Self::Complete(_));
-        let task = self.task().filter(|_| is_work)?.to_owned();
-        let named = (!agent.is_empty()).then(|| (AGENT.to_owned(), Some(Scalar::Text(agent.to_owned()))));
-        let name = format!("{PREFIX}{}", AgentAssisted::Assisted);
-        Some(Self::Event(TaskEvent { task, name, attributes: Attributes(named.into_iter().collect()) }))
+        let task = self.task().filter(|_| is_work)?;
+        Some(Self::Event(TaskEvent::of_agent(task, agent)))
     }
 }
 
 impl TaskEvent {
+    /// That this agent took part in a task; an empty name is that of one that is not known.
+    #[must_use]
+    pub fn of_agent(task: &str, agent: &str) -> Self {
+        let named = (!agent.is_empty()).then(|| (AGENT.to_owned(), Some(Scalar::Text(agent.to_owned()))));
+        let name = format!("{PREFIX}{}", AgentAssisted::Assisted);
+        Self { task: task.to_owned(), name, attributes: Attributes(named.into_iter().collect()) }
+    }
+
     /// The evidence of an agent that the event is, if it is one.
     #[must_use]
     pub fn agent_evidence(&self) -> Option<Artifact> {
