@@ -25,7 +25,7 @@ pub(crate) fn coverage(id: u32, width: u32, selector: &Selector) -> Draft {
     let of = |metric: Metric| format!("sum({})", Series::new(metric, selector.clone()).newest(&[names::PROJECT_ID]));
     let known = Series::new(names::M_AGENT_COVERAGE, selector.clone()).newest(&[names::PROJECT_ID]);
     let completed = Series::new(names::M_AGENT_COMPLETED, selector.clone()).newest(&[names::PROJECT_ID]);
-    stat(id, "Known whether agents took part", width)
+    stat(id, "Coverage of evidence", width)
         .rule(
             "Share of the tasks completed in the 90 days before of which it is known whether agents took part, their number, and how many \
 of them are in groups too small to be shown. What is not known has no evidence: squash merges lose trailers, and many agents leave none.",
@@ -43,7 +43,7 @@ of them are in groups too small to be shown. What is not known has no evidence: 
 pub(crate) fn of_project(id: u32, size: (u32, u32)) -> Draft {
     groups(id, size, &Selector::project(), &GROUP, &|expression| expression)
         .columns(&columns(&[]))
-        .field("Type", vec![width(100)])
+        .field("Type", vec![width(160)])
 }
 
 /// The groups of the projects chosen, project by project.
@@ -51,7 +51,8 @@ pub(crate) fn of_projects(id: u32, size: (u32, u32)) -> Draft {
     let by: Vec<&str> = std::iter::once(names::PROJECT_ID).chain(GROUP).collect();
     groups(id, size, &Selector::projects(), &by, &|expression| named(&expression, Selector::projects()))
         .columns(&columns(&[("project_name", "Project"), ("project_id", "Id")]))
-        .field("Project", vec![to("Project Details", links::project("Id")), width(170), wrapped()])
+        .field("Project", vec![to("Project Details", links::project("Id")), width(150), wrapped()])
+        .field("Type", vec![width(85)])
         .field("Id", hidden())
 }
 
@@ -74,9 +75,9 @@ fn columns<'a>(first: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 fn groups(id: u32, size: (u32, u32), selector: &Selector, by: &[&str], finish: &dyn Fn(String) -> String) -> Draft {
     let of = |metric, selector: Selector| Series::new(metric, selector).newest(by);
     let days = |metric, quantile: &str| in_days(&of(metric, selector.clone().equal(names::QUANTILE, quantile)));
-    let long = || vec![unit(DAYS), decimals(1), width(100)];
+    let long = || vec![unit(DAYS), decimals(1), width(85)];
     let mut share = gauge(100.0);
-    share.extend([unit("percent"), decimals(0), width(130)]);
+    share.extend([unit("percent"), decimals(0), width(110)]);
     table(id, "Flow by whether agents took part", size)
         .rule(format!(
             "{GROUPS} Cycle: days from start to completion that 50 and 85 % of the tasks did not exceed. Blocked: the same of the days \
@@ -90,7 +91,9 @@ blocked. Reworked: share that was reopened or sent back from review."
         .ask(rows("E", finish(days(names::M_AGENT_BLOCKED_TIME, "0.85"))))
         .ask(rows("F", finish(of(names::M_AGENT_REWORK, selector.clone()))))
         .then("merge", json!({}))
-        .field("Tasks", vec![decimals(0), width(80)])
+        .field("Size", vec![width(100)])
+        .field("Agents", vec![width(95)])
+        .field("Tasks", vec![decimals(0), width(65)])
         .field("Cycle p50", long())
         .field("Cycle p85", long())
         .field("Blocked p50", long())

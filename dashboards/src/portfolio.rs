@@ -74,7 +74,7 @@ fn sections() -> Vec<Section> {
         section(
             105,
             "Agent-assisted work",
-            vec![assisted::coverage(32, 6, &Selector::projects()).size(6, 8), assisted::of_projects(33, (18, 8))],
+            vec![assisted::coverage(32, 24, &Selector::projects()).size(24, 4), assisted::of_projects(33, (24, 8))],
         ),
         section(103, "Activity", vec![heat_map(), latest()]),
         folded(104, "Business", vec![business(), about()]),

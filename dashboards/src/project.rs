@@ -113,7 +113,7 @@ fn sections() -> Vec<Section> {
         section(
             109,
             "Agent-assisted work",
-            vec![assisted::coverage(58, 6, &Selector::project()).size(6, 8), assisted::of_project(59, (18, 8))],
+            vec![assisted::coverage(58, 24, &Selector::project()).size(24, 4), assisted::of_project(59, (24, 8))],
         ),
         section(105, "Team", vec![team()]),
         section(106, "Timeline", vec![timeline(), open_epics(), epic_traces()]),
