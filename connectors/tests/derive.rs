@@ -322,7 +322,7 @@ async fn after_an_upgrade_what_people_did_is_read_again_once() {
     assert_eq!(lists(), quiet, "nothing changed");
     // As a program that knew nothing of agents left it.
     let mut status = rig.store.source_status("github").unwrap();
-    assert_eq!(std::mem::take(&mut status.readings).len(), 1);
+    assert_eq!(std::mem::take(&mut status.readings).len(), 3);
     let mut transaction = rig.store.begin().unwrap();
     transaction.put_source_status("github", &status).unwrap();
     transaction.commit().unwrap();

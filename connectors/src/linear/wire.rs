@@ -208,7 +208,6 @@ pub(super) struct Act {
     pub(super) to_state: Option<StateValue>,
     pub(super) from_assignee_id: Option<Box<str>>,
     pub(super) to_assignee_id: Option<Box<str>>,
-    pub(super) to_delegate: Option<Named>,
     pub(super) from_cycle_id: Option<Box<str>>,
     pub(super) to_cycle_id: Option<Box<str>>,
     pub(super) from_estimate: Option<f64>,
