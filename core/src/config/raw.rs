@@ -11,7 +11,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::model::config::{BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration};
+use crate::model::config::{
+    AgentsConfig, BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration,
+};
 use crate::model::signal::{Protocol, Signal};
 use crate::model::{Status, TaskType};
 
@@ -36,6 +38,8 @@ pub(super) struct RawConfig {
     pub guidance: GuidanceConfig,
     /// What the hooks of `contextcore git install` do.
     pub git: GitConfig,
+    /// Which programs count as agents.
+    pub agents: AgentsConfig,
     /// How many insights of agents and people are kept, and for how long.
     pub insights: RawInsights,
     /// What personal data leaves the program.
@@ -395,6 +399,7 @@ impl Default for RawConfig {
             mcp: RawMcp::default(),
             guidance: GuidanceConfig::default(),
             git: GitConfig::default(),
+            agents: AgentsConfig::default(),
             insights: RawInsights::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),

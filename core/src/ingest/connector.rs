@@ -228,6 +228,12 @@ pub trait Connector: Send + Sync {
     /// [`crate::ErrorKind::Permission`] when it lacks a right; else as the HTTP session's.
     async fn open(&self, state: Option<serde_json::Value>, run: &Run) -> Result<Box<dyn SourceSession>>;
 
+    /// Streams of whose records it reads more than its first version did, each with a number that rises when it does: such a
+    /// stream is read again once after an upgrade.
+    fn readings(&self) -> &'static [(&'static str, u32)] {
+        &[]
+    }
+
     /// Requests made, waits and what is left of the limits, since the connector was made.
     fn stats(&self) -> Stats;
 

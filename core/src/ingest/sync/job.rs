@@ -10,6 +10,7 @@ use crate::clock;
 use crate::config::{InsightsConfig, ProjectConfig, SourceConfig};
 use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
+use crate::model::agents::KnownAgents;
 use crate::model::error::Error;
 use crate::model::guidance::stored::GuidanceReport;
 use crate::model::insight::InsightReport;
@@ -80,6 +81,8 @@ pub(super) struct Job<'a> {
     pub(super) other_sources: BTreeSet<SmolStr>,
     /// There are as many insights as there may be, and none that nobody ever asked for.
     pub(super) is_full_of_use: bool,
+    /// Who counts as an agent.
+    pub(super) agents: KnownAgents,
 }
 
 /// What is gathered from the records of a page and done at its end, so that each task is written once.
@@ -125,6 +128,7 @@ impl<'a> Job<'a> {
             doubtful: None,
             other_sources: BTreeSet::new(),
             is_full_of_use: false,
+            agents: KnownAgents::with(&source.config.agents),
         }
     }
 }

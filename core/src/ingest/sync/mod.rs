@@ -129,6 +129,7 @@ impl Job<'_> {
         if self.run.full || changed {
             self.forget_cursors(session, changed)?;
         }
+        self.read_anew(session, &mut status)?;
         status.settings = settings;
         status.last_attempt = Some(self.run.now);
         self.record_start(&status, (known_state.as_ref() != Some(&state)).then_some(&state))?;
@@ -183,6 +184,20 @@ impl Job<'_> {
             transaction.put_cursor(self.name(), stream.name, cursor.as_ref())?;
         }
         transaction.commit().map(drop)
+    }
+
+    /// Has the streams read everything again of which the connector reads more than when they were read. Notes the readings.
+    fn read_anew(&self, session: &dyn SourceSession, status: &mut SourceStatus) -> Result<()> {
+        for (name, reading) in self.source.connector.readings() {
+            let known = status.readings.insert((*name).to_owned(), *reading).unwrap_or_default();
+            let stream = self.source.connector.streams().iter().find(|stream| stream.name == *name);
+            let Some(stream) = stream.filter(|_| known < *reading && !self.dry_run) else { continue };
+            let cursor = self.restarted(session, stream)?;
+            let mut transaction = self.store.begin()?;
+            transaction.put_cursor(self.name(), stream.name, cursor.as_ref())?;
+            transaction.commit()?;
+        }
+        Ok(())
     }
 
     /// The cursor with which a stream reads everything again.
@@ -280,12 +295,14 @@ fn settings_hash(config: &SourceConfig) -> u64 {
 /// What [`settings_hash`] is the hash of. Its hash is stored: another text for the same configuration would read everything
 /// again after an upgrade.
 fn settings_text(config: &SourceConfig) -> String {
-    let SourceConfig { kind, url, projects, extra_scopes, fields, blocked, statuses, types, derive_status, .. } =
-        config;
+    let SourceConfig {
+        kind, url, projects, extra_scopes, fields, blocked, statuses, types, derive_status, agents, ..
+    } = config;
     let (labels, names, links) = (&blocked.labels, &blocked.statuses, blocked.links);
     let location = config.location.as_deref().unwrap_or_default();
+    let agents = if agents.is_empty() { String::new() } else { format!("{agents:?}") };
     format!(
-        "{kind:?}{url:?}{projects:?}{extra_scopes:?}{fields:?}{labels:?}{names:?}{links}{statuses:?}{types:?}{derive_status}{location}"
+        "{kind:?}{url:?}{projects:?}{extra_scopes:?}{fields:?}{labels:?}{names:?}{links}{statuses:?}{types:?}{derive_status}{location}{agents}"
     )
 }
 
