@@ -42,7 +42,7 @@ use portfolio::Portfolio;
 use refusal::Refusal;
 use subject::Subject;
 
-pub(crate) use collector::{FRAGMENT, GATEWAY, SAMPLING, TRANSFORM, marker_of};
+pub(crate) use collector::{FORWARD, FRAGMENT, GATEWAY, ROUTING, SAMPLING, TRANSFORM, marker_of};
 pub(crate) use object::{HASH_ANNOTATION, INSTANCE, MANAGED_BY, MANAGER};
 #[cfg(test)]
 pub(crate) use probe::Limit;
@@ -260,7 +260,7 @@ fn shared_objects(
     settings: &Settings,
 ) -> Vec<Value> {
     let mut made = vec![collector::object(accepted, settings)];
-    made.extend(routing::object(settings));
+    made.extend(routing::objects(accepted, settings));
     made.extend(projects::objects(projects, settings));
     made.extend(dashboards::shared(dashboards, settings));
     made.into_iter().map(|object| object.finish(settings)).collect()
