@@ -5,7 +5,7 @@
 //!
 //! - `policy` fills in what a context leaves open, from [`TABLE`], and holds it to the limits of its namespace.
 //! - `claims` finds workloads that two contexts claim; `portfolio` says what a project is.
-//! - `sli` and `slo` turn requirements into queries and objectives, `tiers`, `rules` and `annotations` into a `PrometheusRule`.
+//! - `sli` and `slo` (`promql` where a query is wrong) turn requirements into queries and objectives, `tiers`, `rules` and `annotations` into a `PrometheusRule`.
 //! - `names` lists what our recordings and alerts are called.
 //! - `probe` asks whether the numbers are there.
 //! - `collector`, `metrics`, `routing`, `projects` and `dashboards` make the other objects; `object` is what they have in common.
@@ -23,6 +23,7 @@ mod policy;
 mod portfolio;
 mod probe;
 mod projects;
+mod promql;
 mod refusal;
 mod routing;
 mod rules;
