@@ -68,6 +68,8 @@ pub(super) struct Job<'a> {
     pub(super) work: PageWork,
     /// Rows of the complete pass that are no tasks of this source.
     pub(super) out_of_scope: u64,
+    /// The complete pass met a row whose id nobody knows.
+    pub(super) nameless: bool,
     /// Ids that the tool said nothing of when they were asked for.
     pub(super) not_ours: BTreeSet<String>,
     /// Ids of records that this run has quarantined.
