@@ -283,7 +283,7 @@ async fn ask_again(jira: &Jira, live: &SiteContext, id: &str) -> Result<Vec<Box<
         let [from, to] = unlisted::bounds(minute, zone);
         return unlisted::again(&jira.api, live.site, &jira.settings.projects, [&from, &to], &request).await;
     }
-    if !id.bytes().all(|byte| byte.is_ascii_digit()) {
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(Vec::new());
     }
     Ok(vec![jira.api.issue(live.site, id, &fields).await?])
