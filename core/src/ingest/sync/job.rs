@@ -71,6 +71,8 @@ pub(super) struct Job<'a> {
     pub(super) work: PageWork,
     /// Rows of the complete pass that are no tasks of this source.
     pub(super) out_of_scope: u64,
+    /// The complete pass met a row whose id nobody knows.
+    pub(super) nameless: bool,
     /// Ids that the tool said nothing of when they were asked for.
     pub(super) not_ours: BTreeSet<String>,
     /// Ids of records that this run has quarantined.
@@ -123,6 +125,7 @@ impl<'a> Job<'a> {
             changes_read: false,
             work: PageWork::default(),
             out_of_scope: 0,
+            nameless: false,
             not_ours: BTreeSet::new(),
             just_quarantined: BTreeSet::new(),
             doubtful: None,

@@ -29,7 +29,7 @@ pub use self::job::{Source, SourceReport};
 use crate::clock;
 use crate::config::SourceConfig;
 use crate::http::Stats;
-use crate::ingest::connector::{Cursor, IDENTITIES, SourceSession, Stream};
+use crate::ingest::connector::{Cursor, SourceSession, Stream};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::{DAY, Millis};
 use crate::progress::{Progress, Update};
@@ -123,11 +123,12 @@ impl Job<'_> {
         let changed = status.settings != settings;
         let first = status.last_success.is_none() || changed;
         let stored: Option<serde_json::Value> = self.store.metadata(STATE, self.name())?;
-        let known_state = if changed { stored.and_then(identities) } else { stored };
-        let session = self.or_cancelled(self.source.connector.open(known_state.clone(), &self.run)).await?;
+        let connector = &self.source.connector;
+        let known_state = if changed { stored.and_then(|state| connector.outlives(state)) } else { stored };
+        let session = self.or_cancelled(connector.open(known_state.clone(), &self.run)).await?;
         let (session, state) = (&*session, session.state()?);
         if self.run.full || changed {
-            self.forget_cursors(session, changed)?;
+            self.forget_cursors(session)?;
         }
         self.read_anew(session, &mut status)?;
         status.settings = settings;
@@ -173,14 +174,14 @@ impl Job<'_> {
         self.run.full || (!first && age.is_none_or(|age| age >= DAY))
     }
 
-    /// Has every stream read everything again. Under other settings nothing that was learned counts.
-    fn forget_cursors(&self, session: &dyn SourceSession, changed: bool) -> Result<()> {
+    /// Has every stream read everything again.
+    fn forget_cursors(&self, session: &dyn SourceSession) -> Result<()> {
         if self.dry_run {
             return Ok(());
         }
         let mut transaction = self.store.begin()?;
         for stream in self.source.connector.streams() {
-            let cursor = if changed { None } else { self.restarted(session, stream)? };
+            let cursor = self.restarted(session, stream)?;
             transaction.put_cursor(self.name(), stream.name, cursor.as_ref())?;
         }
         transaction.commit().map(drop)
@@ -269,12 +270,6 @@ impl Job<'_> {
         self.seal_other_sources(&mut transaction)?;
         transaction.commit().map(drop)
     }
-}
-
-/// What of a connector's state a change of its configuration leaves in force.
-fn identities(mut state: serde_json::Value) -> Option<serde_json::Value> {
-    let kept = state.get_mut(IDENTITIES)?.take();
-    Some(serde_json::json!({ IDENTITIES: kept }))
 }
 
 /// Runs blocking work (the store's fsync). Where the runtime has further threads, they continue meanwhile.
