@@ -31,7 +31,7 @@ use self::spool::Spool;
 use crate::app::{self, Context};
 use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::{lanes, person, project, stop};
+use crate::{lanes, person, project, served, stop};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
     let state = lanes::state_dir(arguments.state.as_deref())?;
@@ -166,6 +166,11 @@ impl Backend for Local {
 
     fn called(&self, call: Call) {
         self.calls.add(call);
+    }
+
+    fn served(&self, ids: Vec<String>, agent: &str) {
+        let config = self.config().unwrap_or_default();
+        self.runtime.block_on(served::note(config.as_ref(), &self.state, ids, Some(agent)));
     }
 
     fn now(&self) -> Millis {

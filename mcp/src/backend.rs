@@ -56,6 +56,9 @@ pub trait Backend: Send + Sync + 'static {
         drop(call);
     }
 
+    /// Counts that these insights were given to an agent. May block; what cannot be counted is not.
+    fn served(&self, _ids: Vec<String>, _agent: &str) {}
+
     /// The time.
     fn now(&self) -> Millis;
 }
@@ -139,7 +142,7 @@ pub trait Reads {
     /// How much is left of the error budgets of a project's objectives, where somebody measures them.
     fn budgets_left(&self, project: &str) -> Vec<BudgetLeft>;
 
-    /// What people laid down for agents in a project, from every source, in no order.
+    /// The guidance for agents in a project, from every source, in no order.
     ///
     /// # Errors
     /// When a source of it cannot be read.

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::asked::{self, Asked};
-use super::rank::{self, Collection, Factors, RATIONALE_WEIGHT, SUMMARY_WEIGHT, TAG_WEIGHT};
+use super::fit::{Fit, Sums};
+use super::rank::{Collection, Factors, RATIONALE_WEIGHT, SUMMARY_WEIGHT, TAG_WEIGHT};
 use super::scope::Target;
 use super::{Insight, InsightStatus, InsightType, Review, lifecycle, reading, words};
 use crate::time::Millis;
@@ -219,7 +220,7 @@ impl Index {
         let is_question = search.text.as_deref().is_some_and(|text| asked::telling(text) > 2);
         let best = found.iter().map(|hit| hit.covered).fold(0.0, f64::max);
         let is_answer = |hit: &Hit| !is_question || hit.is_near || hit.covered >= best * LEAST_COVERED;
-        found.into_iter().filter(is_answer).map(|hit| hit.place).collect()
+        found.iter().filter(|hit| is_answer(hit)).map(Hit::place).collect()
     }
 
     /// Open insights of a project that say nearly the same as a text, the nearest first.
@@ -287,7 +288,7 @@ impl Project {
         self.free.push(place);
     }
 
-    fn find(&self, name: &str, search: &Search, as_of: Millis, found: &mut Vec<Hit>) {
+    fn find<'a>(&'a self, name: &'a str, search: &Search, as_of: Millis, found: &mut Vec<Hit<'a>>) {
         let Some(text) = search.text.as_deref().filter(|text| !text.trim().is_empty()) else {
             let all = self.cards.iter().flatten();
             return found.extend(all.filter_map(|card| card.place(name, search, None, as_of)));
@@ -342,73 +343,26 @@ impl Project {
     }
 }
 
-/// What the words of a question add up to, card by card. Of the words that stand for one asked word, the best counts.
-struct Sums {
-    sums: Vec<Sum>,
-    seen: Vec<u32>,
-    own: f64,
-    strict_own: f64,
-    all_covered: f64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Sum {
-    total: f64,
-    covered: f64,
-    strict: f64,
-    best: f64,
-    best_covered: f64,
-}
-
-/// How well a card fits a question.
-#[derive(Debug, Clone, Copy)]
-struct Fit {
-    /// By its words and those like them, in parts of [`RELEVANCE`].
-    fit: u64,
-    /// By its very words, in the same parts.
+/// A card that is asked for, with what says whether it is an answer.
+struct Hit<'a> {
+    card: &'a Card,
+    project: &'a str,
+    score: u64,
     relevance: u64,
-    /// Which part of what the question asks for it has, from 0 to 1.
-    covered: f64,
-}
-
-/// A place, with what says whether it is an answer.
-struct Hit {
-    place: Place,
     covered: f64,
     /// Whether it applies to what is about to be touched.
     is_near: bool,
 }
 
-impl Sums {
-    fn new(cards: usize) -> Self {
-        Self { sums: vec![Sum::default(); cards], seen: Vec::new(), own: 0.0, strict_own: 0.0, all_covered: 0.0 }
-    }
-
-    fn see(&mut self, card: u32, says: f64, covered: f64, strict: f64) {
-        let sum = &mut self.sums[card as usize];
-        if sum.best == 0.0 {
-            self.seen.push(card);
+impl Hit<'_> {
+    fn place(&self) -> Place {
+        Place {
+            score: Reverse(self.score),
+            updated: Reverse(self.card.updated),
+            id: self.card.id,
+            project: self.project.to_owned(),
+            relevance: self.relevance,
         }
-        sum.best = sum.best.max(says);
-        sum.best_covered = sum.best_covered.max(covered);
-        sum.strict += strict;
-    }
-
-    fn settle(&mut self) {
-        for card in self.seen.drain(..) {
-            let sum = &mut self.sums[card as usize];
-            sum.total += std::mem::take(&mut sum.best);
-            sum.covered += std::mem::take(&mut sum.best_covered);
-        }
-    }
-
-    fn fits(self) -> Vec<Option<Fit>> {
-        let of = |sum: &Sum| Fit {
-            fit: rank::relevance(sum.total, self.own),
-            relevance: rank::relevance(sum.strict, self.strict_own),
-            covered: if self.all_covered > 0.0 { sum.covered / self.all_covered } else { 0.0 },
-        };
-        self.sums.iter().map(|sum| (sum.total > 0.0).then(|| of(sum))).collect()
     }
 }
 
@@ -425,7 +379,7 @@ impl Card {
                 || (insight.insight_type == InsightType::Question && insight.blocking),
             confidence: insight.confidence,
             updated: insight.updated,
-            expires_at: insight.expires_at,
+            expires_at: insight.ends(),
             scopes: texts(&insight.applies_to),
             tags: texts(&insight.tags),
             task: text(&insight.task),
@@ -438,7 +392,7 @@ impl Card {
     }
 
     /// Where it stands in an answer; `None` when it is not asked for.
-    fn place(&self, project: &str, search: &Search, fit: Option<Fit>, as_of: Millis) -> Option<Hit> {
+    fn place<'a>(&'a self, project: &'a str, search: &Search, fit: Option<Fit>, as_of: Millis) -> Option<Hit<'a>> {
         if !self.is_asked_for(search, as_of) {
             return None;
         }
@@ -459,14 +413,14 @@ impl Card {
             confidence: self.confidence,
             updated: self.updated,
         };
-        let place = || Place {
-            score: Reverse(factors.score(as_of)),
-            updated: Reverse(self.updated),
-            id: self.id,
-            project: project.to_owned(),
+        (scope > 0).then(|| Hit {
+            card: self,
+            project,
+            score: factors.score(as_of),
             relevance: fit.map_or(0, |fit| fit.relevance),
-        };
-        (scope > 0).then(|| Hit { place: place(), covered: fit.map_or(0.0, |fit| fit.covered), is_near })
+            covered: fit.map_or(0.0, |fit| fit.covered),
+            is_near,
+        })
     }
 
     fn is_asked_for(&self, search: &Search, as_of: Millis) -> bool {
