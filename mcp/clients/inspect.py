@@ -70,7 +70,7 @@ def steady(value):
 
 def until_stored(insight):
     """What was written is read within a moment."""
-    for _ in range(120):
+    for _ in range(20):
         if call("find_insights", {"project": PROJECT, "status": "all"}).get("total", 0) >= insight:
             return
         time.sleep(0.25)
