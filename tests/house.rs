@@ -44,6 +44,7 @@ const NOT_OURS: &[&str] = &[
     ".lock",
     "package-lock.json",
     "go.sum",
+    "go.mod",
     "/golden/",
     "operator/tests/snapshots/",
     "operator/tests/cases/",
