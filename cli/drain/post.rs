@@ -198,6 +198,7 @@ fn body(lines: &[SpoolLine]) -> String {
             sdk: String::new(),
             host: String::new(),
             pid: 0,
+            origin: None,
         };
         for text in std::iter::once(serde_json::to_string(&header).unwrap_or_default().as_str()).chain(lines) {
             body.push_str(text);

@@ -3,6 +3,7 @@
 use contextcore_model::semconv::{self as names, Metric};
 use serde_json::json;
 
+use crate::assisted;
 use crate::links;
 use crate::model::{Annotations, Dashboard, SCHEMA_VERSION, Templating, TimeRange};
 use crate::panel::{
@@ -74,6 +75,11 @@ fn sections() -> Vec<Section> {
             ],
         ),
         section(102, "Blocked work and open work by status", vec![blocked(), statuses()]),
+        section(
+            105,
+            "Agent-assisted work",
+            vec![assisted::coverage(32, 24, &Selector::projects()).size(24, 4), assisted::of_projects(33, (24, 8))],
+        ),
         section(103, "Activity", vec![heat_map(), latest()]),
         folded(104, "Business", vec![business(), about()]),
     ]

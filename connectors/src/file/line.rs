@@ -457,5 +457,6 @@ fn activity(id: &str, given: &TimelineEvent) -> Option<Observation> {
         },
         tasks: vec![id.to_owned()],
         mentions: Vec::new(),
+        author: None,
     })))
 }

@@ -165,6 +165,8 @@ pub(super) struct Issue {
     pub(super) project_milestone: Option<Ref>,
     pub(super) parent: Option<Parent>,
     pub(super) assignee: Option<Ref>,
+    /// The agent that works on it.
+    pub(super) delegate: Option<Named>,
     pub(super) creator: Option<Ref>,
     pub(super) children: Option<Connection<Ref>>,
     pub(super) history: Option<Connection<Act>>,

@@ -7,6 +7,8 @@
 #![warn(missing_docs)]
 
 pub mod activity;
+pub mod agent_flow;
+pub mod agents;
 pub mod blocking;
 pub mod config;
 pub mod diff;

@@ -11,7 +11,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::model::config::{BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration};
+use crate::model::config::{
+    AgentsConfig, BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration,
+};
 use crate::model::signal::{Protocol, Signal};
 use crate::model::{Status, TaskType};
 
@@ -36,6 +38,8 @@ pub(super) struct RawConfig {
     pub guidance: GuidanceConfig,
     /// What the hooks of `contextcore git install` do.
     pub git: GitConfig,
+    /// Which programs count as agents.
+    pub agents: AgentsConfig,
     /// How many insights of agents and people are kept, and for how long.
     pub insights: RawInsights,
     /// What personal data leaves the program.
@@ -196,8 +200,39 @@ pub(super) struct RawWebhooks {
 pub(super) struct RawOps {
     /// The token that a request brings as `Authorization: Bearer`. Absent: there is no such address.
     pub token: Option<SecretRef>,
-    /// The projects that may be reported for; `*` is every one.
+    /// The projects that may be reported for with `token`; `*` is every one.
     pub projects: Vec<String>,
+    /// More tokens, each with a name and projects of its own: one for each program or person that reports.
+    pub tokens: Vec<RawOpsToken>,
+}
+
+/// A token for `POST /v1/ops`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "OpsToken", extend("required" = ["name", "token", "projects"]))]
+pub(super) struct RawOpsToken {
+    /// Whom it stands for: what an insight says of where a report came from. Tokens of one name count as one.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// What a request brings as `Authorization: Bearer`.
+    #[schemars(required)]
+    pub token: Option<SecretRef>,
+    /// The projects that it may report for; `*` is every one.
+    pub projects: Vec<String>,
+    /// Who has it: `agent` (a program) or `human` (a person, whose review confirms an insight).
+    pub scope: RawScope,
+}
+
+/// Who has a token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "TokenScope")]
+pub(super) enum RawScope {
+    /// A program.
+    #[default]
+    Agent,
+    /// A person.
+    Human,
 }
 
 /// How many insights are kept, and for how long.
@@ -364,6 +399,7 @@ impl Default for RawConfig {
             mcp: RawMcp::default(),
             guidance: GuidanceConfig::default(),
             git: GitConfig::default(),
+            agents: AgentsConfig::default(),
             insights: RawInsights::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),

@@ -126,11 +126,11 @@ fn incomplete(source: &SourceView) -> Vec<Problem> {
     let name = &source.name;
     let records = |count: u64| if count == 1 { "1 record".to_owned() } else { format!("{count} records") };
     let missing = source.coverage.listed.map_or(0, |listed| listed.missing);
-    let again = || "`contextcore status -v` gives the reasons; each is read again at the next complete pass".to_owned();
+    let again = |when: &str| format!("`contextcore status -v` gives the reasons; each is read again {when}");
     let all = [
         (missing, "listed by the tool and missing", format!("`contextcore sync --full {name}` reads everything again")),
-        (source.coverage.set_aside, "quarantined, as not understood", again()),
-        (source.coverage.unreadable, "not served by the tool", again()),
+        (source.coverage.set_aside, "quarantined, as not understood", again("at the next complete pass")),
+        (source.coverage.unreadable, "not served by the tool", again("on the next run")),
     ];
     let problem = |(count, why, next): (u64, &str, String)| Problem {
         part: ProblemPart::Source,

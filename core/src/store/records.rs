@@ -108,6 +108,10 @@ pub struct SourceStatus {
     /// The program version that last read again what was quarantined.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reread_by: String,
+    /// The reading of each stream that was last begun anew: an upgraded connector that reads more of a stream's records has
+    /// another one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub readings: BTreeMap<String, u32>,
     /// Hash of the settings that the cursors were made with. With other settings everything is read again.
     pub settings: u64,
     /// The number of the newest complete pass.

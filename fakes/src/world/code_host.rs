@@ -37,6 +37,8 @@ pub struct CodeHost {
     pub milestones: Vec<Milestone>,
     /// When an issue was given a milestone or lost it, and by whom; oldest first.
     pub(crate) milestoned: BTreeMap<IssueId, Vec<(i64, UserId, Option<MilestoneId>)>>,
+    /// The agents that an issue was delegated to (none: taken back), when and by whom; oldest first.
+    pub(crate) delegated: BTreeMap<IssueId, Vec<(i64, UserId, Option<UserId>)>>,
     cards: BTreeMap<(BoardId, Content), Card>,
     /// The pull request that closed an issue at an instant.
     closers: BTreeMap<(IssueId, i64), PullId>,
@@ -430,6 +432,13 @@ impl Edit<'_> {
             moves.push((at, by, to));
             self.touched(issue);
         }
+    }
+
+    /// Delegates an issue to an agent, or takes it back.
+    pub fn delegate(&mut self, issue: IssueId, to: Option<UserId>) {
+        let (at, by) = (self.at, self.by);
+        self.code_host().delegated.entry(issue).or_default().push((at, by, to));
+        self.touched(issue);
     }
 
     /// Gives a status another name. What happened before keeps the old one.

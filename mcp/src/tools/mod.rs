@@ -12,6 +12,7 @@ mod report_task;
 mod task;
 
 use contextcore_core::config::nearest_known;
+use contextcore_core::model::insight::identity;
 use contextcore_core::model::leak::looks_like_secret;
 use contextcore_core::{ErrorKind, Millis};
 use serde_json::{Map, Value, json};
@@ -46,6 +47,16 @@ pub(crate) struct Outcome {
     pub(crate) value: Value,
     /// Whether it holds untrusted text.
     pub(crate) is_untrusted: bool,
+}
+
+/// The ids of the insights in an answer, each once.
+pub(crate) fn insight_ids(json: &str) -> Vec<String> {
+    let starts = json.match_indices(r#""id":"ins_"#).map(|(at, _)| at + r#""id":""#.len());
+    let mut ids: Vec<String> = starts.filter_map(|at| json[at..].split('"').next().map(str::to_owned)).collect();
+    ids.retain(|id| identity::is_id(id));
+    ids.sort();
+    ids.dedup();
+    ids
 }
 
 /// Answers a call. May block.

@@ -49,7 +49,12 @@ impl Job<'_> {
         let in_scope = |project: &SmolStr| wanted.is_empty() || wanted.iter().any(|wanted| *wanted == project);
         let (lost, stored): (Vec<_>, Vec<_>) =
             census.into_iter().partition(|(project, census)| in_scope(project) && census.is_lost());
-        let missing: Vec<TaskKey> = stored.into_iter().flat_map(|(_, census)| census.missing).collect();
+        let mut missing: Vec<TaskKey> = stored.into_iter().flat_map(|(_, census)| census.missing).collect();
+        if self.nameless && !missing.is_empty() {
+            let text = "tasks are not listed, and a row that is listed cannot be named: nothing counts as deleted";
+            self.report.warnings.push(format!("{} {text}", missing.len()));
+            missing.clear();
+        }
         for chunk in missing.chunks(CHUNK) {
             self.in_transaction(chunk, |job, transaction, key, record| job.count_absence(transaction, key, record))?;
         }
