@@ -237,7 +237,7 @@ pub trait Connector: Send + Sync {
         &[]
     }
 
-    /// What is left of a state when the configuration of the source changed: what the tool does not tell again, such as names
+    /// What is left of a state when the configuration of the source changed: what the tool does not report again, such as names
     /// that it has forgotten, and ids that go on under another one. Everything else is fetched again.
     fn outlives(&self, _state: serde_json::Value) -> Option<serde_json::Value> {
         None
