@@ -651,16 +651,18 @@ async fn attachments_that_lead_to_code_are_given_once() {
 }
 
 #[tokio::test]
-async fn what_is_not_paid_for_is_left_out_and_said_once_a_day() {
+async fn what_is_not_paid_for_is_left_out_and_said_once() {
     let options = Options { unpaid: vec!["initiatives"], ..Options::default() };
     let mut rig = Rig::start(World::demo(NOW, 2, 7), options, &[]).await;
     let outcome = rig.sync().await;
     assert_eq!(outcome.warnings.len(), 1, "{:?}", outcome.warnings);
     assert!(!outcome.sprints.is_empty() && outcome.tasks.values().any(|task| task.present.native_type == "Project"));
-    rig.pass(5 * MINUTE);
-    rig.linear.take_requests();
-    assert!(rig.sync().await.warnings.is_empty());
-    assert_eq!(rig.linear.take_requests().len(), 3);
+    for _ in 0..3 {
+        rig.pass(5 * MINUTE);
+        rig.linear.take_requests();
+        assert!(rig.sync().await.warnings.is_empty());
+    }
+    assert_eq!(rig.linear.take_requests().len(), 3, "it is not asked for on every run");
     rig.pass(DAY);
     let seen = rig.run(&["plan", "issues", "ids"]).await.unwrap().seen;
     assert!(seen.len() > 20, "the complete pass does without them too");

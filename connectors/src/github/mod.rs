@@ -53,6 +53,7 @@ use contextcore_core::{Error, ErrorKind, Result};
 use crate::credential::Credential;
 use crate::reference_data;
 use api::Api;
+use reference::Reference;
 use session::{ACTIVITY, CONVERTED, GitHub, IDS, ITEMS, REPOSITORIES, SPRINTS};
 use settings::{GithubKeys, Settings};
 
@@ -110,6 +111,11 @@ impl Connector for GitHubConnector {
         self.credential.refresh(|secret| self.api.authorize(secret))?;
         let stored = reference_data::read(state).unwrap_or_default();
         Ok(Box::new(GitHub::open(self.settings.clone(), self.api.clone(), stored, run).await?))
+    }
+
+    fn outlives(&self, state: serde_json::Value) -> Option<serde_json::Value> {
+        let known: Reference = reference_data::read(Some(state))?;
+        reference_data::write(&known.past()).ok()
     }
 
     fn stats(&self) -> Stats {

@@ -1,6 +1,6 @@
 //! The shapes of Linear's answers and of our records: what is read of them, leniently.
 //!
-//! [`Record`] is what a raw record holds. Nearly every field may be absent: a row that lacks what it needs is set aside by
+//! [`Record`] is what a raw record holds. Nearly every field may be absent: a row that lacks what it needs is quarantined by
 //! [`super::normalise`] with a reason, and nothing else suffers. Field names are those of the published schema.
 
 use contextcore_core::Millis;
@@ -255,7 +255,7 @@ pub(super) struct RelationChange {
     pub(super) code: Box<str>,
 }
 
-/// A stretch of time in one state.
+/// An interval in one state.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Span {

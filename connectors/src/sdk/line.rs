@@ -13,6 +13,8 @@ use contextcore_core::model::operation::{self, Attributes, Line, Operation, Pars
 use contextcore_core::model::report::{Fields, Report, Reported, SprintReport};
 use contextcore_core::model::{Artifact, SmolStr, Status, TaskType};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_spool::Origin;
+use serde::Deserialize;
 
 use crate::vocabulary;
 
@@ -153,15 +155,23 @@ fn is_date(text: &str) -> bool {
 pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observation>> {
     let bad = |why: String| Error::new(ErrorKind::Protocol, "understand an operation").caused_by(why);
     let mut parts = record.splitn(3, '\t');
-    let (writer, project, text) = (parts.next(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let project: String = serde_json::from_str(project).map_err(|error| bad(error.to_string()))?;
+    let (writer, place, text) = (parts.next(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let place = serde_json::from_str(place).map_err(|error| bad(error.to_string()))?;
+    let (project, origin) = match place {
+        Place::Here(project) => (project, None),
+        Place::Received { project, origin } => (project, Some(origin)),
+    };
     let Parsed::Line(line) = operation::parse(text).map_err(bad)? else { return Ok(Vec::new()) };
     if !reading.projects.is_empty() && !reading.projects.contains(&project) {
         return Ok(Vec::new());
     }
     let writer = writer.unwrap_or_default();
     let evidence = evidence(writer, &project, &line);
-    let observation = observation(reading, writer, project, *line).map_err(bad)?;
+    let mut observation = observation(reading, writer, project, *line).map_err(bad)?;
+    if let (Some(Observation::Insight(reported)), Some(origin)) = (&mut observation, origin) {
+        reported.report.origin = Some(origin.who);
+        reported.report.human = origin.human;
+    }
     Ok(observation.into_iter().chain(evidence).collect())
 }
 
@@ -180,6 +190,14 @@ fn evidence(writer: &str, project: &str, line: &Line) -> Option<Observation> {
         mentions: vec![task.to_uppercase()],
         author: None,
     })))
+}
+
+/// Where a line was written: on this machine, or by somebody who proved to a service who it is.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Place {
+    Here(String),
+    Received { project: String, origin: Origin },
 }
 
 fn observation(reading: &Reading, writer: &str, project: String, line: Line) -> Result<Option<Observation>, String> {
@@ -296,6 +314,23 @@ mod tests {
         for text in ["{", r#"{"v":1,"seq":1,"t":"2026-11-26T20:51:06.000Z","op":"task.progress","task":"a"}"#] {
             assert_eq!(observations(&all, &format!("0f\t\"shop\"\t{text}")).unwrap_err().kind(), ErrorKind::Protocol);
         }
+    }
+
+    #[test]
+    fn who_proved_to_send_an_insight_is_kept_with_it() {
+        let line = r#"{"v":1,"seq":3,"t":"2026-11-26T20:51:06.000Z","op":"insight.update","id":"ins_00000000000000d1","action":"confirm","by":"Ada"}"#;
+        let origin = |place: &str| match observations(&reading(CommentPrivacy::Count), &format!("0f\t{place}\t{line}"))
+        {
+            Ok(mut found) => match found.pop() {
+                Some(Observation::Insight(reported)) => (reported.report.origin, reported.report.human),
+                other => panic!("{other:?}"),
+            },
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(origin(r#""shop""#), (None, false));
+        let received = |who: &str| origin(&format!(r#"{{"project":"shop","origin":{who}}}"#));
+        assert_eq!(received(r#"{"who":"ci"}"#), (Some("ci".into()), false));
+        assert_eq!(received(r#"{"who":"ada","human":true}"#), (Some("ada".into()), true));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub mod timeline;
 pub mod totals;
 pub mod trailers;
 pub mod transitions;
+#[cfg(any(test, feature = "yaml"))]
+pub mod yaml;
 
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use secret::Secret;

@@ -351,10 +351,10 @@ metrics! {
     M_SYNC_CHANGES = "contextcore.sync.changes", "{change}", Counter, [SOURCE_NAME], "new events";
     M_SYNC_SET_ASIDE = "contextcore.sync.set_aside", "{record}", Gauge, [SOURCE_NAME], "records that could not be understood; they are read again on every complete pass";
     M_SYNC_UNREADABLE = "contextcore.sync.unreadable", "{record}", Gauge, [SOURCE_NAME], "records that the tool lists and could not serve; they are read again on every run";
-    M_SYNC_LISTED = "contextcore.sync.listed", "{task}", Gauge, [SOURCE_NAME], "ids that the tool listed in the last complete pass: held, set aside, unreadable, out of scope or missing";
+    M_SYNC_LISTED = "contextcore.sync.listed", "{task}", Gauge, [SOURCE_NAME], "ids that the tool listed in the last complete pass: held, quarantined, unreadable, out of scope or missing";
     M_SYNC_OUT_OF_SCOPE = "contextcore.sync.out_of_scope", "{task}", Gauge, [SOURCE_NAME], "ids among them that are no tasks of this source";
     M_SYNC_MISSING = "contextcore.sync.missing", "{task}", Gauge, [SOURCE_NAME], "ids among them that are nowhere, although they were asked for again: always 0";
-    M_SYNC_HISTORIES = "contextcore.sync.histories_complete", "", Gauge, [SOURCE_NAME], "1 when the history of every record read is complete in the store: a run succeeded and no record is set aside or unreadable; else 0";
+    M_SYNC_HISTORIES = "contextcore.sync.histories_complete", "", Gauge, [SOURCE_NAME], "1 when the history of every record read is complete in the store: a run succeeded and no record is quarantined or unreadable; else 0";
     M_SYNC_TASKS = "contextcore.sync.tasks", "{task}", Gauge, [SOURCE_NAME], "tasks in the store";
     M_SYNC_TOOL_TASKS = "contextcore.sync.tool_tasks", "{task}", Gauge, [SOURCE_NAME], "tasks by the tool's own count";
     M_RATE_REMAINING = "contextcore.sync.rate_limit.remaining", "{request}", Gauge, [SOURCE_NAME], "requests left by the tool's own count";

@@ -541,7 +541,7 @@ fn a_cursor_of_another_list_and_an_unknown_field_are_refused() {
         let result: Result<_> = world.at(DAY).each_json(&query, |_| Ok(()));
         result.unwrap_err().to_string()
     };
-    assert!(refuse(ListOptions { cursor, ..ListOptions::default() }).contains("is no cursor of sprints"));
+    assert!(refuse(ListOptions { cursor, ..ListOptions::default() }).contains("is not a cursor of sprints"));
     let fields = Some(Fields::new(["id", "title"]));
     assert!(
         refuse(ListOptions { fields, ..ListOptions::default() })

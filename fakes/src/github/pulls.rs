@@ -288,7 +288,7 @@ impl<'w> CommitNode<'w> {
         let bound = |name| arguments.text(name).and_then(|at| at.parse::<jiff::Timestamp>().ok());
         let (since, until) = (bound("since"), bound("until"));
         let mut found = history(view, self.commit.project);
-        let after = |commit: &&Commit| (commit.landed, commit.id) > (self.commit.landed, self.commit.id);
+        let after = |commit: &&Commit| (commit.on_default, commit.id) > (self.commit.on_default, self.commit.id);
         found.retain(|commit| {
             let at = commit.at.div_euclid(1_000);
             !after(commit)
@@ -400,8 +400,8 @@ impl DeploymentNode<'_> {
 /// The commits on the default branch, the newest first.
 pub(super) fn history(view: View<'_>, id: ProjectId) -> Vec<&Commit> {
     let mine = view.world.code_host.commits.iter().filter(|commit| commit.project == id);
-    let mut found: Vec<_> = mine.filter(|commit| commit.landed.is_some()).collect();
-    found.sort_by_key(|commit| std::cmp::Reverse((commit.landed, commit.id)));
+    let mut found: Vec<_> = mine.filter(|commit| commit.on_default.is_some()).collect();
+    found.sort_by_key(|commit| std::cmp::Reverse((commit.on_default, commit.id)));
     found
 }
 

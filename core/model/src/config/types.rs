@@ -95,13 +95,24 @@ pub struct AgentsConfig {
 /// Who may report work over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpsConfig {
-    /// The token that requests have to bring, read late.
+    /// The tokens, of which requests have to bring one.
+    pub tokens: Vec<OpsToken>,
+}
+
+/// A token to report with, and what it proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpsToken {
+    /// Whom it stands for. Two tokens of one name are one.
+    pub name: String,
+    /// The token, read late.
     pub token: SecretRef,
     /// The projects that it may report for; `*` is every one.
     pub projects: Vec<String>,
+    /// Whether a person has it, and no program.
+    pub human: bool,
 }
 
-impl OpsConfig {
+impl OpsToken {
     /// Whether work in a project may be reported.
     pub fn allows(&self, project: &str) -> bool {
         self.projects.iter().any(|known| known == "*" || known == project)
@@ -366,6 +377,11 @@ impl SourceConfig {
     /// Everything it is configured to read: projects, and what its kind reads besides. Empty: all that the token can see.
     pub fn scopes(&self) -> impl Iterator<Item = &String> {
         self.projects.iter().chain(&self.extra_scopes)
+    }
+
+    /// Whether it takes what code and agents report themselves: the kind that comes with the SDK.
+    pub fn takes_reports(&self) -> bool {
+        self.kind == "sdk"
     }
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use attributes::{Attributes, Scalar};
 pub use guidance::{GuidanceAdd, GuidanceEnd};
 pub use insight::{InsightEmit, InsightUpdate, Support};
-pub use place::{native_id, percent_encode};
+pub use place::{names, native_id, percent_encode};
 
 use crate::time::Millis;
 
@@ -130,7 +130,7 @@ pub enum Operation {
     /// What became of it.
     #[serde(rename = "insight.update")]
     InsightUpdate(Box<InsightUpdate>),
-    /// Somebody lays something down for agents.
+    /// Somebody adds guidance for agents.
     #[serde(rename = "guidance.add")]
     GuidanceAdd(Box<GuidanceAdd>),
     /// It holds no more.

@@ -402,7 +402,7 @@ mod tests {
     /// A store with this many tasks of each source, which ended long ago, and the calls it gets.
     async fn drained(config: &crate::config::Config, sources: &[&str], tasks: usize) -> (Store, Arc<CountingKv>) {
         use crate::model::Change;
-        use crate::model::samples::{facts, stored, to};
+        use crate::model::samples::{facts, record, stored, to};
         let calls = Arc::new(CountingKv::over(Arc::new(crate::store::MemoryKv::default())));
         let store = Store::over(Arc::clone(&calls) as Arc<dyn crate::store::Kv>).unwrap();
         let mut transaction = store.begin().unwrap();
@@ -410,14 +410,7 @@ mod tests {
             for task in 0..tasks {
                 let first = Facts { project: format!("P{place}").as_str().into(), ..facts(Status::Todo) };
                 let timeline = vec![stored(1_000, Change::Created(Box::new(first))), stored(2_000, to(Status::Done))];
-                let record = TaskRecord {
-                    url: String::new(),
-                    reporter: None,
-                    updated: Millis(0),
-                    blockers: vec![],
-                    absences: 0,
-                    timeline,
-                };
+                let record = record(timeline);
                 transaction.put_task(&TaskKey::new(*source, task.to_string()), None, &record, true).unwrap();
             }
             transaction.seal(source).unwrap();

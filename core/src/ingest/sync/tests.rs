@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::kind::unchecked;
 use crate::config::{self, Config};
+use crate::ingest::connector::Run;
 use crate::ingest::connector::{CheckReport, Connector, Cursor, Page, RawRecord};
 use crate::model::observation::{Activity, Observation, TaskObservation};
 use crate::model::samples::{artifact, facts, to};
