@@ -106,7 +106,7 @@ fn promql_that_does_not_parse_is_named_with_its_place() {
         ("{profile: custom, total: 'rate(a[{{window}}]) +'}", "total: is not PromQL: invalid promql query, at its end"),
         (
             "{profile: custom, total: 'rate(a[{{window}}])) / 2'}",
-            "unexpected right parenthesis ')', at character 21, `)`",
+            "unexpected right parenthesis ')', at character 20, `)`",
         ),
         ("{profile: custom, total: '\"{{window}}\"'}", "spec.requirements.sli.total: must be a rate"),
         (
