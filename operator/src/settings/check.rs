@@ -68,7 +68,7 @@ fn channels(settings: &Settings) -> Vec<Problem> {
             (
                 path,
                 format!(
-                    "{name} is no name of a channel: write lower-case letters, digits and -, such as commerce-oncall"
+                    "{name} is no name of a channel: write letters, digits, -, _, . and /, such as commerce-oncall"
                 ),
             )
         }));
@@ -138,12 +138,15 @@ fn is_wait(text: &str) -> bool {
 }
 
 fn is_dns_label(name: &str) -> bool {
-    is_channel(name) && name.len() <= 63
+    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fits = name.starts_with(is_end) && name.ends_with(is_end) && name.len() <= 63;
+    fits && name.chars().all(|c| is_end(c) || c == '-')
 }
 
+/// As an owner may be called: channels follow from owners.
 fn is_channel(name: &str) -> bool {
-    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.starts_with(is_end) && name.ends_with(is_end) && name.chars().all(|c| is_end(c) || c == '-')
+    let is_end = |c: char| c.is_ascii_alphanumeric();
+    name.starts_with(is_end) && name.ends_with(is_end) && name.chars().all(|c| is_end(c) || "-_./".contains(c))
 }
 
 fn is_label_value(value: &str) -> bool {
@@ -180,10 +183,10 @@ mod tests {
             ("limits: {namespaces: {A: {}}}", "limits.namespaces.A: is no name of a namespace"),
             ("limits: {default: {channels: [A B]}}", "limits.default.channels: A B is no name of a channel"),
             ("projects: {shop: {namespaces: [a/b]}}", "projects.shop.namespaces: is no name of a namespace"),
-            ("derivation: {high: {alertChannels: [A]}}", "derivation.high.alertChannels: A is no name of a channel"),
+            ("derivation: {high: {alertChannels: [-a]}}", "derivation.high.alertChannels: -a is no name of a channel"),
             ("objectLabels: {'bad key!': x}", "objectLabels.bad key!: is no name of a label"),
             ("objectLabels: {release: a b}", "objectLabels.release: is no value of a label"),
-            ("channels: {A: {}}", "channels.A: A is no name of a channel"),
+            ("channels: {'a,b': {}}", "channels.a,b: a,b is no name of a channel"),
             ("channels: {a: 5}", "channels.a: is no receiver"),
             ("channels: {a: {webhookConfig: []}}", "channels.a: webhookConfig is no list of a receiver"),
             ("channels: {a: {webhookConfigs: {url: x}}}", "channels.a: webhookConfigs is no list of a receiver"),
@@ -193,7 +196,7 @@ mod tests {
             assert!(error.starts_with("s.yaml:1: ") && error.contains(wanted), "{text}: {error}");
         }
         let good = "sampling: {decisionWait: 1.5s}\nobjectLabels: {app.kubernetes.io/part-of: a, release: ''}\n\
-                    channels: {a-1: {name: a-1, slackConfigs: []}, b: {}}\nprometheus: {buckets: [0.1, 1]}\n";
+                    channels: {a-1: {name: a-1, slackConfigs: []}, Team/B.c-oncall: {}}\nprometheus: {buckets: [0.1, 1]}\n";
         Settings::parse("s.yaml", good).unwrap();
     }
 }
