@@ -211,6 +211,9 @@ pub(crate) struct Review {
     /// Those of this type
     #[arg(long = "type", value_name = "TYPE", value_parser = types())]
     pub(crate) insight_type: Option<InsightType>,
+    /// Also those that were given to somebody less than three times
+    #[arg(long)]
+    pub(crate) all: bool,
     #[command(flatten, next_help_heading = "Where")]
     pub(crate) place: Place,
 }

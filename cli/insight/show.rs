@@ -19,6 +19,7 @@ pub(super) async fn run(context: &Context, arguments: &ShowInsight) -> Outcome {
     // Only a flag restricts: an id names one insight, wherever it is.
     let view = source.insight(&arguments.id, arguments.place.project.as_deref()).await?;
     output::print(json, &view, |view| render(view, clock::now(), terminal::width()))?;
+    source.note_served([&view.insight]).await;
     Ok(Exit::Done)
 }
 

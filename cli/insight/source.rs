@@ -16,7 +16,7 @@ use crate::args::ReadPlace;
 use crate::failure::{Exit, Failure};
 use crate::insights::InsightReader;
 use crate::project::{self, NamedBy, Project};
-use crate::{humanize, lanes};
+use crate::{humanize, lanes, served};
 
 /// What insights are read from.
 pub(super) struct Source<'a> {
@@ -86,6 +86,14 @@ impl Source<'_> {
             *line = format!("{line}; {hint}");
         }
         failure
+    }
+
+    /// Counts what is shown as given to whoever asks.
+    pub(super) async fn note_served(&self, insights: impl IntoIterator<Item = &Insight>) {
+        let ids = insights.into_iter().map(|insight| insight.id.clone()).collect();
+        let config = configured(self.context).unwrap_or_default();
+        let agent = lanes::variable("CONTEXTCORE_AGENT");
+        served::note(config.as_ref(), &self.state, ids, agent.as_deref()).await;
     }
 
     /// Why nothing was found. `all` is the flag that shows every state.

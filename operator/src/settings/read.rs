@@ -28,7 +28,7 @@ impl Settings {
         }
         let default = || Self { namespace: namespace.to_owned(), ..Self::default() };
         let Some(document) = documents.pop() else { return Ok(default()) };
-        let (mut value, lines) = document.into_parts();
+        let (mut value, lines) = document;
         if let Value::Object(map) = &mut value {
             map.entry("namespace").or_insert_with(|| namespace.into());
         }
