@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use contextcore_model::Millis;
+use contextcore_model::{Millis, project_file};
 use contextcore_spool::{Destination, Headers, Transport};
 
 use crate::value::millis;
@@ -22,6 +22,13 @@ pub enum Mode {
 /// A variable; an empty one counts as absent.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name)?.into_string().ok().filter(|value| !value.is_empty())
+}
+
+/// The project that the nearest file names, from the working directory upwards. A file that cannot be read names none.
+pub(crate) fn named_project() -> Option<String> {
+    let here = std::env::current_dir().ok()?;
+    let text = here.ancestors().find_map(|above| std::fs::read_to_string(above.join(project_file::PLACE)).ok())?;
+    project_file::name(&text).map(str::to_owned)
 }
 
 /// The current time.
