@@ -218,12 +218,8 @@ async fn only_so_many_insights_are_kept_and_what_nobody_asks_for_goes_first() {
             "--project",
             "shop",
         ]));
-        let mut ids: Vec<String> = found["insights"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|one| one["summary"].as_str().unwrap().to_owned())
-            .collect();
+        let mut ids: Vec<String> =
+            found.as_array().unwrap().iter().map(|one| one["summary"].as_str().unwrap().to_owned()).collect();
         ids.sort();
         ids
     };
@@ -265,8 +261,7 @@ async fn notes_are_kept_as_long_as_is_configured() {
         "--project",
         "shop",
     ]));
-    let mut kinds: Vec<&str> =
-        found.as_array().unwrap().iter().map(|one| one["type"].as_str().unwrap()).collect();
+    let mut kinds: Vec<&str> = found.as_array().unwrap().iter().map(|one| one["type"].as_str().unwrap()).collect();
     kinds.sort();
     assert_eq!(kinds, ["analysis", "decision"]);
 }

@@ -1,4 +1,4 @@
-//! What 100,000 insights cost those who search them: `cargo bench --bench insights`. Each row is held to its budget.
+//! What 100,000 insights cost those who search them: `cargo bench -p contextcore-core --bench insights`. Each row is held to its budget.
 //!
 //! One process fills a store; another opens it, makes the index and asks 300 questions of six kinds, so that its memory is that of a
 //! search alone. Time by the clock is held to its budget only where no more processes run than there are cores.
@@ -25,12 +25,30 @@ const STORE: &str = "CONTEXTCORE_BENCH_STORE";
 const NOW: Millis = Millis(1_795_000_000_000);
 
 const SUBJECTS: [&str; 20] = [
-    "payment gateway", "checkout flow", "order events", "search index", "session cache", "invoice export", "login page",
-    "rate limiter", "webhook queue", "billing report", "stock service", "mail sender", "feature flags", "audit trail",
-    "image upload", "currency rates", "fraud rules", "address lookup", "refund job", "pricing engine",
+    "payment gateway",
+    "checkout flow",
+    "order events",
+    "search index",
+    "session cache",
+    "invoice export",
+    "login page",
+    "rate limiter",
+    "webhook queue",
+    "billing report",
+    "stock service",
+    "mail sender",
+    "feature flags",
+    "audit trail",
+    "image upload",
+    "currency rates",
+    "fraud rules",
+    "address lookup",
+    "refund job",
+    "pricing engine",
 ];
-const VERBS: [&str; 12] =
-    ["mock", "retry", "avoid", "split", "cache", "validate", "batch", "encrypt", "shard", "trace", "version", "replace"];
+const VERBS: [&str; 12] = [
+    "mock", "retry", "avoid", "split", "cache", "validate", "batch", "encrypt", "shard", "trace", "version", "replace",
+];
 
 fn main() -> ExitCode {
     match std::env::var_os(STORE) {
@@ -38,7 +56,8 @@ fn main() -> ExitCode {
         None => {
             let dir = tempfile::tempdir().unwrap();
             fill(&dir.path().join("data"));
-            let asked = Command::new(std::env::current_exe().unwrap()).env(STORE, dir.path().join("data")).status().unwrap();
+            let asked =
+                Command::new(std::env::current_exe().unwrap()).env(STORE, dir.path().join("data")).status().unwrap();
             if asked.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
     }
@@ -75,7 +94,8 @@ fn record(number: u64) -> InsightRecord {
         ..InsightEmit::default()
     };
     let at = Millis(NOW.0 - i64::try_from(number % 365).unwrap() * DAY);
-    let mut record = InsightRecord { served: None, ..InsightRecord::new("sdk", pick(&["shop", "bank", "mail"], number), &id) };
+    let mut record =
+        InsightRecord { served: None, ..InsightRecord::new("sdk", pick(&["shop", "bank", "mail"], number), &id) };
     record.add([InsightReport::new(&format!("{:032x}", number / 100), number, at, None, Said::Emit(Box::new(emit)))]);
     record
 }
@@ -124,7 +144,10 @@ fn ask_all(path: &Path) -> ExitCode {
     let mut good = true;
     for (what, found, most, unit) in rows {
         good &= found <= most;
-        println!("{what:<44} {found:>10.2} {unit:<3} (at most {most} {unit}) {}", if found <= most { "" } else { "TOO MUCH" });
+        println!(
+            "{what:<44} {found:>10.2} {unit:<3} (at most {most} {unit}) {}",
+            if found <= most { "" } else { "TOO MUCH" }
+        );
     }
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
