@@ -1,7 +1,7 @@
 //! Counting which insights were given to those who asked: the process that holds a store counts; where none
 //! runs, this one does.
 //!
-//! People review what is asked for often, what nobody ever asks for expires, and an agent that was told something confirms nothing by
+//! People review what is asked for often, what nobody ever asks for expires, and an agent that was given something confirms nothing by
 //! saying it again.
 
 use std::path::Path;
