@@ -52,7 +52,10 @@ pub(super) fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box
     let all = raw.len();
     raw.retain(|row| row.get() != "null");
     if raw.len() < all {
-        warn!(rows = all - raw.len(), "rows that are null are left out; the next complete pass looks for what they were");
+        warn!(
+            rows = all - raw.len(),
+            "rows that are null are left out; the next complete pass looks for what they were"
+        );
     }
     Ok(raw)
 }
