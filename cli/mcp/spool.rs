@@ -84,7 +84,7 @@ impl Spool {
         if let (Ok(Appended::Written(_)), Some(evidence)) = (&appended, evidence) {
             // That it was an agent is worth less than what it reports.
             if let Err(error) = writer.append(clock::now(), None, evidence, actor) {
-                tracing::warn!(%error, "could not write down that an agent took part");
+                tracing::warn!(%error, "could not write that an agent reported this");
             }
         }
         match appended
