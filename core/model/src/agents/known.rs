@@ -3,7 +3,8 @@
 //! An address or an account decides. A name alone decides only where no person has it: somebody may be called Claude. Programs
 //! that raise versions of dependencies or format code are automation and no agents, so they are in neither list.
 
-use super::{AgentAssisted, Author, Shown};
+use super::{AgentAssisted, Shown};
+use crate::observation::Author;
 
 /// An agent: its name, its accounts, its addresses, and names that no person has.
 struct Agent {

@@ -40,19 +40,6 @@ string_enum! {
     }
 }
 
-/// Who made a commit or a pull request, as far as the tool says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Author {
-    /// The display name.
-    pub name: Option<String>,
-    /// The e-mail address.
-    pub email: Option<String>,
-    /// The name of the account.
-    pub login: Option<String>,
-    /// Whether the account is a program.
-    pub is_bot: bool,
-}
-
 /// What one text or person shows: how an agent took part, and which.
 type Shown = (AgentAssisted, String);
 
