@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use contextcore_core::Millis;
-use contextcore_core::model::observation::Author;
+use contextcore_core::model::agents::Author;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 

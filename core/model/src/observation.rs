@@ -65,19 +65,6 @@ pub struct Operations<T> {
     pub reports: Vec<Reported<T>>,
 }
 
-/// Who made a commit or a pull request, as far as the tool says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Author {
-    /// The display name.
-    pub name: Option<String>,
-    /// The e-mail address.
-    pub email: Option<String>,
-    /// The name of the account.
-    pub login: Option<String>,
-    /// Whether the account is a program.
-    pub is_bot: bool,
-}
-
 /// Something people did that may belong to tasks of any source. The engine finds them by id and by the keys that the
 /// texts mention.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +83,19 @@ pub struct Activity {
     pub mentions: Vec<String>,
     /// Who made a commit or a pull request, for [`crate::agents`].
     pub author: Option<Author>,
+}
+
+/// Who made a commit or a pull request, as far as the tool says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Author {
+    /// The display name.
+    pub name: Option<String>,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// The name of the account.
+    pub login: Option<String>,
+    /// Whether the account is a program.
+    pub is_bot: bool,
 }
 
 /// A task as a tool shows it.

@@ -1,7 +1,7 @@
 //! From records of what people did to activities: pure.
 
 use contextcore_core::model::observation::{Activity, Observation};
-use contextcore_core::model::{Artifact, observation};
+use contextcore_core::model::{Artifact, agents};
 use contextcore_core::{Millis, Result};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -109,10 +109,10 @@ struct Author {
 }
 
 impl Author {
-    fn of_commit(&self) -> observation::Author {
+    fn of_commit(&self) -> agents::Author {
         let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
         let account = self.user.as_ref().map(Login::author).unwrap_or_default();
-        observation::Author { name: text(&self.name), email: text(&self.email), ..account }
+        agents::Author { name: text(&self.name), email: text(&self.email), ..account }
     }
 }
 

@@ -3,8 +3,7 @@
 //! An address or an account decides. A name alone decides only where no person has it: somebody may be called Claude. Programs
 //! that raise versions of dependencies or format code are automation and no agents, so they are in neither list.
 
-use super::{AgentAssisted, Shown};
-use crate::observation::Author;
+use super::{AgentAssisted, Author, Shown};
 
 /// An agent: its name, its accounts, its addresses, and names that no person has.
 struct Agent {

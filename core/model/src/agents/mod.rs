@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inference::COMMIT;
 use crate::observation::Activity;
+pub use crate::observation::Author;
 use crate::time::Millis;
 use crate::trailers::trailers;
 use crate::{Artifact, StoredEvent, string_enum};

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::observation::Author;
 use crate::samples::{artifact as sample, facts, stored};
 use crate::{Change, Status};
 
