@@ -130,6 +130,9 @@ pub(crate) struct Fields {
     /// What the one who takes over needs (repeatable)
     #[arg(long = "input", alias = "inputs", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) inputs: Vec<(String, String)>,
+    /// What is done already (repeatable)
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) done: Vec<String>,
     /// What is left to do (repeatable)
     #[arg(long, value_name = "TEXT")]
     pub(crate) remaining: Vec<String>,
@@ -270,6 +273,9 @@ pub(crate) struct Offer {
     /// Task that is handed over
     #[arg(long, value_name = "KEY")]
     pub(crate) task: Option<String>,
+    /// What is done already (repeatable)
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) done: Vec<String>,
     /// What is left to do (repeatable)
     #[arg(long, value_name = "TEXT")]
     pub(crate) remaining: Vec<String>,
@@ -302,6 +308,7 @@ impl Offer {
         let fields = Fields {
             to,
             task: self.task,
+            done: self.done,
             remaining: self.remaining,
             inputs: self.inputs,
             rationale: self.rationale,

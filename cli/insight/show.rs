@@ -64,6 +64,7 @@ fn facts(insight: &Insight, now: Millis) -> Table {
         format!("{}{by}", answer.text)
     });
     row("answer", answer.unwrap_or_default());
+    row("done", insight.done.join("; "));
     row("remaining", insight.remaining.join("; "));
     row("inputs", pairs(&insight.inputs));
     row("done", insight.percent.map(|percent| format!("{}%", humanize::points(percent))).unwrap_or_default());

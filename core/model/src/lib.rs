@@ -26,6 +26,7 @@ pub mod operation;
 pub mod path_glob;
 pub mod percent;
 pub mod printable;
+pub mod project_file;
 pub mod report;
 pub mod reported;
 #[cfg(any(test, feature = "samples"))]

@@ -312,6 +312,7 @@ fn new(record: &InsightRecord, insight_type: InsightType, author: Author) -> Ins
         answer: None,
         to: None,
         inputs: crate::operation::Attributes::default(),
+        done: Vec::new(),
         remaining: Vec::new(),
         percent: None,
         context: crate::operation::Attributes::default(),
@@ -339,6 +340,7 @@ fn fill(insight: &mut Insight, emit: &InsightEmit) {
     take_list(&mut insight.evidence, emit.evidence);
     take_list(&mut insight.supersedes, emit.supersedes);
     take_list(&mut insight.options, emit.options);
+    take_list(&mut insight.done, emit.done);
     take_list(&mut insight.remaining, emit.remaining);
     if !emit.inputs.is_empty() {
         insight.inputs = emit.inputs;

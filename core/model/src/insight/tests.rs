@@ -270,6 +270,7 @@ fn the_json_has_the_fields_of_the_contract() {
         "rationale",
         "review",
         "seen",
+        "served",
         "span_id",
         "status",
         "summary",
