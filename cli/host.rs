@@ -108,6 +108,7 @@ fn routes(engine: Arc<Engine>, triggers: Option<PollTriggers>) -> Router {
         .route("/v1/guidance", get(guidance))
         .route("/v1/insights", post(insights))
         .route("/v1/insight", get(insight))
+        .route("/v1/insights/served", post(served))
         .route("/v1/status", get(status))
         .route("/v1/dead-letters", get(dead_letters))
         .route("/v1/portfolio", get(portfolio))
@@ -193,6 +194,23 @@ async fn insights(State(engine): State<Arc<Engine>>, Json(query): Json<InsightQu
 
 async fn insight(State(engine): State<Arc<Engine>>, Query(selector): Query<InsightSelector>) -> Response {
     view(engine, move |viewer| viewer.insight(&selector)).await
+}
+
+/// Insights that were given to somebody.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ServedRequest {
+    pub(crate) ids: Vec<String>,
+    /// To which agent, where that is known.
+    pub(crate) agent: Option<String>,
+}
+
+async fn served(State(engine): State<Arc<Engine>>, Json(request): Json<ServedRequest>) -> Response {
+    let noted =
+        blocking(engine, move |engine| engine.store.note_served(&request.ids, request.agent.as_deref(), clock::now()));
+    match noted.await {
+        Ok(()) => Json(()).into_response(),
+        Err(error) => refuse(&error),
+    }
 }
 
 async fn status(State(engine): State<Arc<Engine>>) -> Response {

@@ -47,6 +47,7 @@ mod report;
 mod round_trip;
 mod self_metrics;
 mod serve;
+mod served;
 mod show;
 mod socket;
 mod sprints;

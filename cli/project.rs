@@ -7,14 +7,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use contextcore_core::config::{self, nearest_known};
+use contextcore_core::model::project_file;
+use contextcore_core::repository;
 use contextcore_spool::StateDir;
 
 use crate::app::{self, Context};
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::lanes;
 
 const VARIABLE: &str = "CONTEXTCORE_PROJECT";
-const FILE: &str = ".contextcore/project";
+const FILE: &str = project_file::PLACE;
 /// How many known projects a message names.
 const SHOWN: usize = 10;
 
@@ -112,20 +114,8 @@ fn named_in(flag: Option<&str>, variable: Option<String>, directory: &Path) -> R
 
 /// What the nearest file says, with its path.
 fn in_file(directory: &Path) -> Result<Option<(String, PathBuf)>, Failure> {
-    for above in directory.ancestors() {
-        let path = above.join(FILE);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => return Ok(Some((first_line(&text).to_owned(), path))),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(error) => return Err(Failure::new(Exit::Usage, format!("read {}: {error}", path.display()))),
-        }
-    }
-    Ok(None)
-}
-
-/// The first line that is neither empty nor a comment.
-fn first_line(text: &str) -> &str {
-    text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default()
+    let failed = |(path, error): (PathBuf, io::Error)| Failure::usage(format!("read {}: {error}", path.display()));
+    repository::named_project(directory).map_err(failed)
 }
 
 fn none(known: &BTreeSet<String>) -> Failure {
@@ -142,6 +132,7 @@ fn none(known: &BTreeSet<String>) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Exit;
 
     #[test]
     fn the_flag_comes_before_the_variable_and_that_before_the_nearest_file() {

@@ -53,7 +53,7 @@ async fn lines_give_this_otlp() {
         std::fs::write(file(), serde_json::to_string_pretty(&cases).unwrap() + "\n").unwrap();
     }
     assert!(wrong.is_empty(), "{} cases give something else:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(cases.len() >= 8);
+    assert!(cases.len() >= 16);
 }
 
 /// What a helper sends of a case.

@@ -149,16 +149,18 @@ async fn what_is_emitted_is_drained_found_and_changed() {
     let csv = machine.shop(&["insight", "query", "-o", "csv", "--fields", "id,author,summary"]).good().out;
     assert_eq!(csv, format!("id,author,summary\r\n{first},claude,Selected event-driven architecture\r\n"));
 
-    // A person confirms it by the beginning of its id, and it is what others see.
-    machine.shop(&["insight", "review", &first[..8], "--by", "ada"]).good();
+    // Somebody confirms it by the beginning of its id, and others see that.
+    let reviewed = machine.shop(&["insight", "review", &first[..8], "--by", "ada"]).good();
+    assert!(reviewed.err.contains("nothing here proves that a person confirms"), "{}", reviewed.err);
     machine.drain();
     let shown = machine.run(&["insight", "show", &first[4..10], "-o", "json"]).json();
-    assert_eq!((&shown["review"], &shown["entries"].as_array().unwrap().len()), (&"confirmed".into(), &2));
+    assert_eq!((&shown["review"], &shown["confirmed"]), (&"unreviewed".into(), &1.into()), "a vote, unproven");
+    assert_eq!(shown["entries"].as_array().unwrap().len(), 2);
     assert_eq!((&shown["entries"][1]["by"], shown["entries"][1].get("origin")), (&"ada".into(), None));
     let text = machine.run(&["insight", "show", &first]).good().out;
     assert!(text.contains("by ada") && text.contains("local") && text.contains("commit:9fceb02"), "{text}");
     let again = machine.shop(&["insight", "review"]).good();
-    assert!(again.err.contains("no insight waits"), "{}", again.err);
+    assert!(again.out.contains(&first), "it was asked for, and nobody proved to stand behind it: {}", again.out);
 
     let exported = machine.run(&["insight", "export"]).good().out;
     let line: Value = serde_json::from_str(exported.trim()).unwrap();

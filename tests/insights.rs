@@ -10,22 +10,22 @@ use contextcore_fakes::otlp::{Collector, Fault, Handle, Options, Signal, Span};
 use serde_json::{Value, json};
 use tonic::Code;
 
-const DECISION: &str = "ins_00000000000000d1";
+pub(crate) const DECISION: &str = "ins_00000000000000d1";
 const QUESTION: &str = "ins_00000000000000f1";
 
 /// A machine on which programs report insights, and a backend.
-struct Machine {
-    dir: tempfile::TempDir,
-    backend: Handle,
+pub(crate) struct Machine {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) backend: Handle,
 }
 
 impl Machine {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let backend = Collector::start(Options::default()).await.unwrap();
         Self { dir: tempfile::tempdir().unwrap(), backend }
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_contextcore"));
         command
             .env_clear()
@@ -36,7 +36,7 @@ impl Machine {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command().args(arguments).output().unwrap()
     }
 
@@ -47,13 +47,13 @@ impl Machine {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn lane(&self) -> PathBuf {
+    pub(crate) fn lane(&self) -> PathBuf {
         let lanes = std::fs::read_dir(self.dir.path().join("state/lanes")).unwrap();
         lanes.map(|lane| lane.unwrap().path()).next().unwrap()
     }
 
     /// Writes lines of a writer that has ended: `number` is that of its segment.
-    fn write(&self, writer: &str, number: u32, lines: &[Value]) {
+    pub(crate) fn write(&self, writer: &str, number: u32, lines: &[Value]) {
         let writer = writer.repeat(16);
         let directory = self.lane().join("spool/shop");
         std::fs::create_dir_all(&directory).unwrap();
@@ -64,12 +64,12 @@ impl Machine {
     }
 
     /// Reads the spool with `sync`, as a service does.
-    fn sync(&self, more: &str) -> Output {
+    pub(crate) fn sync(&self, more: &str) -> Output {
         let config = self.config(more);
         self.run(&["--config", config.to_str().unwrap(), "sync"])
     }
 
-    fn config(&self, more: &str) -> PathBuf {
+    pub(crate) fn config(&self, more: &str) -> PathBuf {
         let path = self.dir.path().join("contextcore.yaml");
         let text = format!(
             "store: {{path: data}}\nexport: {{otlp: {{endpoint: '{}', protocol: grpc}}}}\n\
@@ -81,13 +81,13 @@ impl Machine {
     }
 }
 
-fn line(seq: u64, fields: Value) -> Value {
+pub(crate) fn line(seq: u64, fields: Value) -> Value {
     let mut line = json!({"v": 1, "seq": seq, "t": format!("2026-11-20T10:00:{seq:02}.000Z")});
     line.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     line
 }
 
-fn decision() -> Value {
+pub(crate) fn decision() -> Value {
     json!({"op": "insight.emit", "id": DECISION, "type": "decision", "summary": "Selected events", "confidence": 0.92,
         "rationale": "Decouples payment", "agent": "claude", "session": "s-81", "on_behalf_of": "ada",
         "applies_to": ["src/checkout/**", "task:T-1"], "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
@@ -104,11 +104,11 @@ fn update(id: &str, action: &str, who: Value) -> Value {
     line
 }
 
-fn text<'s>(span: &'s Span, name: &str) -> Option<&'s str> {
+pub(crate) fn text<'s>(span: &'s Span, name: &str) -> Option<&'s str> {
     span.attributes.get(name).and_then(Value::as_str)
 }
 
-fn of_role(spans: &[Span], role: &str) -> Vec<Span> {
+pub(crate) fn of_role(spans: &[Span], role: &str) -> Vec<Span> {
     spans.iter().filter(|span| text(span, "contextcore.role") == Some(role)).cloned().collect()
 }
 

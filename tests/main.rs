@@ -6,10 +6,10 @@
 //! faults of either side are retried ([`tool_faults`], [`backend_faults`], [`timeouts`]); bad input gives one error line
 //! ([`input`]); no secret leaks ([`secrets`]), not through the doctor either ([`doctor`]); a service works on beside other commands
 //! and through kills ([`serve_robustness`]); work that a shell reports is sent by a helper ([`spool`]), and insights are recorded,
-//! found and changed ([`insight_commands`]) in the lines that the SDKs write ([`shell_conformance`]); guidance, hooks and checks in a
+//! found and changed ([`insight_commands`]) in the lines that the SDKs write ([`shell_conformance`]); a service goes on where a helper ended ([`takeover`]), and knows what a token proves of who reports ([`provenance`]); guidance, hooks and checks in a
 //! repository ([`checkout`]); a store is protected, and
 //! damage is said ([`store`]); a disk that fails below it loses nothing ([`disk_faults`]); [`controller`] checks and renders files for
-//! Kubernetes, `cluster_controller` runs in a cluster. [`licences`] and [`features`] check the manifests, [`image`] what the image is
+//! Kubernetes, `cluster_controller` and `cluster_sampling` run in a cluster. [`licences`] and [`features`] check the manifests, [`image`] what the image is
 //! made of.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
@@ -18,6 +18,8 @@ mod backend_faults;
 mod checkout;
 #[cfg(feature = "kubernetes")]
 mod cluster_controller;
+#[cfg(feature = "kubernetes")]
+mod cluster_sampling;
 mod commands;
 mod conformance;
 mod controller;
@@ -35,6 +37,7 @@ mod licences;
 #[cfg(feature = "mcp")]
 mod mcp;
 mod projects_file;
+mod provenance;
 mod rig;
 mod secrets;
 mod serve;
@@ -43,6 +46,7 @@ mod shell_conformance;
 mod spool;
 mod store;
 mod sync;
+mod takeover;
 mod timeouts;
 mod tool_faults;
 mod truth;

@@ -108,6 +108,35 @@ async fn a_task_that_two_days_report_is_one_final_span_with_true_times() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_whose_start_nobody_reported_is_logs_only_until_somebody_does() {
+    let backend = collector().await;
+    let shell = Shell::new(&backend.grpc_url());
+    shell.task(&["status", "T-1", "in_progress", "--at", "2026-11-16T10:00:00Z"], false);
+    shell.task(&["complete", "T-1", "--at", "2026-11-17T12:00:00Z"], false);
+    shell.task(&["comment", "T-2", "is anybody on it?"], false);
+    assert_eq!(shell.drain(&[]), 0);
+    assert!(backend.spans().is_empty(), "neither final spans nor snapshots: {:?}", backend.spans());
+    let names = || {
+        let mut names: Vec<String> = backend.logs().iter().map(|log| log.event_name.clone()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(), ["task.commented", "task.completed", "task.status_changed", "task.status_changed"]);
+    // A laptop that was offline comes back with the start.
+    shell.task(&["start", "T-1", "--title", "Checkout", "--type", "story", "--at", "2026-11-16T09:00:00Z"], false);
+    assert_eq!(shell.drain(&[]), 0);
+    let spans = backend.spans();
+    assert_eq!((named(&spans, "task").len(), named(&spans, "phase").len()), (1, 2));
+    let task = named(&spans, "task")[0];
+    assert_eq!((&*task.name, text(task, "task.type")), ("T-1 Checkout", Some("story")));
+    assert_eq!((task.end - task.start) / 1_000_000_000, 27 * 3_600);
+    let all = ["task.commented", "task.completed", "task.created", "task.status_changed", "task.status_changed"];
+    assert_eq!(names(), all, "nothing twice");
+    assert_eq!(shell.drain(&[]), 0);
+    assert_eq!(named(&backend.spans(), "task").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_goes_to_one_backend_reaches_no_other_and_no_token_is_on_disk() {
     let (one, two) = (collector().await, collector().await);
     let mut shell = Shell::new(&one.grpc_url());

@@ -130,6 +130,9 @@ pub(crate) struct Fields {
     /// What the one who takes over needs (repeatable)
     #[arg(long = "input", alias = "inputs", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) inputs: Vec<(String, String)>,
+    /// What is done already (repeatable)
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) done: Vec<String>,
     /// What is left to do (repeatable)
     #[arg(long, value_name = "TEXT")]
     pub(crate) remaining: Vec<String>,
@@ -211,6 +214,9 @@ pub(crate) struct Review {
     /// Those of this type
     #[arg(long = "type", value_name = "TYPE", value_parser = types())]
     pub(crate) insight_type: Option<InsightType>,
+    /// Also those that were given to somebody less than three times
+    #[arg(long)]
+    pub(crate) all: bool,
     #[command(flatten, next_help_heading = "Where")]
     pub(crate) place: Place,
 }
@@ -267,6 +273,9 @@ pub(crate) struct Offer {
     /// Task that is handed over
     #[arg(long, value_name = "KEY")]
     pub(crate) task: Option<String>,
+    /// What is done already (repeatable)
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) done: Vec<String>,
     /// What is left to do (repeatable)
     #[arg(long, value_name = "TEXT")]
     pub(crate) remaining: Vec<String>,
@@ -299,6 +308,7 @@ impl Offer {
         let fields = Fields {
             to,
             task: self.task,
+            done: self.done,
             remaining: self.remaining,
             inputs: self.inputs,
             rationale: self.rationale,

@@ -163,7 +163,12 @@ async fn answer(shared: &Shared, request: Request) -> Value {
             json!({"ok": true})
         }
         Request::Flush { writers, timeout_ms } => flush(shared, &writers, Duration::from_millis(timeout_ms)).await,
-        Request::InsightQuery { query } => read(shared, move |viewer| viewer.find_insights(&query)).await,
+        Request::InsightQuery { query } => {
+            let reader = query.reader.clone();
+            let found = read(shared, move |viewer| viewer.find_insights(&query)).await;
+            note_served(shared, &found, reader).await;
+            found
+        }
         Request::InsightShow { query } => read(shared, move |viewer| viewer.insight(&query)).await,
         Request::Stop => {
             shared.cancel.cancel();
@@ -188,6 +193,20 @@ async fn read<T: Serialize + Send + 'static>(
         }
         Ok(_) => json!({"ok": false, "error": "the answer could not be written"}),
         Err(error) => json!({"ok": false, "error": error.full()}),
+    }
+}
+
+/// Counts what an answer holds as given to somebody.
+async fn note_served(shared: &Shared, found: &Value, reader: Option<String>) {
+    let Some(engine) = lock_of(&shared.engine).clone() else { return };
+    let insights = found["insights"].as_array().into_iter().flatten();
+    let ids: Vec<String> = insights.filter_map(|insight| insight["id"].as_str().map(str::to_owned)).collect();
+    if ids.is_empty() {
+        return;
+    }
+    let noted = host::blocking(engine, move |engine| engine.store.note_served(&ids, reader.as_deref(), clock::now()));
+    if let Err(error) = noted.await {
+        tracing::debug!(%error, "could not count what was read");
     }
 }
 

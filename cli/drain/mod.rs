@@ -108,7 +108,7 @@ async fn taken(state: &StateDir, arguments: &args::Drain) -> Result<Vec<(LaneDir
         return Err(Failure::usage(format!("there is no lane `{unknown}` in {}", state.path().display())));
     }
     wanted.retain(|lane| arguments.lane.is_empty() || arguments.lane.contains(&lane.name()));
-    wanted.retain(|lane| lane.name() != NOWHERE || arguments.endpoint.is_some() || arguments.to.is_some());
+    wanted.retain(|lane| lane.has_destination() || arguments.endpoint.is_some() || arguments.to.is_some());
     let (begun, mut taken) = (Instant::now(), Vec::new());
     for lane in wanted {
         loop {

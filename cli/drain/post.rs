@@ -70,7 +70,7 @@ impl Post {
         });
         let mut post = Self::at(&to.endpoint, auth)?;
         for (name, value) in headers {
-            let unfit = |_| Failure::usage(format!("`{name}` is no name of a header"));
+            let unfit = |_| Failure::usage(format!("`{name}` is not the name of a header"));
             let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(unfit)?;
             post.service = post.service.with_header(parsed, &HeaderValue::Given(Secret::new(value)))?;
         }
@@ -198,6 +198,7 @@ fn body(lines: &[SpoolLine]) -> String {
             sdk: String::new(),
             host: String::new(),
             pid: 0,
+            origin: None,
         };
         for text in std::iter::once(serde_json::to_string(&header).unwrap_or_default().as_str()).chain(lines) {
             body.push_str(text);

@@ -16,7 +16,7 @@ use crate::moment;
 pub(crate) type Fields = Map<String, Value>;
 
 /// The names of the fields, in the order of a line.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "type",
     "summary",
     "confidence",
@@ -40,6 +40,7 @@ const NAMES: [&str; 24] = [
     "blocking",
     "to",
     "inputs",
+    "done",
     "remaining",
 ];
 const PERCENT: &str = "percent";
@@ -79,7 +80,7 @@ pub(crate) fn typed(emit: Emit) -> Result<Fields, String> {
         "tags": fields.tags, "audience": fields.audience, "severity": fields.severity, "evidence": evidence,
         "context": pairs(fields.context), "supersedes": fields.supersedes, "expires_at": fields.expires_at,
         "options": fields.options, "blocking": fields.blocking, "to": fields.to, "inputs": pairs(fields.inputs),
-        "remaining": fields.remaining, PERCENT: fields.percent,
+        "done": fields.done, "remaining": fields.remaining, PERCENT: fields.percent,
     });
     let Value::Object(all) = all else { return Ok(Fields::new()) };
     Ok(all.into_iter().filter(|(_, value)| is_given(value)).collect())
@@ -193,7 +194,7 @@ fn refuse_in(name: &str, value: &Value) -> Result<(), String> {
 fn insight(mut fields: Fields, now: Millis) -> Result<InsightEmit, String> {
     fields.insert("id".to_owned(), "".into());
     fields.entry("summary").or_insert_with(|| "".into());
-    for name in ["applies_to", "tags", "evidence", "supersedes", "options", "remaining"] {
+    for name in ["applies_to", "tags", "evidence", "supersedes", "options", "done", "remaining"] {
         let Some(value) = fields.get_mut(name) else { continue };
         if !value.is_array() {
             *value = Value::Array(vec![value.take()]);
@@ -301,6 +302,7 @@ fn cut(insight: &mut InsightEmit) -> Vec<String> {
         ("evidence", whole.evidence.len(), insight.evidence.len()),
         ("tags", whole.tags.len(), insight.tags.len()),
         ("options", whole.options.len(), insight.options.len()),
+        ("done", whole.done.len(), insight.done.len()),
         ("remaining", whole.remaining.len(), insight.remaining.len()),
         ("supersedes", whole.supersedes.len(), insight.supersedes.len()),
         ("context", whole.context.0.len(), insight.context.0.len()),

@@ -41,7 +41,9 @@ pub(super) async fn query(context: &Context, arguments: Find) -> Outcome {
     };
     let asked = Asked { query, keep: Box::new(|_| true), all: "--status all" };
     let table = |found: &Found| table(&found.insights, found.as_of, source.project.is_none());
-    print(context, &source, &asked, fields, table).await
+    let shown = print(context, &source, &asked, fields, table).await?;
+    source.note_served(shown.insights.iter().map(|found| &found.insight)).await;
+    Ok(Exit::Done)
 }
 
 /// What is asked for; without a state, `states` are meant.
@@ -91,7 +93,7 @@ pub(super) async fn questions(context: &Context, arguments: Questions) -> Outcom
         found.insights.iter().for_each(|each| table.row(question(&each.insight, found.as_of)));
         table
     };
-    print(context, &source, &asked, Vec::new(), table).await
+    print(context, &source, &asked, Vec::new(), table).await.map(|_| Exit::Done)
 }
 
 /// Lists handoffs.
@@ -107,7 +109,7 @@ pub(super) async fn handoffs(context: &Context, arguments: Handoffs) -> Outcome 
         found.insights.iter().for_each(|each| table.row(handoff(&each.insight, found.as_of)));
         table
     };
-    print(context, &source, &asked, Vec::new(), table).await
+    print(context, &source, &asked, Vec::new(), table).await.map(|_| Exit::Done)
 }
 
 /// Prints what was found in the form that is asked for; on stderr the next page, or why there is nothing.
@@ -117,7 +119,7 @@ async fn print(
     asked: &Asked,
     fields: Vec<String>,
     table: impl FnOnce(&Found) -> Table,
-) -> Outcome {
+) -> Result<Found, Failure> {
     let mut found = source.find(&asked.query).await?;
     found.insights.retain(|each| (asked.keep)(&each.insight));
     let chosen = (!fields.is_empty()).then(|| Fields::new(fields));
@@ -141,7 +143,7 @@ async fn print(
     if let Some(cursor) = &found.next {
         eprintln!("there are more insights ({} in all): --cursor {cursor} continues here", found.total);
     }
-    Ok(Exit::Done)
+    Ok(found)
 }
 
 /// The agent that was meant, if nothing was found because nobody has that name.

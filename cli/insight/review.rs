@@ -16,7 +16,7 @@ use crate::app::Context;
 use crate::args::{Place, ReadPlace, Revert, Review, Speaker};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::project::{NamedBy, Project};
-use crate::{humanize, moment, output, terminal};
+use crate::{humanize, lanes, moment, output, terminal};
 
 pub(super) async fn run(context: &Context, review: Review) -> Outcome {
     let json = context.is_json("insight review")?;
@@ -24,10 +24,15 @@ pub(super) async fn run(context: &Context, review: Review) -> Outcome {
     if !review.ids.is_empty() {
         return review_ids(json, &source, &review).await;
     }
-    let waiting = waiting(&source, review.insight_type).await?;
-    if waiting.insights.is_empty() {
-        let text = "no insight waits for a review; `contextcore insight query --status all` shows the others";
-        eprintln!("{text}");
+    let mut waiting = waiting(&source, review.insight_type).await?;
+    let before = waiting.insights.len();
+    waiting.insights.retain(|each| review.all || is_used(&each.insight));
+    let unused = before - waiting.insights.len();
+    if unused > 0 {
+        let number = humanize::plural(unused as u64, "insight");
+        eprintln!("{number} asked for less than {USED} times: --all shows them too");
+    } else if waiting.insights.is_empty() {
+        eprintln!("no insight waits for a review; `contextcore insight query --status all` shows the others");
     }
     if json {
         let insights: Vec<&Insight> = waiting.insights.iter().map(|found| &found.insight).collect();
@@ -46,12 +51,20 @@ fn read_place(place: &Place) -> ReadPlace {
     ReadPlace { project: place.project.clone(), state: place.state.clone(), ..ReadPlace::default() }
 }
 
-/// What claims something and nobody has confirmed: the most often reported first.
+/// People review what matters: what was given to somebody so often.
+const USED: u64 = 3;
+
+/// Whether an insight is asked for. Nobody counted the older ones.
+fn is_used(insight: &Insight) -> bool {
+    insight.served.is_none_or(|served| served >= USED)
+}
+
+/// What claims something and nobody has confirmed: what is asked for and reported most often first.
 async fn waiting(source: &Source<'_>, insight_type: Option<InsightType>) -> Result<Found, Failure> {
     let query = InsightQuery { types: insight_type.into_iter().collect(), ..InsightQuery::default() };
     let mut found = source.find(&query).await?;
     found.insights.retain(|each| can_be_confirmed(&each.insight) && each.insight.review != State::Confirmed);
-    found.insights.sort_by_key(|each| std::cmp::Reverse(each.insight.seen));
+    found.insights.sort_by_key(|each| std::cmp::Reverse((each.insight.served, each.insight.seen)));
     Ok(found)
 }
 
@@ -74,7 +87,21 @@ async fn review_ids(json: bool, source: &Source<'_>, review: &Review) -> Outcome
         changes.push((view.insight, update));
     }
     record_all(&review.place, &changes)?;
+    if action == InsightAction::Confirm && !is_sent_to_service(&review.place) {
+        eprintln!("{UNPROVEN}");
+    }
     print(json, &changes)
+}
+
+/// What a person should know who confirms without proof.
+const UNPROVEN: &str = "recorded as a vote; nothing here proves that a person confirms: with --endpoint of a `serve`, and the token of a \
+                        person in OTEL_EXPORTER_OTLP_HEADERS, it is confirmed";
+
+/// Whether what is recorded goes to a service, which knows whose token came with it.
+fn is_sent_to_service(place: &Place) -> bool {
+    let endpoint =
+        place.endpoint.clone().or_else(|| lanes::variable("OTEL_EXPORTER_OTLP_ENDPOINT")).unwrap_or_default();
+    endpoint.contains("+ops://")
 }
 
 /// What a person does with an insight.

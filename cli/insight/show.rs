@@ -19,6 +19,7 @@ pub(super) async fn run(context: &Context, arguments: &ShowInsight) -> Outcome {
     // Only a flag restricts: an id names one insight, wherever it is.
     let view = source.insight(&arguments.id, arguments.place.project.as_deref()).await?;
     output::print(json, &view, |view| render(view, clock::now(), terminal::width()))?;
+    source.note_served([&view.insight]).await;
     Ok(Exit::Done)
 }
 
@@ -63,6 +64,7 @@ fn facts(insight: &Insight, now: Millis) -> Table {
         format!("{}{by}", answer.text)
     });
     row("answer", answer.unwrap_or_default());
+    row("done", insight.done.join("; "));
     row("remaining", insight.remaining.join("; "));
     row("inputs", pairs(&insight.inputs));
     row("done", insight.percent.map(|percent| format!("{}%", humanize::points(percent))).unwrap_or_default());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use contextcore_core::config::{self, Config, nearest_known};
@@ -16,7 +17,7 @@ use crate::args::ReadPlace;
 use crate::failure::{Exit, Failure};
 use crate::insights::InsightReader;
 use crate::project::{self, NamedBy, Project};
-use crate::{humanize, lanes};
+use crate::{humanize, lanes, served};
 
 /// What insights are read from.
 pub(super) struct Source<'a> {
@@ -86,6 +87,17 @@ impl Source<'_> {
             *line = format!("{line}; {hint}");
         }
         failure
+    }
+
+    /// Counts what is shown as given to an agent or a program. People who look at a terminal do not count.
+    pub(super) async fn note_served(&self, insights: impl IntoIterator<Item = &Insight>) {
+        let agent = lanes::variable("CONTEXTCORE_AGENT");
+        if agent.is_none() && io::stdout().is_terminal() {
+            return;
+        }
+        let ids = insights.into_iter().map(|insight| insight.id.clone()).collect();
+        let config = configured(self.context).unwrap_or_default();
+        served::note(config.as_ref(), &self.state, ids, agent.as_deref()).await;
     }
 
     /// Why nothing was found. `all` is the flag that shows every state.

@@ -25,7 +25,7 @@ use self::spool::Spool;
 use crate::app::{self, Context};
 use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::{lanes, person, project, stop};
+use crate::{lanes, person, project, served, stop};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
     let state = lanes::state_dir(arguments.state.as_deref())?;
@@ -117,6 +117,11 @@ impl Backend for Local {
 
     fn tasks_near(&self, paths: &[String]) -> Option<Vec<String>> {
         history::tasks(&std::env::current_dir().ok()?, paths)
+    }
+
+    fn served(&self, ids: Vec<String>, agent: &str) {
+        let config = self.config().unwrap_or_default();
+        self.runtime.block_on(served::note(config.as_ref(), &self.state, ids, Some(agent)));
     }
 
     fn now(&self) -> Millis {

@@ -20,7 +20,7 @@ use contextcore_core::http::local::Local;
 use contextcore_core::model::operation::Operation;
 use contextcore_core::{Error, ErrorKind, Millis, clock, lock};
 use contextcore_mcp::{Backend, Caller, Options, Reads, Server, Written};
-use contextcore_spool::{Cursor, StateDir};
+use contextcore_spool::{Cursor, Origin, StateDir};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::runtime::Handle;
@@ -210,6 +210,46 @@ impl Served {
     }
 }
 
+/// A line that was written, and how to know that it is stored.
+enum Line {
+    /// The writer and its number.
+    OfWriter(String, u64),
+    /// A file that is there until it has been read.
+    File(PathBuf),
+}
+
+impl Line {
+    fn is_stored(&self, engine: &Engine, source: &str) -> Result<bool, Error> {
+        let stored = engine.store.cursor(source, sdk::OPERATIONS)?;
+        let read: Cursor = stored.and_then(|cursor| serde_json::from_value(cursor.0).ok()).unwrap_or_default();
+        Ok(match self {
+            Self::OfWriter(writer, seq) => read.has_read(writer, *seq),
+            Self::File(path) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                !path.exists() || read.has_read(name.split('.').next().unwrap_or_default(), 1)
+            }
+        })
+    }
+}
+
+/// Writes the operation of an agent that a token stands for.
+fn received(path: &str, project: &str, operation: Operation, agent: &str) -> Result<Line, Error> {
+    let failed =
+        |error: std::io::Error| Error::new(ErrorKind::Store, format!("write to the spool {path}")).caused_by(error);
+    let lane = StateDir::open(path).and_then(|state| state.received()).map_err(failed)?;
+    let origin = Origin { who: agent.to_owned(), human: false };
+    let actor = Some(agent.to_owned()).filter(|agent| !agent.is_empty());
+    let file = contextcore_spool::receive_one(&lane, (project, "mcp"), origin, (clock::now(), operation, actor));
+    file.map(Line::File).map_err(failed)
+}
+
+impl Served {
+    fn append(&self, path: &str, project: &str, operation: Operation, by: &str) -> Result<Line, Error> {
+        let (writer, seq) = self.spool(path)?.append_unsent(project, operation, by)?;
+        Ok(Line::OfWriter(writer, seq))
+    }
+}
+
 impl Backend for Served {
     fn open(&self) -> Result<Box<dyn Reads + '_>, Error> {
         let engine = self.engine();
@@ -221,24 +261,32 @@ impl Backend for Served {
     fn write(&self, project: &str, operation: Operation, by: &str) -> Result<Written, Error> {
         let engine = self.engine();
         let config = engine.config();
-        let source = config.sources.iter().find(|source| source.kind == "sdk");
+        let source = config.sources.iter().find(|source| source.takes_reports());
         let Some((name, path)) = source.and_then(|source| Some((source.name.clone(), source.location.clone()?))) else {
             let text = "keep what agents report: the configuration of this service has no source of kind `sdk`";
             return Err(Error::new(ErrorKind::Config, text));
         };
-        let spool = self.spool(&path)?;
-        let (writer, seq) = spool.append_unsent(project, operation, by)?;
+        let is_proven = config.mcp.as_ref().is_some_and(|settings| !settings.tokens.is_empty());
+        let written = if is_proven {
+            received(&path, project, operation, by)?
+        } else {
+            self.append(&path, project, operation, by)?
+        };
         self.current.webhooks().poll(&name);
         let begun = Instant::now();
         while begun.elapsed() < TAKEN_IN {
-            let stored = engine.store.cursor(&name, sdk::OPERATIONS)?;
-            let read: Cursor = stored.and_then(|cursor| serde_json::from_value(cursor.0).ok()).unwrap_or_default();
-            if read.has_read(&writer, seq) {
+            if written.is_stored(&engine, &name)? {
                 return Ok(Written { is_visible: true });
             }
             std::thread::sleep(PAUSE);
         }
         Ok(Written { is_visible: false })
+    }
+
+    fn served(&self, ids: Vec<String>, agent: &str) {
+        if let Err(error) = self.engine().store.note_served(&ids, Some(agent), clock::now()) {
+            tracing::debug!(%error, "could not count what was read");
+        }
     }
 
     fn tasks_near(&self, _: &[String]) -> Option<Vec<String>> {

@@ -14,10 +14,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
-use contextcore_core::config::{OpsConfig, Resolve};
+use contextcore_core::config::{OpsConfig, OpsToken, Resolve};
 use contextcore_core::model::operation::{self, Envelope, MAX_LINE, Parsed};
 use contextcore_core::{Millis, clock, lock};
-use contextcore_spool::{Header, StateDir, receive};
+use contextcore_spool::{Header, Origin, StateDir, receive};
 use serde::{Deserialize, Serialize};
 
 use super::current::Current;
@@ -34,13 +34,13 @@ const SKEW: i64 = 5_000;
 
 struct Ops {
     current: Current,
-    /// Operations that may come at once, and since when.
-    budget: Mutex<(f64, Instant)>,
+    /// What each token may still report at once, and since when.
+    budgets: Mutex<BTreeMap<String, (f64, Instant)>>,
 }
 
 /// The route.
 pub(super) fn route<S: Clone + Send + Sync + 'static>(current: Current) -> MethodRouter<S> {
-    post(answer).with_state(Arc::new(Ops { current, budget: Mutex::new((BURST, Instant::now())) }))
+    post(answer).with_state(Arc::new(Ops { current, budgets: Mutex::default() }))
 }
 
 /// What is stored of each writer, and what is not.
@@ -75,8 +75,8 @@ async fn accept(ops: &Ops, request: Request) -> Result<Answer, Refusal> {
     let Some(config) = &settings.ops else {
         return Err((StatusCode::NOT_FOUND, "set `ops.token` to take operations"));
     };
-    authorise(config, request.headers())?;
-    let source = settings.sources.iter().find(|source| source.kind == "sdk");
+    let token = proven(config, request.headers())?;
+    let source = settings.sources.iter().find(|source| source.takes_reports());
     let place = source.and_then(|source| Some((source.name.clone(), source.location.clone()?)));
     let Some((name, path)) = place else {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "there is no source of kind sdk that could take operations"));
@@ -86,8 +86,8 @@ async fn accept(ops: &Ops, request: Request) -> Result<Answer, Refusal> {
         Ok(Err(_)) => return Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 1 MiB, or broke off")),
         Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
     };
-    let batch = read(&String::from_utf8_lossy(&body), clock::now(), config);
-    spend(&ops.budget, batch.writers.iter().map(|(_, lines)| lines.len()).sum())?;
+    let batch = read(&String::from_utf8_lossy(&body), clock::now(), token);
+    spend(&ops.budgets, &token.name, batch.writers.iter().map(|(_, lines)| lines.len()).sum())?;
     let answer = tokio::task::spawn_blocking(move || store(batch, &path)).await;
     let failed = (StatusCode::SERVICE_UNAVAILABLE, "the operations could not be written; the log has the reason");
     let answer = answer.map_err(std::io::Error::from).flatten().map_err(|error| {
@@ -98,23 +98,31 @@ async fn accept(ops: &Ops, request: Request) -> Result<Answer, Refusal> {
     Ok(answer)
 }
 
-/// Proves the token, in a time that says nothing about it.
-fn authorise(config: &OpsConfig, headers: &HeaderMap) -> Result<(), Refusal> {
-    let token = config.token.resolve().map_err(|error| {
-        tracing::error!("{}", error.full());
-        (StatusCode::INTERNAL_SERVER_ERROR, "the token cannot be read; the log has the reason")
-    })?;
+/// The token that a request brings, proven in a time that says nothing about it. One that cannot be read is no other's fault.
+fn proven<'a>(config: &'a OpsConfig, headers: &HeaderMap) -> Result<&'a OpsToken, Refusal> {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().trim();
-    if blake3::hash(given.as_bytes()) == blake3::hash(token.expose().as_bytes()) {
-        return Ok(());
+    let given = blake3::hash(given.as_bytes());
+    let (mut found, mut unread) = (None, false);
+    for token in &config.tokens {
+        match token.token.resolve() {
+            Ok(known) if blake3::hash(known.expose().as_bytes()) == given => found = Some(token),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(token = token.name, "{}", error.full());
+                unread = true;
+            }
+        }
     }
-    Err((StatusCode::UNAUTHORIZED, "bring the token of `ops.token` as `Authorization: Bearer TOKEN`"))
+    let unknown = (StatusCode::UNAUTHORIZED, "bring the token of `ops.token` as `Authorization: Bearer TOKEN`");
+    let unreadable = (StatusCode::INTERNAL_SERVER_ERROR, "the token cannot be read; the log has the reason");
+    found.ok_or(if unread { unreadable } else { unknown })
 }
 
-fn spend(budget: &Mutex<(f64, Instant)>, operations: usize) -> Result<(), Refusal> {
-    let mut budget = lock(budget);
+fn spend(budgets: &Mutex<BTreeMap<String, (f64, Instant)>>, token: &str, operations: usize) -> Result<(), Refusal> {
+    let mut budgets = lock(budgets);
     let now = Instant::now();
+    let budget = budgets.entry(token.to_owned()).or_insert((BURST, now));
     let left = (budget.0 + now.duration_since(budget.1).as_secs_f64() * RATE).min(BURST);
     let wanted = u32::try_from(operations).map_or(f64::MAX, f64::from);
     if wanted > left {
@@ -140,19 +148,22 @@ struct Sent {
 }
 
 /// Reads a body. Pure.
-fn read(body: &str, now: Millis, config: &OpsConfig) -> Batch {
+fn read(body: &str, now: Millis, token: &OpsToken) -> Batch {
     let mut batch = Batch::default();
     let mut skew = 0;
     let mut header: Option<Header> = None;
     for line in body.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Ok(next) = serde_json::from_str::<Header>(line) {
+            // Who sends it is what the token proves, whatever the header says.
+            let origin = Origin { who: token.name.clone(), human: token.human };
+            let next = Header { origin: Some(origin), ..next };
             batch.writers.push((next.clone(), Vec::new()));
             header = Some(next);
         } else if let Ok(Sent { sent }) = serde_json::from_str(line) {
             let differs = now.0 - sent.0;
             skew = if differs.abs() > SKEW { differs } else { 0 };
         } else {
-            take(&mut batch, header.as_ref(), line, skew, config);
+            take(&mut batch, header.as_ref(), line, skew, token);
         }
     }
     batch.writers.retain(|(_, lines)| !lines.is_empty());
@@ -160,14 +171,14 @@ fn read(body: &str, now: Millis, config: &OpsConfig) -> Batch {
 }
 
 /// Takes one line, or says why not.
-fn take(batch: &mut Batch, header: Option<&Header>, line: &str, skew: i64, config: &OpsConfig) {
+fn take(batch: &mut Batch, header: Option<&Header>, line: &str, skew: i64, token: &OpsToken) {
     let envelope = Envelope::read(line);
     let writer = header.map(|header| header.writer.clone()).unwrap_or_default();
     let seq = envelope.as_ref().map(|envelope| envelope.seq);
     let refused = match (header, &envelope) {
         (None, _) => Some("no header comes before it"),
         (Some(header), _) if !is_writer(header) => Some("its writer is not 32 hex digits, or its project is empty"),
-        (Some(header), _) if !config.allows(&header.project) => Some("the token may not report for this project"),
+        (Some(header), _) if !token.allows(&header.project) => Some("the token may not report for this project"),
         (_, None) => Some("it is no operation"),
         _ if line.len() >= MAX_LINE => Some("it is longer than 64 KiB"),
         _ => None,
@@ -209,7 +220,7 @@ fn corrected(line: &str, skew: i64) -> Result<String, &'static str> {
 
 /// Writes a batch, durably.
 fn store(batch: Batch, path: &str) -> std::io::Result<Answer> {
-    let lane = StateDir::open(path)?.lane_to(None)?;
+    let lane = StateDir::open(path)?.received()?;
     for (header, lines) in &batch.writers {
         receive(&lane, header, lines)?;
     }
@@ -224,9 +235,9 @@ mod tests {
 
     const WRITER: &str = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f";
 
-    fn config(projects: &[&str]) -> OpsConfig {
+    fn config(projects: &[&str]) -> OpsToken {
         let projects = projects.iter().map(ToString::to_string).collect();
-        OpsConfig { token: SecretRef::Env("TOKEN".into()), projects }
+        OpsToken { name: "ci".into(), token: SecretRef::Env("TOKEN".into()), projects, human: false }
     }
 
     fn header(project: &str) -> String {
@@ -270,9 +281,17 @@ mod tests {
 
     #[test]
     fn a_token_may_not_report_too_much() {
-        let budget = Mutex::new((BURST, Instant::now()));
-        assert!(spend(&budget, 20_000).is_ok());
-        assert_eq!(spend(&budget, 5_000).unwrap_err().0, StatusCode::TOO_MANY_REQUESTS);
+        let budgets = Mutex::default();
+        assert!(spend(&budgets, "ci", 20_000).is_ok());
+        assert_eq!(spend(&budgets, "ci", 15_000).unwrap_err().0, StatusCode::TOO_MANY_REQUESTS);
+        assert!(spend(&budgets, "other", 20_000).is_ok());
+    }
+
+    #[test]
+    fn a_batch_says_who_sent_it_whatever_its_header_says() {
+        let forged = header("shop").replace("}", r#","origin":{"who":"ada","human":true}}"#);
+        let batch = read(&[forged, line(1)].join("\n"), Millis(0), &config(&["shop"]));
+        assert_eq!(batch.writers[0].0.origin, Some(Origin { who: "ci".into(), human: false }));
     }
 
     #[test]
@@ -283,7 +302,7 @@ mod tests {
             let batch = read(&[header("shop"), line(1)].join("\n"), Millis(0), &config(&["shop"]));
             store(batch, &path).unwrap();
         }
-        let lane = StateDir::at(&path).lane("none");
+        let lane = StateDir::at(&path).received().unwrap();
         let reader = contextcore_spool::Reader::new(vec![lane.spool()], 10);
         let lines = reader.read(&contextcore_spool::Cursor::new()).unwrap().lines;
         assert!(lines.len() == 2 && lines.iter().all(|line| line.writer == WRITER), "{lines:?}");

@@ -5,11 +5,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::config::guidance::{MAX_BYTES, PATH, parse};
 use crate::model::guidance::{GuidanceItem, of_repository};
+use crate::model::project_file;
 
 /// A repository, by the directory at its top.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +46,7 @@ impl Repository {
     /// The project that `.contextcore/project` names.
     #[must_use]
     pub fn project(&self) -> Option<String> {
-        let text = fs::read_to_string(self.root.join(".contextcore/project")).ok()?;
-        let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
-        Some(line.to_owned())
+        project_file::name(&fs::read_to_string(self.root.join(project_file::PLACE)).ok()?).map(str::to_owned)
     }
 
     /// A path as the repository has it, with `/` between its parts; one of a directory ends in `/`. `None` for one outside.
@@ -175,6 +175,22 @@ fn normal(path: &Path) -> PathBuf {
         }
     }
     normal
+}
+
+/// The nearest file that names a project, from a directory upwards, and the name in it: empty for a file without one.
+///
+/// # Errors
+/// The file that cannot be read, and why.
+pub fn named_project(directory: &Path) -> Result<Option<(String, PathBuf)>, (PathBuf, io::Error)> {
+    for above in directory.ancestors() {
+        let path = above.join(project_file::PLACE);
+        match fs::read_to_string(&path) {
+            Ok(text) => return Ok(Some((project_file::name(&text).unwrap_or_default().to_owned(), path))),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(error) => return Err((path, error)),
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

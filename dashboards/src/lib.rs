@@ -9,6 +9,7 @@
 //! matter (`contextcore dashboards`).
 
 pub mod alerts;
+mod assisted;
 mod context;
 pub mod datasources;
 pub mod docs;
@@ -25,7 +26,6 @@ mod query;
 pub mod recordings;
 pub mod service;
 mod variable;
-pub mod yaml;
 
 pub use links::{HEALTH, PORTFOLIO, PROJECT};
 

@@ -2,11 +2,12 @@
 
 use contextcore_model::semconv::{self as names, Metric};
 
+use crate::assisted;
 use crate::context;
 use crate::links;
 use crate::model::{Annotation, AnnotationFilter, Annotations, Dashboard, LOKI, SCHEMA_VERSION, Templating, TimeRange};
 use crate::panel::{
-    self, Draft, Section, events, events_table, folded, section, spans, table, text, to, width, wrapped,
+    self, Draft, Section, events, events_table, folded, rows, section, spans, table, text, to, width, wrapped,
 };
 use crate::query::{self, Selector, Series, label, spans_of};
 use crate::variable;
@@ -109,6 +110,11 @@ fn sections() -> Vec<Section> {
                 flow_efficiency(),
             ],
         ),
+        section(
+            109,
+            "Agent-assisted work",
+            vec![assisted::coverage(58, 24, &Selector::project()).size(24, 4), assisted::of_project(59, (24, 8))],
+        ),
         section(105, "Team", vec![team()]),
         section(106, "Timeline", vec![timeline(), open_epics(), epic_traces()]),
         section(107, "Activity", vec![activity()]),
@@ -117,7 +123,7 @@ fn sections() -> Vec<Section> {
 }
 
 fn agents_and_context() -> Vec<Draft> {
-    let mut all = vec![agents()];
+    let mut all = vec![agents(), insight_counts()];
     all.extend(context::panels());
     all.push(about());
     all
@@ -154,6 +160,17 @@ records `insight.updated`, and `contextcore insight query` finds them all.")
         .columns(&[("Start time", "Time"), ("Name", "Insight"), (TRACE, "Trace")])
         .field("Time", vec![width(174)])
         .field("Trace", panel::trace_cells())
+}
+
+fn insight_counts() -> Draft {
+    let by = [names::INSIGHT_TYPE, names::INSIGHT_STATUS];
+    table(97, "Agents: insights by type and state", (24, 6))
+        .rule("How many insights about this project are kept, by type and state, as `insight.count` says. Open questions, blockers and \
+offered handoffs wait for somebody: `contextcore questions` and `contextcore handoffs` list them.")
+        .empty("No insight about this project is kept within the look back")
+        .ask(rows("A", project(names::M_INSIGHT_COUNT).sum(&by)))
+        .columns(&[("agent_insight_type", "Type"), ("agent_insight_status", "State"), ("Value", "Insights")])
+        .sorted("Type", false)
 }
 
 fn about() -> Draft {

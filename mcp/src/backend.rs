@@ -37,6 +37,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The keys of tasks that the history of these paths names, the latest first; `None` where no history is at hand. May block.
     fn tasks_near(&self, paths: &[String]) -> Option<Vec<String>>;
 
+    /// Counts that these insights were given to an agent. May block; what cannot be counted is not.
+    fn served(&self, _ids: Vec<String>, _agent: &str) {}
+
     /// The time.
     fn now(&self) -> Millis;
 }
@@ -98,7 +101,7 @@ pub trait Reads {
     /// What is said about a project and its services, if anything is.
     fn project_config(&self, project: &str) -> Option<ProjectConfig>;
 
-    /// What people laid down for agents in a project, from every source, in no order.
+    /// The guidance for agents in a project, from every source, in no order.
     ///
     /// # Errors
     /// When a source of it cannot be read.

@@ -138,6 +138,16 @@ impl Server {
         }
     }
 
+    /// Counts the insights in an answer as given to the caller.
+    fn note_served(&self, caller: &Caller, json: &str) {
+        let (ids, agent) = (tools::insight_ids(json), caller.agent.clone());
+        if !ids.is_empty() {
+            let backend = Arc::clone(&self.0.backend);
+            // Nobody waits for the disk.
+            drop(tokio::task::spawn_blocking(move || backend.served(ids, &agent)));
+        }
+    }
+
     async fn answer(
         &self,
         caller: &Caller,
@@ -301,6 +311,9 @@ impl ServerHandler for Server {
         let answer = self.answer(&caller, tool, &request).await;
         let form = answer.as_ref().ok().and_then(|outcome| self.form(&caller, &request, &context, outcome));
         let json = answer.as_ref().map(|outcome| outcome.json.clone()).unwrap_or_default();
+        if !tool.write {
+            self.note_served(&caller, &json);
+        }
         let (result, outcome) = result(answer);
         let given = request.arguments.as_ref().and_then(|given| given.get("project")).and_then(Value::as_str);
         audit::record(&audit::Call {

@@ -1,5 +1,6 @@
 //! What the platform team sets, once for all contexts: the table of criticalities, channels, limits, and where things are.
 
+mod check;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,11 +101,14 @@ pub struct DerivationOverride {
 pub struct Routing {
     /// Its namespace: the one `AlertmanagerConfig` is there, and so are the secrets of its receivers.
     pub namespace: String,
+    /// An `AlertmanagerConfig` in each namespace with contexts instead, for its own alerts: the secrets of its receivers are then
+    /// there.
+    pub per_namespace: bool,
 }
 
 impl Default for Routing {
     fn default() -> Self {
-        Self { namespace: "monitoring".to_owned() }
+        Self { namespace: "monitoring".to_owned(), per_namespace: false }
     }
 }
 
@@ -213,6 +217,8 @@ pub enum Strategy {
     /// In the collector, when a trace is complete: errors and audited requests are all kept.
     #[default]
     Tail,
+    /// In each of several collectors alike, by the trace id; what is kept says how probable that was.
+    Consistent,
     /// In the application, when it begins.
     Head,
 }
@@ -339,7 +345,7 @@ impl Grafana {
             add("mode", "needs the `url` of Grafana");
         }
         for (path, url) in [("url", &self.url), ("apiUrl", &self.api_url)] {
-            if url.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+            if url.as_ref().is_some_and(|url| !check::is_web_address(url)) {
                 add(path, "is no web address: write one such as https://grafana.example");
             }
         }

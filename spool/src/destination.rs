@@ -10,6 +10,9 @@ use crate::digest;
 
 /// The name of the lane whose telemetry goes nowhere yet.
 pub const NOWHERE: &str = "none";
+/// The name of the lane into which a service puts what it receives from those who bring a token. No SDK writes there, and no helper
+/// drains it.
+pub const RECEIVED: &str = "received";
 
 /// How a destination is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::destination::Destination;
+use crate::destination::{Destination, NOWHERE, RECEIVED};
 
 /// The directory of one destination.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +33,11 @@ impl LaneDir {
         self.0.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// Whether it is the lane of a destination, which a helper can drain.
+    pub fn has_destination(&self) -> bool {
+        ![NOWHERE, RECEIVED].contains(&self.name().as_str())
+    }
+
     /// The directory of its operations.
     pub fn spool(&self) -> PathBuf {
         self.0.join("spool")
@@ -41,6 +46,21 @@ impl LaneDir {
     /// The store of its helper.
     pub fn engine(&self) -> PathBuf {
         self.0.join("engine")
+    }
+
+    /// Moves the store of its helper aside, because a service has taken it over. Returns where it is.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn retire_engine(&self) -> io::Result<PathBuf> {
+        let free = |number: &u32| !self.retired(*number).exists();
+        let retired = self.retired((1..).find(free).unwrap_or(u32::MAX));
+        fs::rename(self.engine(), &retired)?;
+        Ok(retired)
+    }
+
+    fn retired(&self, number: u32) -> PathBuf {
+        self.0.join(format!("engine.taken-over.{number}"))
     }
 
     /// The socket of its helper.

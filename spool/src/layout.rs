@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::destination::{Destination, Headers, NOWHERE};
+use crate::destination::{Destination, Headers, NOWHERE, RECEIVED};
 use crate::lane::{self, LaneDir};
 
 /// The directory that holds all lanes.
@@ -116,6 +116,16 @@ impl StateDir {
         Ok(lane)
     }
 
+    /// The lane of what a service receives; made if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn received(&self) -> io::Result<LaneDir> {
+        let lane = self.lane(RECEIVED);
+        make_private(&lane.spool())?;
+        Ok(lane)
+    }
+
     /// The projects that have reported something here. Those whose names are too long for a file are left out.
     ///
     /// # Errors
@@ -141,13 +151,14 @@ impl StateDir {
     pub fn only_lane_of(&self, project: &str) -> io::Result<Option<LaneDir>> {
         let directory = project_directory(project);
         let mut lanes = self.lanes()?;
-        lanes.retain(|lane| lane.name() != NOWHERE && lane.spool().join(&directory).is_dir());
+        lanes.retain(|lane| lane.has_destination() && lane.spool().join(&directory).is_dir());
         Ok(if lanes.len() == 1 { lanes.pop() } else { None })
     }
 }
 
 fn is_lane(name: &str) -> bool {
-    name == NOWHERE || (name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+    [NOWHERE, RECEIVED].contains(&name)
+        || (name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 /// Makes a directory that only its owner can use, with those above it.

@@ -7,14 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use contextcore_model::Millis;
 use contextcore_model::operation::{self, Envelope, MAX_LINE};
 use serde::{Deserialize, Serialize};
 
-use crate::segment::{self, Header, Segment};
+use crate::destination::RECEIVED;
+use crate::segment::{self, Header, Origin, Segment};
 
 /// How far every writer has been read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,8 @@ pub struct SpoolLine {
     pub writer: String,
     /// The project.
     pub project: String,
+    /// Who proved to have sent it to this service; `None` for what was written on this machine.
+    pub origin: Option<Origin>,
     /// Where it begins: the segment, and the byte in it.
     pub place: (u32, u64),
     /// The name of its file: the writer that wrote it, or the file of what another machine sent.
@@ -288,7 +291,10 @@ impl<'a> Source<'a> {
         };
         let mut first = Vec::new();
         let length = BufReader::new(&file).take(MAX_LINE as u64).read_until(b'\n', &mut first)?;
-        let header = serde_json::from_slice::<Header>(&first).ok();
+        let mut header = serde_json::from_slice::<Header>(&first).ok();
+        if !is_received(&segment.path) {
+            header.iter_mut().for_each(|header| header.origin = None);
+        }
         Ok(Some(Self { segment, file, header, begin: length as u64, written: Millis(0), most }))
     }
 
@@ -343,6 +349,11 @@ impl<'a> Source<'a> {
     }
 }
 
+/// Whether a segment is in the lane into which only a service writes: `LANE/spool/PROJECT/FILE`.
+fn is_received(segment: &Path) -> bool {
+    segment.ancestors().nth(3).and_then(Path::file_name).is_some_and(|lane| lane == RECEIVED)
+}
+
 /// The part of a line that says when it was written.
 #[derive(Deserialize)]
 struct Stamp {
@@ -377,8 +388,9 @@ fn take((header, file): (&Header, &str), text: String, place: &mut Place, chunk:
         Some(envelope) => place.seq = place.seq.max(envelope.seq),
         None => {}
     }
-    let (writer, project, file) = (header.writer.clone(), header.project.clone(), file.to_owned());
-    chunk.lines.push(SpoolLine { writer, project, file, place: (place.segment, place.offset), text });
+    let Header { writer, project, origin, .. } = header.clone();
+    let (file, place) = (file.to_owned(), (place.segment, place.offset));
+    chunk.lines.push(SpoolLine { writer, project, origin, file, place, text });
 }
 
 /// What follows in a file.

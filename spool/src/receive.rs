@@ -3,32 +3,57 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use contextcore_model::Millis;
+use contextcore_model::operation::{Line, Operation, VERSION};
 
 use crate::lane::LaneDir;
 use crate::layout::{make_private, project_directory};
-use crate::segment::{self, Header};
+use crate::segment::{self, Header, Origin};
 
 /// Writes lines of one writer, without their ends, as a segment of their own. They keep the writer and the numbers that they
 /// have, so that the same lines sent twice count once.
 ///
+/// Returns the file, which is there until it has been read.
+///
 /// # Errors
 /// When they cannot be written or made durable. Nothing is left then.
-pub fn receive(lane: &LaneDir, header: &Header, lines: &[String]) -> io::Result<()> {
+pub fn receive(lane: &LaneDir, header: &Header, lines: &[String]) -> io::Result<PathBuf> {
     let directory = lane.spool().join(project_directory(&header.project));
     make_private(&directory)?;
     let name = segment::file_name(&format!("{:032x}", rand::random::<u128>()), 1);
     let draft = directory.join(format!(".{name}.tmp"));
     let text =
         serde_json::to_string(header)? + "\n" + &lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-    let written = write(&draft, text.as_bytes()).and_then(|()| fs::rename(&draft, directory.join(name)));
+    let path = directory.join(name);
+    let written = write(&draft, text.as_bytes()).and_then(|()| fs::rename(&draft, &path));
     if let Err(error) = written {
         let _may_not_be_there = fs::remove_file(&draft);
         return Err(error);
     }
-    File::open(&directory)?.sync_all()
+    File::open(&directory)?.sync_all()?;
+    Ok(path)
 }
 
-fn write(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes one operation of a project, which somebody proved to have reported, durably. Returns the file.
+///
+/// # Errors
+/// When it cannot be written or made durable.
+pub fn receive_one(
+    lane: &LaneDir,
+    (project, lang): (&str, &str),
+    origin: Origin,
+    (now, operation, actor): (Millis, Operation, Option<String>),
+) -> io::Result<PathBuf> {
+    let header = Header { origin: Some(origin), ..Header::new(project, lang, "") };
+    let line = Line { v: VERSION, seq: 1, t: now, at: None, operation, actor, traceparent: None };
+    let too_long = || io::Error::new(io::ErrorKind::InvalidInput, "the operation is longer than 64 KiB");
+    let text = line.text().ok_or_else(too_long)?;
+    receive(lane, &header, &[text.trim_end().to_owned()])
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use contextcore_model::operation::VERSION;
 use serde::{Deserialize, Serialize};
 
 /// A segment is at most this long.
@@ -30,6 +31,35 @@ pub struct Header {
     /// The process.
     #[serde(default)]
     pub pid: u32,
+    /// Who proved to have sent it, in the lane of what services receive. Anywhere else it is a claim, and nobody reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+impl Header {
+    /// The header of a new writer of this process. `host` is for people.
+    pub(crate) fn new(project: &str, lang: &str, host: &str) -> Self {
+        Self {
+            v: VERSION,
+            writer: format!("{:032x}", rand::random::<u128>()),
+            project: project.to_owned(),
+            lang: lang.to_owned(),
+            sdk: env!("CARGO_PKG_VERSION").to_owned(),
+            host: host.to_owned(),
+            pid: std::process::id(),
+            origin: None,
+        }
+    }
+}
+
+/// Who sent operations, proven by a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Whom the token stands for.
+    pub who: String,
+    /// Whether that is a person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub human: bool,
 }
 
 /// A segment that was found.

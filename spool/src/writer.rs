@@ -53,15 +53,7 @@ struct Open {
 impl Writer {
     /// A new writer; its file is made with its first operation. `host` is for people.
     pub fn new(lane: &LaneDir, project: &str, lang: &str, host: &str) -> Self {
-        let header = Header {
-            v: VERSION,
-            writer: format!("{:032x}", rand::random::<u128>()),
-            project: project.to_owned(),
-            lang: lang.to_owned(),
-            sdk: env!("CARGO_PKG_VERSION").to_owned(),
-            host: host.to_owned(),
-            pid: std::process::id(),
-        };
+        let header = Header::new(project, lang, host);
         Self { spool: lane.spool(), header, open: None, number: 0, seq: 0, last: Millis(0), checked: Millis(0) }
     }
 

@@ -102,6 +102,11 @@ impl Connector for GitHubConnector {
         STREAMS
     }
 
+    /// Since 1, what commits and pull requests show of agents, those at an issue included.
+    fn readings(&self) -> &'static [(&'static str, u32)] {
+        &[(ITEMS, 1), (REPOSITORIES, 1), (ACTIVITY, 1)]
+    }
+
     async fn open(&self, state: Option<serde_json::Value>, run: &Run) -> Result<Box<dyn SourceSession>> {
         self.credential.refresh(|secret| self.api.authorize(secret))?;
         let stored = reference_data::read(state).unwrap_or_default();

@@ -250,7 +250,7 @@ impl Poll<'_> {
         self.take_comments(comments)
     }
 
-    /// Takes issues that changed. One whose time cannot be read is read, so that it is set aside with the reason.
+    /// Takes issues that changed. One whose time cannot be read is read, so that it is quarantined with the reason.
     fn take_issues(&mut self, page: Connection<Row<IssueVersion>>) -> Result<()> {
         let IssueCursor { issues: scan, queue, .. } = &mut self.cursor;
         for row in page.nodes {

@@ -91,6 +91,11 @@ impl Connector for LinearConnector {
         STREAMS
     }
 
+    /// Since 1, the agents that issues were delegated to.
+    fn readings(&self) -> &'static [(&'static str, u32)] {
+        &[(ISSUES, 1)]
+    }
+
     async fn open(&self, state: Option<serde_json::Value>, run: &Run) -> Result<Box<dyn SourceSession>> {
         self.credential.refresh(|token| self.api.authorize(&settings::auth(token)))?;
         let (settings, api, memory) = (self.settings.clone(), self.api.clone(), self.memory.clone());

@@ -5,13 +5,16 @@
 use std::collections::BTreeMap;
 
 use contextcore_core::config::CommentPrivacy;
+use contextcore_core::model::agents::{self, AgentAssisted};
 use contextcore_core::model::guidance::{self, stored::GuidanceReport};
 use contextcore_core::model::insight::{InsightReport, Said, record};
-use contextcore_core::model::observation::{InsightReported, Observation, Operations};
+use contextcore_core::model::observation::{Activity, InsightReported, Observation, Operations};
 use contextcore_core::model::operation::{self, Attributes, Line, Operation, Parsed, Sprint, TaskFields, TaskLink};
 use contextcore_core::model::report::{Fields, Report, Reported, SprintReport};
 use contextcore_core::model::{Artifact, SmolStr, Status, TaskType};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_spool::Origin;
+use serde::Deserialize;
 
 use crate::vocabulary;
 
@@ -97,12 +100,12 @@ impl Reading {
             Operation::Progress(progress) => Report::Progress(progress.percent.clamp(0.0, 100.0)),
             Operation::Comment(_) if !self.comments.is_read() => return None,
             Operation::Comment(comment) => Report::Commented(self.comment(Some(comment.text))),
-            Operation::Event(event) => Report::Artifact(Artifact {
+            Operation::Event(event) => Report::Artifact(event.agent_evidence().unwrap_or_else(|| Artifact {
                 kind: "event".to_owned(),
                 reference: event.name,
                 url: String::new(),
                 summary: pairs(&event.attributes),
-            }),
+            })),
             Operation::Link(link) => Report::Artifact(artifact(link)),
             Operation::SprintStart(_)
             | Operation::SprintEnd(_)
@@ -152,14 +155,49 @@ fn is_date(text: &str) -> bool {
 pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observation>> {
     let bad = |why: String| Error::new(ErrorKind::Protocol, "understand an operation").caused_by(why);
     let mut parts = record.splitn(3, '\t');
-    let (writer, project, text) = (parts.next(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let project: String = serde_json::from_str(project).map_err(|error| bad(error.to_string()))?;
+    let (writer, place, text) = (parts.next(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let place = serde_json::from_str(place).map_err(|error| bad(error.to_string()))?;
+    let (project, origin) = match place {
+        Place::Here(project) => (project, None),
+        Place::Received { project, origin } => (project, Some(origin)),
+    };
     let Parsed::Line(line) = operation::parse(text).map_err(bad)? else { return Ok(Vec::new()) };
     if !reading.projects.is_empty() && !reading.projects.contains(&project) {
         return Ok(Vec::new());
     }
-    let observation = observation(reading, writer.unwrap_or_default(), project, *line).map_err(bad)?;
-    Ok(observation.into_iter().collect())
+    let writer = writer.unwrap_or_default();
+    let evidence = evidence(writer, &project, &line);
+    let mut observation = observation(reading, writer, project, *line).map_err(bad)?;
+    if let (Some(Observation::Insight(reported)), Some(origin)) = (&mut observation, origin) {
+        reported.report.origin = Some(origin.who);
+        reported.report.human = origin.human;
+    }
+    Ok(observation.into_iter().chain(evidence).collect())
+}
+
+/// What an insight shows of agents: the one that says it works on the insight's task.
+fn evidence(writer: &str, project: &str, line: &Line) -> Option<Observation> {
+    let Operation::InsightEmit(insight) = &line.operation else { return None };
+    let task = insight.task.as_deref().map(str::trim).filter(|task| !task.is_empty())?;
+    let agent = insight.agent_name.as_ref().or(insight.agent.as_ref()).filter(|agent| !agent.is_empty())?;
+    let artifact = agents::artifact(AgentAssisted::Assisted, agent, "");
+    Some(Observation::Activity(Box::new(Activity {
+        native_id: format!("{}:op:{writer}:{}", agents::AGENT, line.seq),
+        at: line.counts_at(),
+        actor: None,
+        artifact,
+        tasks: vec![operation::native_id(project, task)],
+        mentions: vec![task.to_uppercase()],
+        author: None,
+    })))
+}
+
+/// Where a line was written: on this machine, or by somebody who proved to a service who it is.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Place {
+    Here(String),
+    Received { project: String, origin: Origin },
 }
 
 fn observation(reading: &Reading, writer: &str, project: String, line: Line) -> Result<Option<Observation>, String> {
@@ -276,6 +314,23 @@ mod tests {
         for text in ["{", r#"{"v":1,"seq":1,"t":"2026-11-26T20:51:06.000Z","op":"task.progress","task":"a"}"#] {
             assert_eq!(observations(&all, &format!("0f\t\"shop\"\t{text}")).unwrap_err().kind(), ErrorKind::Protocol);
         }
+    }
+
+    #[test]
+    fn who_proved_to_send_an_insight_is_kept_with_it() {
+        let line = r#"{"v":1,"seq":3,"t":"2026-11-26T20:51:06.000Z","op":"insight.update","id":"ins_00000000000000d1","action":"confirm","by":"Ada"}"#;
+        let origin = |place: &str| match observations(&reading(CommentPrivacy::Count), &format!("0f\t{place}\t{line}"))
+        {
+            Ok(mut found) => match found.pop() {
+                Some(Observation::Insight(reported)) => (reported.report.origin, reported.report.human),
+                other => panic!("{other:?}"),
+            },
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(origin(r#""shop""#), (None, false));
+        let received = |who: &str| origin(&format!(r#"{{"project":"shop","origin":{who}}}"#));
+        assert_eq!(received(r#"{"who":"ci"}"#), (Some("ci".into()), false));
+        assert_eq!(received(r#"{"who":"ada","human":true}"#), (Some("ada".into()), true));
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod line;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -151,6 +151,12 @@ impl Place {
     }
 }
 
+/// The lanes whose locks are held by this connector, which no helper can drain any more.
+fn held(state: &StateDir, locks: &Mutex<BTreeMap<String, Lock>>) -> Vec<LaneDir> {
+    let locks = locks.lock().unwrap_or_else(PoisonError::into_inner);
+    locks.keys().map(|name| state.lane(name)).collect()
+}
+
 /// Work that is reported on this machine.
 struct Sdk {
     path: PathBuf,
@@ -207,6 +213,23 @@ impl Connector for Sdk {
     fn stats(&self) -> Stats {
         Stats::default()
     }
+
+    fn former_stores(&self) -> Result<Vec<PathBuf>> {
+        let Place::State { state, locks } = &self.place else { return Ok(Vec::new()) };
+        if !state.exists() {
+            return Ok(Vec::new());
+        }
+        self.place.spools().map_err(failed(&self.path))?;
+        let stores = held(state, locks).into_iter().map(|lane| lane.engine());
+        Ok(stores.filter(|store| store.is_dir()).collect())
+    }
+
+    fn retire(&self, store: &Path) -> Result<()> {
+        let lane = LaneDir::at(store.parent().unwrap_or(store));
+        let retired = lane.retire_engine().map_err(failed(&self.path))?;
+        tracing::info!(store = %retired.display(), "what a helper had stored is in the store of this service now");
+        Ok(())
+    }
 }
 
 impl Session {
@@ -242,8 +265,12 @@ fn newer(chunk: &Chunk) -> Option<String> {
 
 /// A line as a record.
 fn record(line: &SpoolLine) -> RawRecord {
-    let SpoolLine { writer, project, text, .. } = line;
-    let json = format!("{writer}\t{}\t{text}", json!(project));
+    let SpoolLine { writer, project, origin, text, .. } = line;
+    let place = match origin {
+        Some(origin) => json!({"project": project, "origin": origin}),
+        None => json!(project),
+    };
+    let json = format!("{writer}\t{place}\t{text}");
     RawRecord { stream: OPERATIONS, native_id: line.name(), json }
 }
 

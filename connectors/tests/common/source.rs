@@ -26,6 +26,7 @@ pub fn config(kind: &str, url: &str, dir: &tempfile::TempDir, token: &str, proje
     let file = dir.path().join("token");
     std::fs::write(&file, token).unwrap();
     SourceConfig {
+        agents: vec![],
         name: format!("acme-{kind}"),
         kind: kind.into(),
         url: url.into(),

@@ -51,6 +51,9 @@ pub fn merge(
 ) -> Option<Merged> {
     let first = reports.first()?;
     let mut fold = Fold::begin(key, project, name, first, derives);
+    if !reports.iter().any(|reported| matches!(reported.report, Report::Started(_))) {
+        fold.events[0].id = unstarted(key);
+    }
     reports.iter().enumerate().for_each(|(place, report)| fold.step(report, place == 0));
     let stored = known.map(|known| known.timeline.as_slice()).unwrap_or_default();
     let seqs: HashMap<EventId, u64> = stored.iter().map(|stored| (stored.event.id, stored.seq)).collect();
@@ -70,6 +73,19 @@ pub fn merge(
         timeline,
     };
     Some(Merged { record, added })
+}
+
+/// The id of the creation of a task whose start nobody reported. Once somebody does, the creation has another one.
+fn unstarted(key: &TaskKey) -> EventId {
+    EventId::of(key, "unstarted")
+}
+
+/// The creation of a task of which everything was reported but its start: what it is called, where it belongs and when it began
+/// is not known yet, so that no span of it can be final.
+#[must_use]
+pub fn unstarted_creation<'a>(key: &TaskKey, record: &'a TaskRecord) -> Option<&'a StoredEvent> {
+    let id = unstarted(key);
+    record.timeline.iter().find(|stored| stored.event.id == id)
 }
 
 fn blocker(project: &str, id: &SmolStr) -> Blocker {

@@ -7,14 +7,13 @@
 
 use std::collections::BTreeMap;
 
-use schemars::generate::SchemaSettings;
-use schemars::transform::{Transform, transform_subschemas};
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::kind::SourceKind;
-use crate::model::config::{BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration};
+use crate::model::config::{
+    AgentsConfig, BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration,
+};
 use crate::model::signal::{Protocol, Signal};
 use crate::model::{Status, TaskType};
 
@@ -39,6 +38,8 @@ pub(super) struct RawConfig {
     pub guidance: GuidanceConfig,
     /// What the hooks of `contextcore git install` do.
     pub git: GitConfig,
+    /// Which programs count as agents.
+    pub agents: AgentsConfig,
     /// How many insights of agents and people are kept, and for how long.
     pub insights: RawInsights,
     /// What personal data leaves the program.
@@ -199,8 +200,39 @@ pub(super) struct RawWebhooks {
 pub(super) struct RawOps {
     /// The token that a request brings as `Authorization: Bearer`. Absent: there is no such address.
     pub token: Option<SecretRef>,
-    /// The projects that may be reported for; `*` is every one.
+    /// The projects that may be reported for with `token`; `*` is every one.
     pub projects: Vec<String>,
+    /// More tokens, each with a name and projects of its own: one for each program or person that reports.
+    pub tokens: Vec<RawOpsToken>,
+}
+
+/// A token for `POST /v1/ops`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "OpsToken", extend("required" = ["name", "token", "projects"]))]
+pub(super) struct RawOpsToken {
+    /// Whom it stands for: what an insight says of where a report came from. Tokens of one name count as one.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// What a request brings as `Authorization: Bearer`.
+    #[schemars(required)]
+    pub token: Option<SecretRef>,
+    /// The projects that it may report for; `*` is every one.
+    pub projects: Vec<String>,
+    /// Who has it: `agent` (a program) or `human` (a person, whose review confirms an insight).
+    pub scope: RawScope,
+}
+
+/// Who has a token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "TokenScope")]
+pub(super) enum RawScope {
+    /// A program.
+    #[default]
+    Agent,
+    /// A person.
+    Human,
 }
 
 /// How many insights are kept, and for how long.
@@ -341,74 +373,6 @@ pub(super) struct RawWebhook {
     pub secret: Option<SecretRef>,
 }
 
-/// Takes out defaults that say nothing.
-#[derive(Debug, Clone)]
-pub(super) struct WithoutNullDefaults;
-
-impl Transform for WithoutNullDefaults {
-    fn transform(&mut self, schema: &mut Schema) {
-        if schema.get("default").is_some_and(Value::is_null) {
-            schema.remove("default");
-        }
-        transform_subschemas(self, schema);
-    }
-}
-
-/// The JSON Schema of the file, with a schema of its own for the sources of each kind. An absent `Option` has no default to
-/// show.
-pub(super) fn schema(kinds: &[SourceKind]) -> Value {
-    let settings = SchemaSettings::draft2020_12().with_transform(WithoutNullDefaults);
-    let mut generator = settings.into_generator();
-    let own: Vec<Schema> = kinds.iter().map(|kind| (kind.keys.schema)(&mut generator)).collect();
-    let mut root = generator.into_root_schema_for::<RawConfig>().to_value();
-    let sources = kinds.iter().zip(&own).map(|(kind, own)| (definition(kind), source_schema(&root, kind, own)));
-    let sources: Vec<(String, Value)> = sources.collect();
-    if sources.is_empty() {
-        return root;
-    }
-    let references = sources.iter().map(|(name, _)| json!({"$ref": format!("#/$defs/{name}")}));
-    root["properties"]["sources"]["items"] = json!({"oneOf": references.collect::<Vec<_>>()});
-    if let Some(definitions) = root["$defs"].as_object_mut() {
-        definitions.remove(SOURCE);
-        definitions.retain(|name, _| !own.iter().any(|own| name_of(own) == Some(name)));
-        definitions.extend(sources);
-    }
-    root
-}
-
-/// The definition of the common keys.
-const SOURCE: &str = "Source";
-
-/// The name of the definition of a kind's sources: `JiraSource` for `jira`.
-fn definition(kind: &SourceKind) -> String {
-    let (first, rest) = kind.name.split_at(kind.name.len().min(1));
-    format!("{}{rest}{SOURCE}", first.to_uppercase())
-}
-
-/// The name of the definition that a schema refers to.
-fn name_of(reference: &Schema) -> Option<&str> {
-    reference.get("$ref")?.as_str()?.strip_prefix("#/$defs/")
-}
-
-/// The common keys and those of one kind.
-fn source_schema(root: &Value, kind: &SourceKind, own: &Schema) -> Value {
-    let own = name_of(own).map_or(own.as_value(), |name| &root["$defs"][name]);
-    let mut schema = root["$defs"][SOURCE].clone();
-    let list = |schema: &Value| schema["required"].as_array().cloned().unwrap_or_default();
-    let mut required = list(&schema);
-    required.extend(kind.keys.has_url.then(|| "url".into()));
-    required.extend(list(own));
-    schema["required"] = required.into();
-    schema["properties"]["kind"]["const"] = kind.name.into();
-    if let Some(properties) = schema["properties"].as_object_mut() {
-        if !kind.keys.has_url {
-            properties.remove("url");
-        }
-        properties.extend(own["properties"].as_object().cloned().unwrap_or_default());
-    }
-    schema
-}
-
 /// Takes the keys that only some kinds have out of the sources of a document, an object for each source.
 pub(super) fn take_settings(document: &mut Value) -> Vec<Value> {
     let common = schemars::schema_for!(RawSource);
@@ -435,6 +399,7 @@ impl Default for RawConfig {
             mcp: RawMcp::default(),
             guidance: GuidanceConfig::default(),
             git: GitConfig::default(),
+            agents: AgentsConfig::default(),
             insights: RawInsights::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),

@@ -15,13 +15,13 @@ use super::kind::{KeyProblems, SourceKind};
 use super::otlp;
 use super::problems::{Problems, hint, nearest_known};
 use super::raw::{
-    RawConfig, RawExport, RawInclude, RawInsights, RawMcp, RawMcpToken, RawOps, RawProject, RawSource, RawWebhook,
-    RawWebhooks,
+    RawConfig, RawExport, RawInclude, RawInsights, RawMcp, RawMcpToken, RawOps, RawOpsToken, RawProject, RawScope,
+    RawSource, RawWebhook, RawWebhooks,
 };
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{
-    Config, ExportConfig, InsightsConfig, McpConfig, McpToken, OpsConfig, ProjectsFile, Schedule, SecretRef,
-    SourceConfig, StoreConfig, WebhooksConfig, WrittenProject, duration,
+    AgentsConfig, Config, ExportConfig, InsightsConfig, McpConfig, McpToken, OpsConfig, OpsToken, ProjectsFile,
+    Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig, WrittenProject, duration,
 };
 use crate::model::insight::InsightType;
 
@@ -47,7 +47,9 @@ pub(super) fn config(
     let sources = sources(raw.sources, settings, kinds, problems);
     let projects_file = optional_path(raw.projects_file);
     let written_projects = projects(raw.projects, &sources, projects_file.is_some(), problems);
-    let sources: Vec<SourceConfig> = sources.into_iter().flatten().collect();
+    let agents = agents(raw.agents, problems);
+    let sources: Vec<SourceConfig> =
+        sources.into_iter().flatten().map(|source| SourceConfig { agents: agents.clone(), ..source }).collect();
     Some(Config {
         store: StoreConfig { path: PathBuf::from(raw.store.path) },
         export,
@@ -74,15 +76,51 @@ fn webhooks(raw: RawWebhooks, shared: Option<SocketAddr>, problems: &mut Problem
     WebhooksConfig { listen }
 }
 
+/// The name of the token that has none.
+const ONLY_TOKEN: &str = "ops";
+
+/// The agents that are named besides the known ones, sorted, so that their order changes nothing.
+fn agents(raw: AgentsConfig, problems: &mut Problems) -> Vec<String> {
+    for (place, name) in raw.names.iter().enumerate().filter(|(_, name)| name.trim().is_empty()) {
+        problems.add(
+            &format!("agents.names[{place}]"),
+            format!("`{name}` names no agent: write its name, account or address"),
+        );
+    }
+    let names: BTreeSet<String> = raw.names.into_iter().map(|name| name.trim().to_owned()).collect();
+    names.into_iter().collect()
+}
+
 fn ops(raw: RawOps, problems: &mut Problems) -> Option<OpsConfig> {
     let named = !raw.projects.is_empty();
+    let mut tokens = Vec::new();
     match raw.token {
-        Some(token) if named => return Some(OpsConfig { token, projects: raw.projects }),
+        Some(token) if named => {
+            tokens.push(OpsToken { name: ONLY_TOKEN.to_owned(), token, projects: raw.projects, human: false });
+        }
         Some(_) => problems.add("ops.projects", "is missing: name the projects that the token may report for, or `*`"),
         None if named => problems.add("ops.token", "is missing: add `token: {file: PATH}`"),
         None => {}
     }
-    None
+    for (place, token) in raw.tokens.into_iter().enumerate() {
+        tokens.extend(ops_token(&format!("ops.tokens[{place}]"), token, problems));
+    }
+    (!tokens.is_empty()).then_some(OpsConfig { tokens })
+}
+
+fn ops_token(at: &str, raw: RawOpsToken, problems: &mut Problems) -> Option<OpsToken> {
+    let RawOpsToken { name, token, projects, scope } = raw;
+    let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    if name.is_none() {
+        problems.add(&format!("{at}.name"), "is missing: insights say by it where a report came from");
+    }
+    if token.is_none() {
+        problems.add(&format!("{at}.token"), "is missing: add `token: {file: PATH}`");
+    }
+    if projects.is_empty() {
+        problems.add(&format!("{at}.projects"), "is missing: name the projects that the token may report for, or `*`");
+    }
+    Some(OpsToken { name: name?, token: token?, projects, human: scope == RawScope::Human })
 }
 
 fn insights(raw: &RawInsights, problems: &mut Problems) -> InsightsConfig {
@@ -231,6 +269,7 @@ fn source(
         stale_after,
         statuses: raw.statuses,
         types: raw.types,
+        agents: Vec::new(),
     };
     (rules.read)(&mut source, &mut KeyProblems { source: path, problems });
     complete.then_some(source)

@@ -2,6 +2,7 @@
 //! [metrics](telemetry) of the program itself.
 
 pub mod export_loop;
+mod inherit;
 pub mod poll_loop;
 mod projects_loop;
 pub mod serve;
@@ -107,8 +108,11 @@ impl Engine {
             Ok(source) => {
                 lock(&source.portfolio).clone_from(&self.config().projects);
                 lock(&source.insights).clone_from(&self.config().insights);
+                let mut warnings = if options.dry_run { Vec::new() } else { self.inherit(&source).await };
                 let run = sync::sync_source(&self.store, &source, &options, &*self.progress, &self.cancel);
-                self.watched(&source.config.name, run).await
+                let mut report = self.watched(&source.config.name, run).await;
+                report.warnings.append(&mut warnings);
+                report
             }
             Err(error) => {
                 if !options.dry_run {

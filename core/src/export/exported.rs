@@ -6,9 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::error::Result;
 use crate::model::ids::SpanId;
 use crate::model::time::Millis;
 use crate::model::{SmolStr, TaskKey};
+use crate::store::Store;
 
 /// What was exported of a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +95,32 @@ pub(crate) fn next_cycle(newest: Option<(u32, Millis)>, cycle: u32, at: Millis) 
         None => Some(cycle),
     }
 }
+
+/// Takes over what another engine exported of tasks that are those of `source` now: what ended is not exported again under other
+/// ids. Anchors are not taken over, because they belong to the traces of the other engine.
+pub(crate) fn inherit(to: &Store, source: &str, from: &Store) -> Result<()> {
+    let mut theirs = from.all_exported::<Exported>();
+    loop {
+        let some = theirs.by_ref().take(AT_ONCE).collect::<Result<Vec<_>>>()?;
+        if some.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = to.begin()?;
+        for (key, Exported { phases, finishes, .. }) in some {
+            let key = TaskKey::new(source, key.native_id);
+            let mut ours: Exported = to.exported(&key)?.unwrap_or_default();
+            let new: Vec<Millis> = phases.into_iter().filter(|from| !ours.phases.contains(from)).collect();
+            ours.phases.extend(new);
+            let new: Vec<_> = finishes.into_iter().filter(|finish| !ours.finishes.contains(finish)).collect();
+            ours.finishes.extend(new);
+            transaction.put_exported(&key, &ours)?;
+        }
+        transaction.commit()?;
+    }
+}
+
+/// Tasks taken over in one transaction.
+const AT_ONCE: usize = 1_000;
 
 impl FixedAnchor {
     pub(crate) fn parent(&self) -> Option<SpanId> {

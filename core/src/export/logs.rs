@@ -26,6 +26,7 @@ use crate::export::otlp::{Batch, MAX_BATCH_BYTES, Signal};
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
 use crate::model::insight::{self, Folded};
+use crate::model::reported;
 use crate::model::semconv as names;
 use crate::model::time::{HOUR, Millis};
 use crate::model::timeline;
@@ -97,7 +98,7 @@ impl<'a> Logs<'a> {
             now: plan.now,
             owners: Vec::new(),
         };
-        let pending = work.pending(position.done + 1..=upto)?;
+        let pending = work.pending(plan.first(&position)..=upto)?;
         let start =
             position.after.as_ref().map_or(0, |after| pending.partition_point(|ticket| ticket.order() <= *after));
         for window in pending[start..].chunks(WINDOW) {
@@ -141,7 +142,7 @@ impl<'a> Logs<'a> {
         for item in items {
             let owner = u32::try_from(self.owners.len()).unwrap_or(u32::MAX);
             let fresh = match &item {
-                Item::Task(key) => self.cache.record(key)?.map(|record| task_pending(&record, &seqs, owner)),
+                Item::Task(key) => self.cache.record(key)?.map(|record| task_pending(key, &record, &seqs, owner)),
                 Item::Sprint(key) => self.cache.sprint(key)?.map(|sprint| sprint_pending(&sprint, &seqs, owner)),
                 Item::Insight { project, id } => self.insight_pending(project, id, &seqs, owner)?,
             };
@@ -384,8 +385,16 @@ fn spans(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Vec<Interval>> {
 const STARTED: u8 = 0;
 const CLOSED: u8 = 1;
 
-fn task_pending(record: &TaskRecord, seqs: &std::ops::RangeInclusive<u64>, owner: u32) -> Vec<PendingRecord> {
-    let fresh = events::places(&record.timeline).into_iter().filter(|(_, _, _, seq)| seqs.contains(seq));
+/// The events of a task that are new. That it was created is known once its start was reported.
+fn task_pending(
+    key: &TaskKey,
+    record: &TaskRecord,
+    seqs: &std::ops::RangeInclusive<u64>,
+    owner: u32,
+) -> Vec<PendingRecord> {
+    let unknown = reported::unstarted_creation(key, record).map(|created| created.event.id);
+    let fresh = events::places(&record.timeline).into_iter();
+    let fresh = fresh.filter(|(_, id, _, seq)| seqs.contains(seq) && Some(*id) != unknown);
     fresh.map(|(at, id, place, _)| PendingRecord { at, id: id.0, place, owner }).collect()
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::model::time::Millis;
+use crate::store::Position;
 
 /// What the backends accepted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -58,6 +59,12 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// The first journal number to export. What another engine had exported before its store was taken over has the number 0, and is
+    /// only sent again.
+    pub(super) fn first(&self, position: &Position) -> u64 {
+        if self.again.is_some() { 0 } else { position.done + 1 }
+    }
+
     pub(super) fn selection<T>(&self, pick: impl Fn(&Selection) -> Option<T>) -> Option<T> {
         self.again.as_ref().and_then(pick)
     }

@@ -15,17 +15,19 @@ use super::exported::{Identity, next_cycle};
 use super::lineage::{self, Anchor, Lineage, TimelineCache};
 use super::message::{Attributes, Events, Link, Outcome, Span};
 use crate::model::activity;
+use crate::model::agents;
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
 use crate::model::inference;
 use crate::model::interval;
 use crate::model::link;
+use crate::model::reported;
 use crate::model::semconv as names;
 use crate::model::sprint::SprintHistory;
 use crate::model::time::Millis;
 use crate::model::timeline::{self, Finish, Phase, Summary, TaskHistory};
 use crate::model::totals::points;
-use crate::model::{Facts, SmolStr, SprintFacts, Status, StoredEvent, TaskKey, TaskRecord};
+use crate::model::{Change, Facts, SmolStr, SprintFacts, Status, StoredEvent, TaskKey, TaskRecord};
 
 /// A final span that is not in a trace yet.
 #[derive(Debug, Clone)]
@@ -69,6 +71,14 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// The window for one task. What ended before its creation was stored has no span yet: nobody had reported its start.
+    fn of(&self, record: &TaskRecord) -> Self {
+        let mut created = record.timeline.iter().filter(|stored| matches!(stored.event.change, Change::Created(_)));
+        let is_new = created.next().is_some_and(|created| self.seqs.contains(&created.seq));
+        let from = if is_new { 0 } else { *self.seqs.start() };
+        Self { seqs: from..=*self.seqs.end(), ..self.clone() }
+    }
+
     fn holds(&self, seq: u64, end: Millis) -> bool {
         self.seqs.contains(&seq) && end >= self.horizon
     }
@@ -117,6 +127,10 @@ impl RenderContext<'_> {
     /// Every span of a task that became final in the window.
     pub(crate) fn finals(&self, key: &TaskKey, record: &TaskRecord, window: &Window) -> Result<Vec<FinalSpan>> {
         let mut finals = Vec::new();
+        if reported::unstarted_creation(key, record).is_some() {
+            return Ok(finals);
+        }
+        let window = &window.of(record);
         let Some(history) = self.cache.task_history(key)? else { return Ok(finals) };
         let exported = AlreadyExported::before(*window.seqs.start(), &record.timeline);
         let noted = if window.again { Arc::default() } else { self.cache.exported(key)? };
@@ -231,13 +245,14 @@ impl RenderContext<'_> {
             .double(names::TASK_BLOCKED_TIME, summary.blocked_time))
     }
 
-    /// The newest commit and the reviewer, up to a moment.
+    /// The newest commit, the reviewer, and whether agents took part, up to a moment.
     pub(crate) fn work(&self, attributes: Attributes, record: &TaskRecord, upto: Millis) -> Attributes {
         let last = |kind| activity::last_of(&record.timeline, kind, upto);
         let reviewer = last(inference::REVIEW_REQUESTED).map(|review| review.summary.as_str());
         attributes
             .maybe(names::TASK_LAST_COMMIT_SHA, last(inference::COMMIT).map(|commit| commit.reference.as_str()))
             .maybe(names::TASK_REVIEWER, self.context.person(reviewer).as_deref())
+            .text(names::TASK_AGENT_ASSISTED, agents::assistance(&record.timeline, upto).as_str())
     }
 
     /// The attributes that every span of a task has, so that one span answers a question alone. The facts are those of
@@ -440,7 +455,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::model::samples::artifact;
-    use crate::model::samples::{facts, stored, to};
+    use crate::model::samples::{facts, record, stored, to};
     use crate::model::{Artifact, Change};
     use crate::store::Store;
 
@@ -455,14 +470,7 @@ mod tests {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
         let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
         let key = TaskKey::new("jira", "1");
-        let record = TaskRecord {
-            url: String::new(),
-            reporter: None,
-            updated: Millis(0),
-            blockers: vec![],
-            absences: 0,
-            timeline: timeline.to_vec(),
-        };
+        let record = record(timeline.to_vec());
         let mut transaction = store.begin().unwrap();
         transaction.put_task(&key, None, &record, true).unwrap();
         transaction.commit().unwrap();

@@ -20,6 +20,7 @@ use crate::model::error::Result;
 use crate::model::ids::{self, Role, TraceId};
 use crate::model::insight::InsightRecord;
 use crate::model::link;
+use crate::model::reported;
 use crate::model::semconv as names;
 use crate::model::time::{HOUR, MINUTE, Millis};
 use crate::model::timeline::{self, Summary};
@@ -150,6 +151,9 @@ fn open_by_project(
         let key = key?;
         let Some(record) = cache.record(&key)? else { continue };
         let Some(state) = timeline::last(&record.timeline) else { continue };
+        if reported::unstarted_creation(&key, &record).is_some() {
+            continue;
+        }
         if !record.blockers.is_empty() {
             linked.push((key.clone(), state.facts.key.to_string(), record.blockers.clone()));
         }

@@ -188,7 +188,7 @@ impl<'a> Traces<'a> {
             plan,
             context: ExportContext::new(sender.config),
             cache,
-            window: Window { seqs: position.done + 1..=upto, horizon, again: plan.again.is_some() },
+            window: Window { seqs: plan.first(&position)..=upto, horizon, again: plan.again.is_some() },
             upto,
             position,
             settled: HashMap::new(),

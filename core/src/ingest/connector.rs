@@ -7,6 +7,8 @@
 //! in with the [`Run`], and pacing, retries and rate limits belong to the [`crate::http::Session`] it sends requests
 //! through. The engine in [`crate::ingest::sync`] does the rest.
 
+use std::path::{Path, PathBuf};
+
 use async_trait::async_trait;
 use serde::Serialize;
 
@@ -229,7 +231,13 @@ pub trait Connector: Send + Sync {
     /// [`crate::ErrorKind::Permission`] when it lacks a right; else as the HTTP session's.
     async fn open(&self, state: Option<serde_json::Value>, run: &Run) -> Result<Box<dyn SourceSession>>;
 
-    /// What is left of a state when the configuration of the source changed: what the tool does not tell again, such as names
+    /// Streams of whose records it reads more than its first version did, each with a number that rises when it does: such a
+    /// stream is read again once after an upgrade.
+    fn readings(&self) -> &'static [(&'static str, u32)] {
+        &[]
+    }
+
+    /// What is left of a state when the configuration of the source changed: what the tool does not report again, such as names
     /// that it has forgotten, and ids that go on under another one. Everything else is fetched again.
     fn outlives(&self, _state: serde_json::Value) -> Option<serde_json::Value> {
         None
@@ -237,6 +245,23 @@ pub trait Connector: Send + Sync {
 
     /// Requests made, waits and what is left of the limits, since the connector was made.
     fn stats(&self) -> Stats;
+
+    /// The stores of engines that exported the work of this source until now, and will not again: what is in them belongs to this
+    /// source from now on. Asked for before each run.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    fn former_stores(&self) -> Result<Vec<PathBuf>> {
+        Ok(Vec::new())
+    }
+
+    /// Puts one of the [`Connector::former_stores`] out of the way, once everything in it was taken over.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    fn retire(&self, _store: &Path) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A connector that was opened for one run.
@@ -266,7 +291,7 @@ pub trait SourceSession: Send + Sync {
     /// As the HTTP session's; [`crate::ErrorKind::Protocol`] for an answer that cannot be believed.
     async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>) -> Result<Page>;
 
-    /// Reads records by their ids: what was set aside or unreadable, and what a complete pass listed and the store lacks. The
+    /// Reads records by their ids: what was quarantined or unreadable, and what a complete pass listed and the store lacks. The
     /// page has no cursor.
     ///
     /// What the tool still cannot serve is in [`Page::unreadable`], and what the connector cannot ask for by id as well. An id

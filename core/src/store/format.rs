@@ -314,7 +314,7 @@ mod tests {
             Said::Superseded { by, insight_type: InsightType::Decision, agent: Some("one".into()) },
             Said::Update(Box::new(update)),
         ];
-        let mut record = InsightRecord::new("sdk", "shop", "ins_00000000000000aa");
+        let mut record = InsightRecord { served: None, ..InsightRecord::new("sdk", "shop", "ins_00000000000000aa") };
         record.add(said.into_iter().zip(1..).map(|(said, seq)| InsightReport {
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
             origin: Some("ci".into()),

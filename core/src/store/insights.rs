@@ -16,6 +16,7 @@ use crate::model::SmolStr;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::insight::search::Index;
 use crate::model::insight::{self, Folded, InsightRecord, InsightType, lifecycle};
+use crate::model::time::Millis;
 
 impl Store {
     /// An insight with everything that was reported of it.
@@ -118,6 +119,22 @@ impl Store {
         Ok(read(held.get_or_insert_default()))
     }
 
+    /// Counts that these insights were given to somebody who asked, in whatever project they are; with `agent`, to whom.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn note_served(&self, ids: &[String], agent: Option<&str>, at: Millis) -> Result<()> {
+        let projects = self.insight_projects()?;
+        let mut transaction = self.begin()?;
+        for (project, id) in projects.iter().flat_map(|project| ids.iter().map(move |id| (project, id))) {
+            if let Some(mut record) = transaction.insight(project, id)? {
+                record.served.get_or_insert_default().note(agent, at);
+                transaction.put_served(&record)?;
+            }
+        }
+        transaction.commit().map(drop)
+    }
+
     /// Checks a stored insight, and that it is among those that wait if it does.
     pub(super) fn insight_problem(&self, bytes: &[u8]) -> Result<()> {
         let record = decode(bytes)?;
@@ -183,6 +200,14 @@ impl Transaction<'_> {
         let key = key::insight(&record.project, &record.id);
         self.writes.insert(key.clone(), Some(encode(record)?));
         self.insights.insert(key, new);
+        Ok(())
+    }
+
+    /// Stores an insight of which only readers are new: nothing of it is to be exported.
+    fn put_served(&mut self, record: &InsightRecord) -> Result<()> {
+        let key = key::insight(&record.project, &record.id);
+        self.writes.insert(key.clone(), Some(encode(record)?));
+        self.insights.insert(key, insight::fold(record));
         Ok(())
     }
 

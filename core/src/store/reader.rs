@@ -13,6 +13,7 @@ use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStat
 use crate::model::error::Result;
 use crate::model::guidance::stored::AllGuidance;
 use crate::model::insight::search::Index;
+use crate::model::report::Reported;
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
 use crate::model::timeline;
@@ -342,6 +343,25 @@ impl Store {
         self.all(Kind::Seen, Some(source))
     }
 
+    /// What was exported of every task.
+    pub(crate) fn all_exported<T: DeserializeOwned>(&self) -> impl Iterator<Item = Result<(TaskKey, T)>> + use<T> {
+        self.all(Kind::Exported, None)
+    }
+
+    /// Everything that was reported of every task or, with `sprint`, of every sprint.
+    pub(crate) fn all_reported<T: DeserializeOwned>(
+        &self,
+        sprint: bool,
+    ) -> impl Iterator<Item = Result<(TaskKey, Vec<Reported<T>>)>> + use<T> {
+        self.scan(Key::new(Kind::Reported).text(if sprint { "sprint" } else { "task" })).filter_map(|item| match item {
+            Ok((key, bytes)) => {
+                let at = key::task_of(&key, 1)?;
+                Some(format::decode(&bytes).map(|reports| (at, reports)))
+            }
+            Err(error) => Some(Err(error)),
+        })
+    }
+
     /// The quarantined records of one source, or of all.
     ///
     /// # Errors
@@ -351,7 +371,7 @@ impl Store {
         self.scan(prefix).map(|item| format::decode(&item?.1)).collect()
     }
 
-    /// Everything that backends refused for good, oldest first.
+    /// Everything that backends permanently refused, oldest first.
     ///
     /// # Errors
     /// When the store cannot be read.

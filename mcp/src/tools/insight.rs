@@ -50,6 +50,7 @@ pub(crate) fn handoff(insight: &Insight) -> Value {
     fields.insert("to".to_owned(), json!(insight.to));
     fields.insert("status".to_owned(), json!(insight.status));
     fields.insert("task".to_owned(), json!(insight.task));
+    fields.insert("done".to_owned(), json!(insight.done));
     fields.insert("remaining".to_owned(), json!(insight.remaining));
     Value::Object(fields)
 }

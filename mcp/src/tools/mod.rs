@@ -12,6 +12,7 @@ mod report_task;
 mod task;
 
 use contextcore_core::config::nearest_known;
+use contextcore_core::model::insight::identity;
 use contextcore_core::model::leak::looks_like_secret;
 use contextcore_core::{ErrorKind, Millis};
 use serde_json::{Map, Value, json};
@@ -46,6 +47,16 @@ pub(crate) struct Outcome {
     pub(crate) value: Value,
     /// Whether it holds untrusted text.
     pub(crate) is_untrusted: bool,
+}
+
+/// The ids of the insights in an answer, each once.
+pub(crate) fn insight_ids(json: &str) -> Vec<String> {
+    let starts = json.match_indices(r#""id":"ins_"#).map(|(at, _)| at + r#""id":""#.len());
+    let mut ids: Vec<String> = starts.filter_map(|at| json[at..].split('"').next().map(str::to_owned)).collect();
+    ids.retain(|id| identity::is_id(id));
+    ids.sort();
+    ids.dedup();
+    ids
 }
 
 /// Answers a call. May block.
@@ -279,6 +290,8 @@ pub(crate) fn moment(name: &str, text: &str) -> Result<Millis, Problem> {
     let day = || Millis::parse(&format!("{}T00:00:00Z", text.trim()));
     let parsed = Millis::parse(text).or_else(day);
     parsed.ok_or_else(|| {
-        Problem::usage(format!("`{name}` is no date or time: write it like 2026-11-26 or 2026-11-26T09:00:00Z"))
+        Problem::usage(format!(
+            "`{name}` is neither a date nor a time: write it like 2026-11-26 or 2026-11-26T09:00:00Z"
+        ))
     })
 }

@@ -106,8 +106,6 @@ fn offer(call: &Call<'_>, given: HandOff) -> Result<Answer, Problem> {
     };
     let inputs =
         given.inputs.into_iter().map(|(name, value)| (clean::one_line(&name), Some(Scalar::Text(text(value)))));
-    let done = lines(&given.done).join("; ");
-    let context = (!done.is_empty()).then(|| ("done".to_owned(), Some(Scalar::Text(done))));
     call.emit(
         &project,
         InsightEmit {
@@ -118,7 +116,7 @@ fn offer(call: &Call<'_>, given: HandOff) -> Result<Answer, Problem> {
             task: given.task.map(|task| clean::one_line(&task)),
             remaining: lines(&given.remaining),
             inputs: Attributes(inputs.collect()),
-            context: Attributes(context.into_iter().collect()),
+            done: lines(&given.done),
             ..call.said()
         },
     )?;

@@ -368,13 +368,7 @@ pub(crate) fn wanted(world: &World, options: &Options) -> BTreeSet<Stream> {
                 }
             }
             Kind::PrometheusRule | Kind::ServiceMonitor => everywhere.iter().for_each(|namespace| children(*namespace)),
-            // Once there were channels, the routes are watched until they are removed.
-            Kind::AlertmanagerConfig => {
-                let stream = Stream::new(Source::Children(kind), Some(&settings.routing.namespace));
-                if !settings.channels.is_empty() || world.streams.contains_key(&stream) {
-                    wanted.insert(stream);
-                }
-            }
+            Kind::AlertmanagerConfig => wanted.extend(routes(world, &everywhere)),
             Kind::OpenTelemetryCollector => {
                 wanted.extend(collector(settings));
             }
@@ -389,6 +383,26 @@ pub(crate) fn wanted(world: &World, options: &Options) -> BTreeSet<Stream> {
         }
     }
     wanted
+}
+
+/// Where routes are. Once there were channels, they are watched until they are removed.
+fn routes(world: &World, everywhere: &[Option<&str>]) -> Vec<Stream> {
+    let settings = &world.settings;
+    let stream = |namespace: Option<&str>| Stream::new(Source::Children(Kind::AlertmanagerConfig), namespace);
+    let shared = [Some(settings.routing.namespace.as_str())];
+    let places = if settings.routing.per_namespace { everywhere } else { &shared };
+    let streams = places.iter().map(|place| stream(*place));
+    let is_watched = |key: &Key| places.iter().any(|place| place.is_none_or(|namespace| namespace == key.namespace));
+    let is_left = |known: &Stream, (key, child): (&Key, &Child)| {
+        let is_ours = key.kind == Kind::AlertmanagerConfig && child.instance.as_ref() == Some(&settings.instance);
+        is_ours && !is_watched(key) && known.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
+    };
+    let left = |known: &&Stream| {
+        let is_of_routes = known.source == Source::Children(Kind::AlertmanagerConfig);
+        is_of_routes && world.children.iter().any(|child| is_left(known, child))
+    };
+    let is_wanted = |stream: &Stream| !settings.channels.is_empty() || world.streams.contains_key(stream);
+    streams.filter(is_wanted).chain(world.streams.keys().filter(left).cloned()).collect()
 }
 
 fn collector(settings: &Settings) -> Option<Stream> {

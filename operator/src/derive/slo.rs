@@ -75,7 +75,7 @@ fn availability(required: &Requirements, sli: &Sli) -> Result<Option<Slo>, Strin
         (None, None) => return Ok(None),
     };
     let percent = units::percent(text).ok_or_else(|| {
-        format!("spec.requirements.{field}: {text} is no percentage between 0 and 100, both excluded")
+        format!("spec.requirements.{field}: {text} is not a percentage between 0 and 100, both excluded")
     })?;
     if sli.failed("5m").is_none() {
         return Err(format!("spec.requirements.{field} needs spec.requirements.sli.errors in profile custom"));
@@ -104,7 +104,8 @@ fn latency(
     prometheus: &Prometheus,
     notes: &mut Vec<String>,
 ) -> Result<Slo, String> {
-    let seconds = units::seconds(limit).ok_or_else(|| format!("is no duration: {limit}: write one such as 200ms"))?;
+    let seconds =
+        units::seconds(limit).ok_or_else(|| format!("is not a duration: {limit}: write one such as 200ms"))?;
     let threshold = sli.threshold(seconds, prometheus)?;
     if sli.slow(&threshold, "5m").is_none() {
         return Err("needs spec.requirements.sli.latency in profile custom".to_owned());

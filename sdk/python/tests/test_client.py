@@ -423,3 +423,19 @@ def test_nothing_happens_before_the_first_call(state, monkeypatch):
         tracker = TaskTracker("p", "http://tempo:4317")
         assert tracker.flush() is True and tracker.close() is True
     assert not state.exists() and os.environ["CONTEXTCORE_STATE_DIR"]
+
+
+def test_the_nearest_file_names_the_project(monkeypatch, tmp_path):
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    (tmp_path / ".contextcore").mkdir()
+    (tmp_path / ".contextcore" / "project").write_text("# ours\n\n commerce platform \nother\n")
+    monkeypatch.delenv("CONTEXTCORE_PROJECT", raising=False)
+    monkeypatch.chdir(deep)
+    assert TaskTracker().project_id == "commerce platform"
+    assert TaskTracker("given").project_id == "given"
+    monkeypatch.setenv("CONTEXTCORE_PROJECT", "shop")
+    assert TaskTracker().project_id == "shop"
+    monkeypatch.delenv("CONTEXTCORE_PROJECT")
+    (tmp_path / ".contextcore" / "project").write_bytes(b"\xff\xfe")
+    assert TaskTracker().project_id == "default", "a file that cannot be read names none"

@@ -61,7 +61,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The project that operations belong to. Default: `CONTEXTCORE_PROJECT`, else `default`.
+    /// The project that operations belong to. Default: `CONTEXTCORE_PROJECT`, else what the file `.contextcore/project` here or above
+    /// says, else `default`.
     pub fn project(mut self, project: impl Into<String>) -> Self {
         self.project = Some(project.into());
         self
@@ -146,7 +147,7 @@ impl Builder {
     }
 
     pub(crate) fn client(self) -> Result<Client, Error> {
-        let named = self.project.or_else(|| variable("CONTEXTCORE_PROJECT"));
+        let named = self.project.or_else(|| variable("CONTEXTCORE_PROJECT")).or_else(environment::named_project);
         let project = named.as_deref().and_then(tidy::word).unwrap_or_else(|| "default".to_owned());
         let mode = environment::mode(self.mode);
         let target = environment::target(self.endpoint.as_deref(), self.protocol, &self.headers, variable)

@@ -1,8 +1,9 @@
 //! What the SDK takes from outside: the clock and the variables of the environment.
 
+use std::path::Path;
 use std::time::SystemTime;
 
-use contextcore_model::Millis;
+use contextcore_model::{Millis, project_file};
 use contextcore_spool::{Destination, Headers, Transport};
 
 use crate::value::millis;
@@ -22,6 +23,16 @@ pub enum Mode {
 /// A variable; an empty one counts as absent.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name)?.into_string().ok().filter(|value| !value.is_empty())
+}
+
+/// The project that the nearest file names, from the working directory upwards. A file that cannot be read names none.
+pub(crate) fn named_project() -> Option<String> {
+    named_above(&std::env::current_dir().ok()?)
+}
+
+fn named_above(directory: &Path) -> Option<String> {
+    let nearest = directory.ancestors().map(|above| above.join(project_file::PLACE)).find(|path| path.exists())?;
+    project_file::name(&std::fs::read_to_string(nearest).ok()?).map(str::to_owned)
 }
 
 /// The current time.
@@ -95,6 +106,19 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+
+    #[test]
+    fn the_nearest_file_names_the_project() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b");
+        std::fs::create_dir_all(&deep).unwrap();
+        std::fs::create_dir(dir.path().join(".contextcore")).unwrap();
+        std::fs::write(dir.path().join(".contextcore/project"), "# ours\n\n commerce platform \nother\n").unwrap();
+        assert_eq!(named_above(&deep).as_deref(), Some("commerce platform"));
+        std::fs::create_dir(dir.path().join("a/.contextcore")).unwrap();
+        std::fs::write(dir.path().join("a/.contextcore/project"), "nearer").unwrap();
+        assert_eq!(named_above(&deep).as_deref(), Some("nearer"));
+    }
 
     #[derive(Deserialize)]
     struct Facts {

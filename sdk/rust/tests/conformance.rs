@@ -376,6 +376,7 @@ fn insight_field(draft: InsightDraft, name: &str, given: &Value) -> InsightDraft
         "options" => draft.options(list(given)),
         "blocking" => draft.blocking(),
         "to" => draft.to(text(given)),
+        "done" => draft.done(list(given)),
         "remaining" => draft.remaining(list(given)),
         "percent" => draft.percent(number(given)),
         other => panic!("no field {other}"),

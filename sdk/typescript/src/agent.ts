@@ -43,6 +43,8 @@ export interface InsightFields {
   blocking?: boolean;
   to?: string;
   inputs?: Record<string, unknown>;
+  /** What is done already. */
+  done?: string[];
   remaining?: string[];
   percent?: number;
 }
@@ -69,8 +71,8 @@ export class InsightEmitter extends Client {
       key: more.key, rationale: more.rationale, category: more.category, tags: more.tags,
       audience: more.audience === "both" ? undefined : more.audience, severity: more.severity, evidence: more.evidence,
       context: Object.keys(rest).length ? rest : undefined, supersedes: more.supersedes, expires_at: more.expiresAt,
-      options: more.options, blocking: more.blocking, to: more.to, inputs: more.inputs, remaining: more.remaining,
-      percent: more.percent,
+      options: more.options, blocking: more.blocking, to: more.to, inputs: more.inputs, done: more.done,
+      remaining: more.remaining, percent: more.percent,
     });
     const status = FIRST[type] ?? "active";
     return { id, type, project: this.projectId, summary, confidence: more.confidence, appliesTo, status };

@@ -7,10 +7,11 @@ import * as helper from "./helper.js";
 import * as log from "./log.js";
 import * as post from "./post.js";
 import { allSpools, type Spool, spool } from "./spool.js";
+import { namedProject } from "./state.js";
 
 /** Options of every client. */
 export interface Options {
-  /** The project. Default: `CONTEXTCORE_PROJECT`, else `default`. */
+  /** The project. Default: `CONTEXTCORE_PROJECT`, else what `.contextcore/project` here or above says, else `default`. */
   projectId?: string;
   /** Where telemetry goes, e.g. `http://tempo:4317`. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`. */
   otlpEndpoint?: string;
@@ -79,7 +80,7 @@ export class Client {
 
   constructor(options: Options = {}) {
     this.options = options;
-    this.projectId = plain(options.projectId ?? process.env["CONTEXTCORE_PROJECT"] ?? "").trim() || "default";
+    this.projectId = plain(options.projectId ?? namedProject(process.env) ?? "").trim() || "default";
     this.#mode = modeOf(options.mode);
     this.destination = resolve(options.otlpEndpoint, options.protocol, options.headers, process.env);
     if (options.protocol === "grpc" && this.destination?.protocol === "http/protobuf") {

@@ -217,7 +217,7 @@ export const ORDER: Record<string, Record<string, Write>> = {
     id: word, type: insightType, summary: cut(200), confidence: between(0, 1), agent: word, applies_to: atMost(16),
     agent_name: text, session: word, on_behalf_of: text, task: word, key: word, rationale: cut(2000), category: text,
     tags: texts, audience: word, severity: word, evidence, context, supersedes: texts, expires_at: moment, options: texts,
-    blocking: flag, to: word, inputs: attributes, remaining: texts, percent,
+    blocking: flag, to: word, inputs: attributes, done: texts, remaining: texts, percent,
   },
   "insight.update": { id: word, action: word, text: cut(2000), by: text, agent: word, session: word, evidence },
 };

@@ -9,7 +9,7 @@ import type { InsightEmitter } from "./agent.js";
 import { ContextCoreError } from "./errors.js";
 import { ask } from "./helper.js";
 import * as log from "./log.js";
-import { candidates } from "./state.js";
+import { candidates, namedProject } from "./state.js";
 
 /** An insight (or a line of guidance) as the service gives it. */
 export type Answer = Record<string, unknown> & { id: string };
@@ -47,7 +47,7 @@ export class InsightQuerier {
   readonly #options: { projectId?: string; stateDir?: string; strict?: boolean; timeoutMs?: number };
 
   constructor(options: { projectId?: string; stateDir?: string; strict?: boolean; timeoutMs?: number } = {}) {
-    const projectId = options.projectId ?? process.env["CONTEXTCORE_PROJECT"];
+    const projectId = options.projectId ?? namedProject(process.env);
     this.#options = projectId ? { ...options, projectId } : options;
   }
 
@@ -71,7 +71,7 @@ export class InsightQuerier {
   }
   /** Questions without an answer. */
   getOpenQuestions(asked: Question = {}): Promise<Answer[]> { return this.query({ ...asked, insightType: "question" }); }
-  /** What people have laid down, for a path if one is given. It binds. */
+  /** Guidance from people, for a path if one is given. It binds. */
   getGuidance(path?: string): Promise<Answer[]> {
     return this.#answer("guidance.query", { project: this.#options.projectId, path }, "guidance", ["guide", "list"]);
   }

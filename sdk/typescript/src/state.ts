@@ -1,6 +1,6 @@
 // Directories of the spool: which state directory, made private and without following links.
 
-import { closeSync, constants, existsSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, constants, existsSync, lstatSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { homedir, tmpdir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
@@ -36,6 +36,23 @@ export function* candidates(given: string | undefined, env: Environment): Genera
   const home = env["HOME"] || homedir();
   if (isAbsolute(home)) yield join(home, ".local", "state", "contextcore");
   yield join(env["TMPDIR"] || tmpdir(), `contextcore-${uid()}`);
+}
+
+/** The project that `CONTEXTCORE_PROJECT`, or else the file `.contextcore/project` here or above, names. */
+export function namedProject(env: Environment): string | undefined {
+  if (env["CONTEXTCORE_PROJECT"]) return env["CONTEXTCORE_PROJECT"];
+  try {
+    for (let above = process.cwd(); ; above = dirname(above)) {
+      const path = join(above, ".contextcore", "project");
+      if (existsSync(path)) {
+        const lines = readFileSync(path, "utf8").split(/\r?\n/).map((line) => line.trim());
+        return lines.find((line) => line !== "" && !line.startsWith("#"));
+      }
+      if (dirname(above) === above) return undefined;
+    }
+  } catch {
+    return undefined;
+  }
 }
 
 /** Makes a directory if it is missing; refuses links and directories of other users. */

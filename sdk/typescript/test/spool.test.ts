@@ -50,6 +50,17 @@ test("a task over two processes", (context) => {
   assert.equal(segments(place).length, 2);
 });
 
+test("the nearest file names the project", (context) => {
+  const place = state(context);
+  const deep = join(dirname(place), "a", "b");
+  mkdirSync(deep, { recursive: true });
+  mkdirSync(join(dirname(place), ".contextcore"));
+  writeFileSync(join(dirname(place), ".contextcore", "project"), "# ours\n\n commerce platform \nother\n");
+  const program = `process.chdir(${JSON.stringify(deep)}); console.log(new TaskTracker().projectId)`;
+  assert.equal(run(program, place).stdout.trim(), "commerce platform");
+  assert.equal(run(program, place, { CONTEXTCORE_PROJECT: "shop" }).stdout.trim(), "shop");
+});
+
 test("the lock is held for life and given up by close", async (context) => {
   const place = state(context);
   const tracker = new TaskTracker({ projectId: "p", stateDir: place, drain: "off" });

@@ -55,6 +55,7 @@ impl Fold {
             seen: 0,
             trace_id,
             span_id,
+            served: record.served.as_ref().map(|served| served.count),
             ..new(record, insight_type, author(emit, first))
         };
         let (author, votes, entries) = (principal(first, emit.agent.is_some(), None), BTreeMap::new(), Vec::new());
@@ -71,16 +72,16 @@ impl Fold {
         match &report.said {
             Said::Emit(_) | Said::Again { .. } => {
                 if let Some(emit) = record.emission(report) {
-                    self.repeat(emit, report);
+                    self.repeat(record, emit, report);
                 }
             }
-            Said::Update(update) => self.update(update, report),
+            Said::Update(update) => self.update(record, update, report),
             Said::Superseded { by, insight_type, agent } => self.supersede(by, *insight_type, agent.as_ref(), report),
         }
     }
 
     /// It is said again. Who said it first may say more with it, until a person has confirmed it.
-    fn repeat(&mut self, emit: &InsightEmit, report: &InsightReport) {
+    fn repeat(&mut self, record: &InsightRecord, emit: &InsightEmit, report: &InsightReport) {
         if emit.insight_type != self.insight.insight_type.as_str() {
             let why = format!("{} is a {}, not a {}", self.insight.id, self.insight.insight_type, emit.insight_type);
             return self.enter_emission(emit, report, Some(why));
@@ -91,7 +92,26 @@ impl Fold {
         } else {
             self.insight.seen += 1;
         }
+        if report.origin.is_some() {
+            self.agree(record, principal(report, emit.agent.is_some(), None), report);
+        }
         self.insight.updated = self.insight.updated.max(report.at);
+    }
+
+    /// Another principal that proved who it is says the same, from work of its own.
+    fn agree(&mut self, record: &InsightRecord, voter: String, report: &InsightReport) {
+        let is_own = voter != self.author && !knew(record, report);
+        if is_own {
+            self.corroborate();
+            self.votes.entry(voter).or_insert(true);
+        }
+    }
+
+    /// Both the author and who agrees must have proved who they are: two claims could be made by one.
+    fn corroborate(&mut self) {
+        if self.author.starts_with(TOKEN) && self.insight.review == Review::Unreviewed {
+            self.insight.review = Review::Corroborated;
+        }
     }
 
     /// Takes what an emission says.
@@ -114,11 +134,11 @@ impl Fold {
         }
     }
 
-    fn update(&mut self, update: &InsightUpdate, report: &InsightReport) {
+    fn update(&mut self, record: &InsightRecord, update: &InsightUpdate, report: &InsightReport) {
         let by_person = is_person(update, report);
         let allowed = update.action.parse::<InsightAction>().and_then(|action| {
             let next = lifecycle::after(self.insight.insight_type, self.status_at(report.at), action, by_person)?;
-            self.vote(action, update, report, by_person)?;
+            self.vote(record, action, update, (report, by_person))?;
             Ok((action, next))
         });
         let refused = match allowed {
@@ -132,7 +152,7 @@ impl Fold {
         self.entries.push(InsightEvent {
             at: report.at,
             action: update.action.clone(),
-            by: by.or_else(|| update.by.clone()).or_else(|| report.actor.clone()),
+            by: by.or_else(|| update.by.clone()).or_else(|| report.actor.clone()).or_else(|| report.origin.clone()),
             kind: if by_person { AuthorKind::Human } else { AuthorKind::Agent },
             text: update.text.clone(),
             evidence: update.evidence.clone(),
@@ -165,10 +185,10 @@ impl Fold {
     /// Counts a vote: one of each principal. Agents of this machine are one together, because anybody may claim their names.
     fn vote(
         &mut self,
+        record: &InsightRecord,
         action: InsightAction,
         update: &InsightUpdate,
-        report: &InsightReport,
-        by_person: bool,
+        (report, by_person): (&InsightReport, bool),
     ) -> Result<(), String> {
         let held = match action {
             InsightAction::Confirm => true,
@@ -180,10 +200,10 @@ impl Fold {
         if held && is_author {
             return Err("who reported an insight cannot confirm it".to_owned());
         }
-        if held && by_person {
+        if held && by_person && report.human {
             self.insight.review = Review::Confirmed;
-        } else if held && report.origin.is_some() && voter != self.author && self.insight.review == Review::Unreviewed {
-            self.insight.review = Review::Corroborated;
+        } else if held && report.origin.is_some() && voter != self.author && !knew(record, report) {
+            self.corroborate();
         }
         self.votes.insert(voter, held);
         Ok(())
@@ -281,6 +301,7 @@ fn new(record: &InsightRecord, insight_type: InsightType, author: Author) -> Ins
         seen: 0,
         confirmed: 0,
         contradicted: 0,
+        served: None,
         trace_id: String::new(),
         span_id: String::new(),
         key: None,
@@ -291,6 +312,7 @@ fn new(record: &InsightRecord, insight_type: InsightType, author: Author) -> Ins
         answer: None,
         to: None,
         inputs: crate::operation::Attributes::default(),
+        done: Vec::new(),
         remaining: Vec::new(),
         percent: None,
         context: crate::operation::Attributes::default(),
@@ -318,6 +340,7 @@ fn fill(insight: &mut Insight, emit: &InsightEmit) {
     take_list(&mut insight.evidence, emit.evidence);
     take_list(&mut insight.supersedes, emit.supersedes);
     take_list(&mut insight.options, emit.options);
+    take_list(&mut insight.done, emit.done);
     take_list(&mut insight.remaining, emit.remaining);
     if !emit.inputs.is_empty() {
         insight.inputs = emit.inputs;
@@ -347,7 +370,7 @@ fn take_list<T: PartialEq>(field: &mut Vec<T>, given: Vec<T>) {
 }
 
 fn author(emit: &InsightEmit, report: &InsightReport) -> Author {
-    let is_person = emit.agent.is_none() && report.actor.is_some();
+    let is_person = emit.agent.is_none() && report.actor.is_some() && is_person_possible(report);
     Author {
         kind: if is_person { AuthorKind::Human } else { AuthorKind::Agent },
         id: emit.agent.clone().or_else(|| report.actor.clone()),
@@ -359,13 +382,28 @@ fn author(emit: &InsightEmit, report: &InsightReport) -> Author {
 
 /// Whether a person made a change, and no agent for one.
 fn is_person(update: &InsightUpdate, report: &InsightReport) -> bool {
-    update.agent.is_none() && (update.by.is_some() || report.actor.is_some())
+    let is_named = update.by.is_some() || report.actor.is_some() || report.human;
+    update.agent.is_none() && is_named && is_person_possible(report)
 }
+
+/// Whether a report may be a person's: on this machine whoever says so, else who brings the token of a person.
+fn is_person_possible(report: &InsightReport) -> bool {
+    report.origin.is_none() || report.human
+}
+
+/// Whether who sent a report had got the insight from us before.
+fn knew(record: &InsightRecord, report: &InsightReport) -> bool {
+    let who = report.origin.as_deref().unwrap_or_default();
+    record.served.as_ref().is_some_and(|served| served.knew(who, report.at))
+}
+
+/// What the principal of a token begins with.
+const TOKEN: &str = "token:";
 
 /// Who counts as one: a token, a person, or all agents of this machine.
 fn principal(report: &InsightReport, is_agent: bool, person: Option<&String>) -> String {
     match (&report.origin, person.or(report.actor.as_ref())) {
-        (Some(origin), _) => format!("token:{origin}"),
+        (Some(origin), _) => format!("{TOKEN}{origin}"),
         (None, Some(person)) if !is_agent => format!("person:{person}"),
         _ => "local".to_owned(),
     }

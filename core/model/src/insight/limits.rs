@@ -32,7 +32,8 @@ pub fn check(insight: &InsightEmit) -> Result<(), String> {
     characters("rationale", insight.rationale.as_deref().unwrap_or_default(), RATIONALE)?;
     entries("applies_to", insight.applies_to.len(), SCOPES)?;
     entries("evidence", insight.evidence.len(), SUPPORTS)?;
-    for (name, list) in [("tags", &insight.tags), ("options", &insight.options), ("remaining", &insight.remaining)] {
+    let InsightEmit { tags, options, done, remaining, .. } = insight;
+    for (name, list) in [("tags", tags), ("options", options), ("done", done), ("remaining", remaining)] {
         entries(name, list.len(), LISTED)?;
     }
     for support in &insight.evidence {
@@ -44,7 +45,7 @@ pub fn check(insight: &InsightEmit) -> Result<(), String> {
         return Err("confidence: write a number from 0 to 1".to_owned());
     }
     match insight.supersedes.iter().find(|id| !identity::is_id(id)) {
-        Some(id) => Err(format!("supersedes: `{id}` is no id of an insight")),
+        Some(id) => Err(format!("supersedes: `{id}` is not the id of an insight")),
         None => Ok(()),
     }
 }
@@ -64,7 +65,8 @@ pub fn cut(insight: &mut InsightEmit) {
     insight.rationale.iter_mut().for_each(|text| cut_text(text, RATIONALE));
     insight.applies_to.truncate(SCOPES);
     insight.evidence.truncate(SUPPORTS);
-    for list in [&mut insight.tags, &mut insight.options, &mut insight.remaining, &mut insight.supersedes] {
+    let InsightEmit { tags, options, done, remaining, supersedes, .. } = insight;
+    for list in [tags, options, done, remaining, supersedes] {
         list.truncate(LISTED);
         list.iter_mut().for_each(|text| cut_text(text, SHORT));
     }

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use fold::{Folded, fold};
 pub use lifecycle::InsightAction;
-pub use record::{InsightRecord, InsightReport, Said};
+pub use record::{InsightRecord, InsightReport, Said, Served};
 
 use crate::SmolStr;
 use crate::operation::{Attributes, Support, number};
@@ -102,7 +102,7 @@ string_enum! {
         Unreviewed = "unreviewed",
         /// Another proven principal confirmed it from work of its own.
         Corroborated = "corroborated",
-        /// A person confirmed it.
+        /// A person who proved it confirmed it.
         Confirmed = "confirmed",
     }
 }
@@ -197,6 +197,9 @@ pub struct Insight {
     pub confirmed: u64,
     /// How many said that it did not.
     pub contradicted: u64,
+    /// How often it was given to somebody who asked; absent where nobody counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<u64>,
     /// The trace of its span.
     pub trace_id: String,
     /// Its span.
@@ -225,6 +228,9 @@ pub struct Insight {
     /// What the one who takes over needs.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub inputs: Attributes,
+    /// What is done already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<String>,
     /// What is left to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remaining: Vec<String>,

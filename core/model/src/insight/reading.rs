@@ -1,10 +1,12 @@
 //! What time and others do to an insight when it is read: nothing runs when one expires.
 
-use super::{Insight, InsightStatus, InsightType, lifecycle};
+use super::{Insight, InsightStatus, InsightType, Review, lifecycle};
 use crate::time::{DAY, Millis};
 
 /// How long a handoff is offered, if nothing else was said.
 pub const OFFERED_FOR: i64 = 7 * DAY;
+/// How long what claims something is kept open that nobody asked for and nobody stands behind.
+pub const UNUSED_FOR: i64 = 90 * DAY;
 /// A lesson or discovery that is less sure is listed only if asked for.
 pub const LEAST_CONFIDENCE: f64 = 0.3;
 
@@ -50,8 +52,17 @@ impl Insight {
     /// The insight as it is read at a moment.
     #[must_use]
     pub fn at(mut self, now: Millis) -> Self {
-        self.status = status_at(self.insight_type, self.status, self.expires_at, now);
+        self.status = status_at(self.insight_type, self.status, self.ends(), now);
         self
+    }
+
+    /// When it stops to hold: at the time it was given, or because nobody ever asked for it.
+    pub fn ends(&self) -> Option<Millis> {
+        use InsightType::{Decision, Discovery, Lesson, Recommendation};
+        let is_claim = matches!(self.insight_type, Decision | Recommendation | Lesson | Discovery);
+        let is_unused = is_claim && self.served == Some(0) && self.review == Review::Unreviewed;
+        let unused = is_unused.then(|| self.updated.plus(UNUSED_FOR));
+        self.expires_at.into_iter().chain(unused).min()
     }
 
     /// Whether something can still become of it.

@@ -2,6 +2,8 @@
 //!
 //! Stored as JSON, so that fields can be added.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{InsightAction, InsightType, identity, limits};
@@ -13,12 +15,17 @@ use crate::{SmolStr, TaskKey};
 const MOST_REPETITIONS: usize = 1_000;
 /// Changes that an insight keeps, the refused ones included.
 const MOST_CHANGES: usize = 2_000;
+/// Agents that are remembered to have read an insight.
+const MOST_READERS: usize = 256;
 
 /// Everything that was reported of one insight.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InsightRecord {
     /// The source that first reported it, which its ids follow from.
     pub source: SmolStr,
+    /// The source that exported it, if that was another one: then its ids follow from that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exported_by: Option<SmolStr>,
     /// The project.
     pub project: String,
     /// Its id.
@@ -26,8 +33,38 @@ pub struct InsightRecord {
     /// The report that its span shows: writer and number. It never changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<(SmolStr, u64)>,
+    /// To whom it was given. `None` for one of a time in which nobody counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Served>,
     /// The reports in the order in which they count.
     pub reports: Vec<InsightReport>,
+}
+
+/// How often an insight was given to somebody who asked, and to whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// How often.
+    pub count: u64,
+    /// When each agent first got it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub to: BTreeMap<SmolStr, Millis>,
+}
+
+impl Served {
+    /// Counts once more.
+    pub fn note(&mut self, agent: Option<&str>, at: Millis) {
+        self.count += 1;
+        let Some(agent) = agent.filter(|agent| !agent.is_empty()) else { return };
+        if self.to.len() < MOST_READERS || self.to.contains_key(agent) {
+            self.to.entry(agent.into()).or_insert(at);
+        }
+    }
+
+    /// Whether an agent may know the insight from us at a moment, so that what it says is not its own work. With very many readers
+    /// everybody may.
+    pub fn knew(&self, agent: &str, at: Millis) -> bool {
+        self.to.get(agent).map_or(self.to.len() >= MOST_READERS, |since| *since <= at)
+    }
 }
 
 /// One report of an insight.
@@ -45,9 +82,12 @@ pub struct InsightReport {
     /// The span that was active in the caller, as the W3C writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// The token that proved who it is. Without one the report came from this machine.
+    /// Whom the token stands for that it was sent with. Without one the report came from this machine, and proves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// Whether that is a person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub human: bool,
     /// The journal number under which it was stored.
     #[serde(default)]
     pub journal: u64,
@@ -104,7 +144,19 @@ impl InsightReport {
     /// A report from this machine that is not stored yet.
     pub fn new(writer: &str, seq: u64, at: Millis, actor: Option<String>, said: Said) -> Self {
         let (traceparent, origin, source, refused) = (None, None, None, None);
-        Self { writer: writer.into(), seq, at, actor, traceparent, origin, journal: 0, source, said, refused }
+        Self {
+            writer: writer.into(),
+            seq,
+            at,
+            actor,
+            traceparent,
+            origin,
+            human: false,
+            journal: 0,
+            source,
+            said,
+            refused,
+        }
     }
 
     /// The order in which reports count.
@@ -147,18 +199,24 @@ pub fn accepted_update(mut update: InsightUpdate) -> Result<InsightUpdate, Strin
 }
 
 fn id_of(id: &str) -> Result<(), String> {
-    if identity::is_id(id) { Ok(()) } else { Err(format!("`{id}` is no id of an insight: `ins_` and 16 hex digits")) }
+    if identity::is_id(id) {
+        Ok(())
+    } else {
+        Err(format!("`{id}` is not the id of an insight: `ins_` and 16 hex digits"))
+    }
 }
 
 impl InsightRecord {
     /// An insight of which nothing was reported yet.
     pub fn new(source: &str, project: &str, id: &str) -> Self {
-        Self { source: source.into(), project: project.to_owned(), id: id.to_owned(), ..Self::default() }
+        let served = Some(Served::default());
+        Self { source: source.into(), project: project.to_owned(), id: id.to_owned(), served, ..Self::default() }
     }
 
     /// What its trace and span ids follow from.
     pub fn key(&self) -> TaskKey {
-        TaskKey::new(&*self.source, crate::operation::native_id(&self.project, &self.id))
+        let source = self.exported_by.as_ref().unwrap_or(&self.source);
+        TaskKey::new(&**source, crate::operation::native_id(&self.project, &self.id))
     }
 
     /// Adds reports, each once. Returns how many were new.

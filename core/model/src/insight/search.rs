@@ -323,7 +323,7 @@ impl Card {
                 || (insight.insight_type == InsightType::Question && insight.blocking),
             confidence: insight.confidence,
             updated: insight.updated,
-            expires_at: insight.expires_at,
+            expires_at: insight.ends(),
             scopes: texts(&insight.applies_to),
             tags: texts(&insight.tags),
             task: text(&insight.task),

@@ -132,7 +132,76 @@ fn votes_count_once_for_each_principal() {
         vote(4, InsightAction::Contradict, true, "ben"),
     ])
     .insight;
-    assert_eq!((people.confirmed, people.contradicted, people.review), (1, 1, Review::Confirmed));
+    assert_eq!((people.confirmed, people.contradicted, people.review), (1, 1, Review::Unreviewed), "nobody proved it");
+}
+
+/// A report that came with the token of an agent or a person.
+fn proven(report: InsightReport, who: &str, human: bool) -> InsightReport {
+    InsightReport { origin: Some(who.into()), human, ..report }
+}
+
+#[test]
+fn only_the_token_of_a_person_confirms_and_only_tokens_corroborate() {
+    let lesson = || report(1, Said::Emit(Box::new(emit(InsightType::Lesson))));
+    let review = |first: InsightReport, second: InsightReport| {
+        let Folded { insight, entries } = folded([first, second]);
+        (insight.review, insight.confirmed, entries.last().unwrap().kind)
+    };
+    let (agent, human) = (AuthorKind::Agent, AuthorKind::Human);
+    let of_person = || update(2, InsightAction::Confirm, true, "ada");
+    let of_agent = || update(2, InsightAction::Confirm, false, "two");
+    assert_eq!(review(lesson(), of_person()), (Review::Unreviewed, 1, human));
+    assert_eq!(review(lesson(), proven(of_person(), "ada", true)), (Review::Confirmed, 1, human));
+    assert_eq!(
+        review(lesson(), proven(of_person(), "ci", false)),
+        (Review::Unreviewed, 1, agent),
+        "a claim to be a person"
+    );
+    assert_eq!(
+        review(lesson(), proven(of_agent(), "ci", false)),
+        (Review::Unreviewed, 1, agent),
+        "the author proved nothing"
+    );
+    let by_one = || proven(lesson(), "one", false);
+    assert_eq!(review(by_one(), proven(of_agent(), "two", false)), (Review::Corroborated, 1, agent));
+    assert_eq!(review(by_one(), of_agent()).0, Review::Unreviewed);
+    let same = proven(update(2, InsightAction::Confirm, false, "one"), "one", false);
+    assert_eq!(folded([by_one(), same]).insight.confirmed, 0);
+    let nameless = InsightUpdate { action: "confirm".into(), ..InsightUpdate::default() };
+    let nameless = proven(report(2, Said::Update(Box::new(nameless))), "ada", true);
+    assert_eq!(folded([lesson(), nameless]).entries[1].by.as_deref(), Some("ada"));
+}
+
+#[test]
+fn the_same_words_of_another_token_corroborate_unless_they_were_read_here() {
+    let say = |seq, who| proven(report(seq, Said::Emit(Box::new(emit(InsightType::Decision)))), who, false);
+    let mut record = InsightRecord::new("sdk", "shop", "ins_00000000000000aa");
+    record.add([say(1, "one"), say(2, "two"), say(3, "two"), say(4, "one")]);
+    let insight = fold(&record).unwrap().insight;
+    assert_eq!((insight.review, insight.confirmed, insight.seen), (Review::Corroborated, 1, 4));
+    let read_at = |at: i64| {
+        let mut record = record.clone();
+        record.served.get_or_insert_default().note(Some("two"), Millis(at));
+        fold(&record).unwrap().insight
+    };
+    assert_eq!(read_at(9_000).review, Review::Corroborated, "it said so before it read it");
+    assert_eq!((read_at(1_500).review, read_at(1_500).confirmed), (Review::Unreviewed, 0));
+}
+
+#[test]
+fn what_nobody_ever_asked_for_expires_unless_somebody_stands_behind_it() {
+    let status = |kind: InsightType, served: Option<u64>, days: i64| {
+        let insight = folded([report(1, Said::Emit(Box::new(emit(kind))))]).insight;
+        Insight { served, ..insight }.at(Millis(1_000 + days * crate::time::DAY)).status
+    };
+    assert_eq!(status(InsightType::Decision, Some(0), 89), InsightStatus::Active);
+    assert_eq!(status(InsightType::Decision, Some(0), 90), InsightStatus::Expired);
+    assert_eq!(status(InsightType::Lesson, Some(1), 900), InsightStatus::Active);
+    assert_eq!(status(InsightType::Lesson, None, 900), InsightStatus::Active, "of a time in which nobody counted");
+    assert_eq!(status(InsightType::Question, Some(0), 900), InsightStatus::Open);
+    let confirmed = proven(update(2, InsightAction::Confirm, true, "ada"), "ada", true);
+    let insight = folded([report(1, Said::Emit(Box::new(emit(InsightType::Decision)))), confirmed]).insight;
+    assert_eq!(insight.at(Millis(900 * crate::time::DAY)).status, InsightStatus::Active);
 }
 
 #[test]
@@ -201,6 +270,7 @@ fn the_json_has_the_fields_of_the_contract() {
         "rationale",
         "review",
         "seen",
+        "served",
         "span_id",
         "status",
         "summary",

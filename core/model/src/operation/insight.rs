@@ -81,6 +81,9 @@ pub struct InsightEmit {
     /// What the one who takes over needs.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub inputs: Attributes,
+    /// What is done already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<String>,
     /// What is left to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remaining: Vec<String>,

@@ -5,6 +5,7 @@
 //! operations of a task come to is folded in [`crate::reported`]. A line of another version, or of an operation that this
 //! program does not know, is kept for a newer one: [`parse`] returns it as [`Parsed::Newer`].
 
+mod agent;
 mod attributes;
 mod guidance;
 mod insight;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use attributes::{Attributes, Scalar};
 pub use guidance::{GuidanceAdd, GuidanceEnd};
 pub use insight::{InsightEmit, InsightUpdate, Support};
-pub use place::{native_id, percent_encode};
+pub use place::{names, native_id, percent_encode};
 
 use crate::time::Millis;
 
@@ -129,7 +130,7 @@ pub enum Operation {
     /// What became of it.
     #[serde(rename = "insight.update")]
     InsightUpdate(Box<InsightUpdate>),
-    /// Somebody lays something down for agents.
+    /// Somebody adds guidance for agents.
     #[serde(rename = "guidance.add")]
     GuidanceAdd(Box<GuidanceAdd>),
     /// It holds no more.

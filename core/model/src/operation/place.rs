@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::percent::percent_decode;
+
 /// A text in which every byte but letters, digits, `-`, `.`, `_` and `~` is written as `%XX`. A dot at the front is
 /// written so too: no file with such a name is hidden.
 pub fn percent_encode(text: &str) -> String {
@@ -20,4 +22,10 @@ pub fn percent_encode(text: &str) -> String {
 /// The immutable id of a task, or of a sprint, that a project reported: two teams may both use `T-1`.
 pub fn native_id(project: &str, id: &str) -> String {
     format!("{}/{}", percent_encode(project), percent_encode(id))
+}
+
+/// The project and the id that make a [`native_id`]; `None` for another text.
+pub fn names(native_id: &str) -> Option<(String, String)> {
+    let (project, id) = native_id.split_once('/')?;
+    Some((percent_decode(project)?, percent_decode(id)?))
 }

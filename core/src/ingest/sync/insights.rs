@@ -9,7 +9,7 @@ use super::job::Job;
 use crate::lock;
 use crate::model::SmolStr;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::insight::{self, Folded, InsightRecord, InsightReport, InsightType, Said};
+use crate::model::insight::{self, Folded, Insight, InsightRecord, InsightReport, InsightType, Review, Said};
 use crate::model::observation::InsightReported;
 use crate::model::time::{DAY, Millis};
 use crate::store::{Item, Transaction};
@@ -103,32 +103,59 @@ impl Page<'_, '_> {
     }
 }
 
+/// Whether nobody ever asked for an insight, nobody stands behind it, and nobody waits for what becomes of it.
+fn is_unused(insight: &Insight) -> bool {
+    use InsightType::{Decision, Discovery, Lesson, Recommendation};
+    let is_claim = matches!(insight.insight_type, Decision | Recommendation | Lesson | Discovery);
+    insight.served == Some(0) && insight.review == Review::Unreviewed && (is_claim || !insight.is_waiting())
+}
+
 impl Job<'_> {
     /// Takes what a record reports of an insight, unless there is no room for another one.
     ///
     /// # Errors
     /// [`ErrorKind::Rejected`] when there are as many as the configuration allows.
-    pub(super) fn gather_insight(&mut self, to: &Transaction<'_>, reported: InsightReported) -> Result<()> {
+    pub(super) fn gather_insight(&mut self, to: &mut Transaction<'_>, reported: InsightReported) -> Result<()> {
         let key = (reported.project, reported.id);
         if !self.work.insights.contains_key(&key) && to.insight(&key.0, &key.1)?.is_none() {
-            self.make_room_for_insight()?;
+            self.make_room_for_insight(to)?;
         }
         self.work.insights.entry(key).or_default().push(reported.report);
         Ok(())
     }
 
-    fn make_room_for_insight(&mut self) -> Result<()> {
+    fn make_room_for_insight(&mut self, to: &mut Transaction<'_>) -> Result<()> {
         let max = lock(&self.source.insights).max;
-        let room = match self.work.insight_room {
+        let mut room = match self.work.insight_room {
             Some(room) => room,
             None => max.saturating_sub(self.store.insight_count()?),
         };
+        if room == 0 && !self.is_full_of_use {
+            room = self.forget_unused(to, max)?;
+            self.is_full_of_use = room == 0;
+        }
         self.work.insight_room = Some(room.saturating_sub(1));
         if room == 0 {
             let text = format!("the store holds as many insights as `insights.max` allows ({max})");
             return Err(Error::new(ErrorKind::Rejected, text));
         }
         Ok(())
+    }
+
+    /// Forgets some of what nobody ever asked for and nobody stands behind, the oldest first. Returns how many those are.
+    fn forget_unused(&self, to: &mut Transaction<'_>, max: u64) -> Result<u64> {
+        let mut unused = Vec::new();
+        for record in self.store.insights(None) {
+            unused.extend(insight::fold(&record?).filter(|folded| is_unused(&folded.insight)));
+        }
+        unused.sort_by_key(|folded| folded.insight.updated);
+        // Looking through all of them once for each new one would take too long.
+        let some = usize::try_from(max / 100).unwrap_or(usize::MAX).clamp(1, FORGOTTEN_AT_ONCE);
+        unused.truncate(some);
+        for old in &unused {
+            to.remove_insight(old)?;
+        }
+        Ok(unused.len() as u64)
     }
 
     /// Stores what was gathered.
@@ -187,9 +214,9 @@ impl Job<'_> {
         }
         let mut over = Vec::new();
         for record in self.store.insights(None) {
-            over.extend(insight::fold(&record?).filter(|folded| !folded.insight.is_waiting()));
+            over.extend(insight::fold(&record?).filter(|of| !of.insight.is_waiting() || is_unused(&of.insight)));
         }
-        over.sort_by_key(|folded| folded.insight.updated);
+        over.sort_by_key(|folded| (folded.insight.served != Some(0), folded.insight.updated));
         for old in over.iter().take(surplus.min(*left)) {
             to.remove_insight(old)?;
         }

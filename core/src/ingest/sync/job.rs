@@ -5,9 +5,12 @@ use std::sync::Mutex;
 
 use tokio_util::sync::CancellationToken;
 
+use super::Options;
+use crate::clock;
 use crate::config::{InsightsConfig, ProjectConfig, SourceConfig};
 use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
+use crate::model::agents::KnownAgents;
 use crate::model::error::Error;
 use crate::model::guidance::stored::GuidanceReport;
 use crate::model::insight::InsightReport;
@@ -78,6 +81,10 @@ pub(super) struct Job<'a> {
     pub(super) doubtful: Option<Error>,
     /// Other sources whose tasks got new events.
     pub(super) other_sources: BTreeSet<SmolStr>,
+    /// There are as many insights as there may be, and none that nobody ever asked for.
+    pub(super) is_full_of_use: bool,
+    /// Who counts as an agent.
+    pub(super) agents: KnownAgents,
 }
 
 /// What is gathered from the records of a page and done at its end, so that each task is written once.
@@ -97,6 +104,36 @@ pub(super) struct PageWork {
     pub(super) insight_room: Option<u64>,
     /// Tasks on the page that may block others, or be blocked.
     pub(super) linked: BTreeSet<TaskKey>,
+}
+
+impl<'a> Job<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        source: &'a Source,
+        options: &Options,
+        progress: &'a dyn Progress,
+        cancel: &'a CancellationToken,
+    ) -> Self {
+        Self {
+            store,
+            source,
+            progress,
+            cancel,
+            dry_run: options.dry_run,
+            run: Run { now: options.now.unwrap_or_else(clock::now), full: options.full },
+            report: SourceReport { name: source.config.name.clone(), ..SourceReport::default() },
+            changes_read: false,
+            work: PageWork::default(),
+            out_of_scope: 0,
+            nameless: false,
+            not_ours: BTreeSet::new(),
+            just_quarantined: BTreeSet::new(),
+            doubtful: None,
+            other_sources: BTreeSet::new(),
+            is_full_of_use: false,
+            agents: KnownAgents::with(&source.config.agents),
+        }
+    }
 }
 
 impl Job<'_> {

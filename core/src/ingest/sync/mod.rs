@@ -2,13 +2,14 @@
 //!
 //! [`sync_source`] is the loop. [`page`] stores one page, [`prefetch`] reads ahead for it, [`attach`] brings activities to the
 //! tasks they belong to (of whatever source), [`blocking`] derives blocked time from links, [`sprints`] ends those that were
-//! deleted, [`reports`] merges what many writers reported, [`pass`] decides what absence from a complete pass means, and [`again`] reads what could not be read before. A run that dies anywhere continues from the last page it stored. Only when all streams of a
+//! deleted, [`reports`] merges what many writers reported, [`mod@inherit`] takes over what a helper stored of that, [`pass`] decides what absence from a complete pass means, and [`again`] reads what could not be read before. A run that dies anywhere continues from the last page it stored. Only when all streams of a
 //! source were read to their end is the source *sealed*: half a sweep is never exported, because in it a child may come before
 //! its parent.
 
 mod again;
 mod attach;
 mod blocking;
+mod inherit;
 mod insights;
 mod job;
 mod page;
@@ -17,18 +18,18 @@ mod prefetch;
 mod reports;
 mod sprints;
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::sync::CancellationToken;
 
-use self::job::{Job, PageWork};
+pub use self::inherit::inherit;
+use self::job::Job;
 pub use self::job::{Source, SourceReport};
 use crate::clock;
 use crate::config::SourceConfig;
 use crate::http::Stats;
-use crate::ingest::connector::{Cursor, Run, SourceSession, Stream};
+use crate::ingest::connector::{Cursor, SourceSession, Stream};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::{DAY, Millis};
 use crate::progress::{Progress, Update};
@@ -56,23 +57,7 @@ pub async fn sync_source(
     let name = &source.config.name;
     let (clock, before) = (Instant::now(), source.connector.stats());
     progress.event(name, Update::Began { total: None });
-    let mut job = Job {
-        store,
-        source,
-        progress,
-        cancel,
-        dry_run: options.dry_run,
-        run: Run { now: options.now.unwrap_or_else(clock::now), full: options.full },
-        report: SourceReport { name: name.clone(), ..SourceReport::default() },
-        changes_read: false,
-        work: PageWork::default(),
-        out_of_scope: 0,
-        nameless: false,
-        not_ours: BTreeSet::new(),
-        just_quarantined: BTreeSet::new(),
-        doubtful: None,
-        other_sources: BTreeSet::new(),
-    };
+    let mut job = Job::new(store, source, options, progress, cancel);
     let outcome = job.run().await;
     let now = options.now.unwrap_or_else(clock::now);
     let read_until = job.changes_read.then_some(job.run.now);
@@ -145,6 +130,7 @@ impl Job<'_> {
         if self.run.full || changed {
             self.forget_cursors(session)?;
         }
+        self.read_anew(session, &mut status)?;
         status.settings = settings;
         status.last_attempt = Some(self.run.now);
         self.record_start(&status, (known_state.as_ref() != Some(&state)).then_some(&state))?;
@@ -199,6 +185,20 @@ impl Job<'_> {
             transaction.put_cursor(self.name(), stream.name, cursor.as_ref())?;
         }
         transaction.commit().map(drop)
+    }
+
+    /// Has the streams read everything again of which the connector reads more than when they were read. Notes the readings.
+    fn read_anew(&self, session: &dyn SourceSession, status: &mut SourceStatus) -> Result<()> {
+        for (name, reading) in self.source.connector.readings() {
+            let known = status.readings.insert((*name).to_owned(), *reading).unwrap_or_default();
+            let stream = self.source.connector.streams().iter().find(|stream| stream.name == *name);
+            let Some(stream) = stream.filter(|_| known < *reading && !self.dry_run) else { continue };
+            let cursor = self.restarted(session, stream)?;
+            let mut transaction = self.store.begin()?;
+            transaction.put_cursor(self.name(), stream.name, cursor.as_ref())?;
+            transaction.commit()?;
+        }
+        Ok(())
     }
 
     /// The cursor with which a stream reads everything again.
@@ -291,12 +291,14 @@ fn settings_hash(config: &SourceConfig) -> u64 {
 /// What [`settings_hash`] is the hash of. Its hash is stored: another text for the same configuration would read everything
 /// again after an upgrade.
 fn settings_text(config: &SourceConfig) -> String {
-    let SourceConfig { kind, url, projects, extra_scopes, fields, blocked, statuses, types, derive_status, .. } =
-        config;
+    let SourceConfig {
+        kind, url, projects, extra_scopes, fields, blocked, statuses, types, derive_status, agents, ..
+    } = config;
     let (labels, names, links) = (&blocked.labels, &blocked.statuses, blocked.links);
     let location = config.location.as_deref().unwrap_or_default();
+    let agents = if agents.is_empty() { String::new() } else { format!("{agents:?}") };
     format!(
-        "{kind:?}{url:?}{projects:?}{extra_scopes:?}{fields:?}{labels:?}{names:?}{links}{statuses:?}{types:?}{derive_status}{location}"
+        "{kind:?}{url:?}{projects:?}{extra_scopes:?}{fields:?}{labels:?}{names:?}{links}{statuses:?}{types:?}{derive_status}{location}{agents}"
     )
 }
 

@@ -193,7 +193,7 @@ fn lost_error(lost: &[(SmolStr, Census)]) -> Error {
 mod tests {
     use super::*;
     use crate::model::Status;
-    use crate::model::samples::{facts, stored};
+    use crate::model::samples::{facts, record, stored};
 
     fn census(seen: usize, missing: usize) -> Census {
         let missing = (0..missing).map(|n| TaskKey::new("jira", n.to_string())).collect();
@@ -221,14 +221,7 @@ mod tests {
     #[test]
     fn a_task_missing_from_two_passes_in_a_row_is_deleted() {
         let key = TaskKey::new("jira", "1");
-        let record = TaskRecord {
-            url: String::new(),
-            reporter: None,
-            updated: Millis(0),
-            blockers: vec![],
-            absences: 0,
-            timeline: vec![stored(0, Change::Created(Box::new(facts(Status::Todo))))],
-        };
+        let record = record(vec![stored(0, Change::Created(Box::new(facts(Status::Todo))))]);
         let (once, gone) = absent(&key, &record, 7, Millis(50));
         assert!(!gone && once.timeline.len() == 1);
         let (twice, gone) = absent(&key, &once, 8, Millis(60));

@@ -61,7 +61,7 @@ impl Job<'_> {
         if all == known { Ok(()) } else { to.put_metadata(GUIDANCE, "", &all) }
     }
 
-    fn store_task_reports(
+    pub(super) fn store_task_reports(
         &mut self,
         to: &mut Transaction<'_>,
         key: &TaskKey,
@@ -126,7 +126,7 @@ impl Job<'_> {
         }
     }
 
-    fn store_sprint_reports(
+    pub(super) fn store_sprint_reports(
         &mut self,
         to: &mut Transaction<'_>,
         key: &TaskKey,

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::kind::unchecked;
 use crate::config::{self, Config};
+use crate::ingest::connector::Run;
 use crate::ingest::connector::{CheckReport, Connector, Cursor, Page, RawRecord};
 use crate::model::observation::{Activity, Observation, TaskObservation};
 use crate::model::samples::{artifact, facts, to};
@@ -221,6 +222,7 @@ fn activity(at: i64, kind: &str, reference: &str, mentions: &str) -> Observation
         artifact: artifact(kind, reference),
         tasks: vec![],
         mentions: vec![mentions.into()],
+        author: None,
     }))
 }
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from . import _encode, _helper, _log, _post
 from ._destination import NOWHERE, resolve
 from ._spool import LINE_BYTES, Spool, all_spools, spool
+from ._state import named_project
 from .errors import InvalidTask, SpoolUnavailable
 
 Mode = Literal["online", "offline", "disabled"]
@@ -51,7 +52,7 @@ class Client:
             "before_send": before_send, "debug": debug,
         }  # fmt: skip
         #: The project that operations belong to.
-        self.project_id = _encode.plain(project_id or project or os.environ.get("CONTEXTCORE_PROJECT") or "").strip() or "default"
+        self.project_id = _encode.plain(project_id or project or named_project(os.environ) or "").strip() or "default"
         #: Who is named as the author of what is reported.
         self.actor = actor
         #: Calls that could not be written.

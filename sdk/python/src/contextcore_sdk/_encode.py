@@ -303,7 +303,7 @@ ORDER: "dict[str, dict[str, Callable[[Any, Complain], Any]]]" = {
         "applies_to": _at_most(16), "agent_name": text, "session": word, "on_behalf_of": text, "task": word, "key": word,
         "rationale": _cut(2000), "category": text, "tags": texts, "audience": word, "severity": word, "evidence": evidence,
         "context": context, "supersedes": texts, "expires_at": moment, "options": texts, "blocking": flag, "to": word,
-        "inputs": attributes, "remaining": texts, "percent": _percent,
+        "inputs": attributes, "done": texts, "remaining": texts, "percent": _percent,
     },
     "insight.update": {
         "id": word, "action": word, "text": _cut(2000), "by": text, "agent": word, "session": word, "evidence": evidence

@@ -36,6 +36,25 @@ def candidates(given: "str | os.PathLike[str] | None", environ: Mapping[str, str
     yield os.path.join(temporary, f"contextcore-{effective_uid()}")
 
 
+def named_project(environ: Mapping[str, str]) -> "str | None":
+    """The project that `CONTEXTCORE_PROJECT`, or else the file `.contextcore/project` here or above, names."""
+    if environ.get("CONTEXTCORE_PROJECT"):
+        return environ["CONTEXTCORE_PROJECT"]
+    try:
+        above = os.getcwd()
+        while True:
+            try:
+                with open(os.path.join(above, ".contextcore", "project"), encoding="utf-8") as file:
+                    lines = (line.strip() for line in file)
+                    return next((line for line in lines if line and not line.startswith("#")), None)
+            except (FileNotFoundError, NotADirectoryError):
+                if os.path.dirname(above) == above:
+                    return None
+                above = os.path.dirname(above)
+    except (OSError, ValueError):
+        return None
+
+
 def find(given: "str | os.PathLike[str] | None", environ: Mapping[str, str]) -> str:
     """The first state directory that can be made and written.
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from . import _encode, _query
 from ._client import BeforeSend, Client
 from ._insight import Evidence, Insight, insight_id, split_context
+from ._state import named_project
 
 __all__ = ["Evidence", "GuidanceReader", "HandoffManager", "Insight", "InsightEmitter", "InsightQuerier"]
 
@@ -22,7 +23,8 @@ class InsightEmitter(Client):
     holds, also when traces have expired.
 
     Args:
-        project_id: The project. Default: `CONTEXTCORE_PROJECT`, else `default`.
+        project_id: The project. Default: `CONTEXTCORE_PROJECT`, else what `.contextcore/project` here or above says, else
+            `default`.
         agent_id: Who reports. Default: `CONTEXTCORE_AGENT`.
         session_id: The conversation or run.
         agent_name: The program that the agent is, e.g. `claude-code`.
@@ -161,12 +163,13 @@ class InsightEmitter(Client):
 
     def emit_handoff(
         self, to_agent: str, summary: str, *, task_id: "str | None" = None, inputs: "Mapping[str, Any] | None" = None,
-        remaining: "Sequence[str] | None" = None, **kw: Any,
+        remaining: "Sequence[str] | None" = None, done: "Sequence[str] | None" = None, **kw: Any,
     ) -> Insight:  # fmt: skip
-        """Offers work to another agent, to `human` or to `any`: what is there, and what remains to be done."""
+        """Offers work to another agent, to `human` or to `any`: what is there, what is done, and what remains to be done."""
         return self.emit(
-            "handoff", summary, kw.pop("confidence", None), task_id=task_id, to=to_agent, inputs=inputs, remaining=remaining, **kw
-        )
+            "handoff", summary, kw.pop("confidence", None), task_id=task_id, to=to_agent, inputs=inputs, done=done,
+            remaining=remaining, **kw,
+        )  # fmt: skip
 
     def answer(self, question_id: str, text: str, by: "str | None" = None) -> None:
         """Answers a question. An agent's answer is a suggestion until a person confirms it."""
@@ -227,7 +230,7 @@ class InsightQuerier:
         timeout: float = 10.0,
     ) -> None:  # fmt: skip
         """``timeout``: seconds that a question may take."""
-        self.project_id = project_id or os.environ.get("CONTEXTCORE_PROJECT") or None
+        self.project_id = project_id or named_project(os.environ)
         self._source = _query.Source(os.fspath(state_dir) if state_dir else None, strict, timeout)
 
     def query(
@@ -275,12 +278,12 @@ class InsightQuerier:
         return self.query(insight_type="question", **kw)
 
     def get_guidance(self, path: "str | None" = None) -> "list[dict[str, Any]]":
-        """What people have laid down: constraints, preferences, focus. For a path if one is given."""
+        """Guidance from people: constraints, preferences, focus. For a path if one is given."""
         return self._source.guidance(self.project_id, path)
 
 
 class GuidanceReader:
-    """What people have laid down for a project. Guidance binds; insights inform."""
+    """Guidance from people for a project. Guidance binds; insights inform."""
 
     def __init__(self, project_id: "str | None" = None, **options: Any) -> None:
         """Takes the options of `InsightQuerier`."""
@@ -313,10 +316,12 @@ class HandoffManager:
 
     def offer(
         self, to_agent: str, summary: str, *, task_id: "str | None" = None, inputs: "Mapping[str, Any] | None" = None,
-        remaining: "Sequence[str] | None" = None, **kw: Any,
+        remaining: "Sequence[str] | None" = None, done: "Sequence[str] | None" = None, **kw: Any,
     ) -> Insight:  # fmt: skip
         """Offers work. See `InsightEmitter.emit_handoff`."""
-        return self._emitter.emit_handoff(to_agent, summary, task_id=task_id, inputs=inputs, remaining=remaining, **kw)
+        return self._emitter.emit_handoff(
+            to_agent, summary, task_id=task_id, inputs=inputs, remaining=remaining, done=done, **kw
+        )
 
     def accept(self, handoff_id: str, text: "str | None" = None) -> None:
         """Takes work over."""

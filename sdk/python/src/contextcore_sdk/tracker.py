@@ -66,7 +66,8 @@ class TaskTracker(Client):
     a day later, what this one starts.
 
     Args:
-        project_id: The project of the tasks. Default: `CONTEXTCORE_PROJECT`, else `default`.
+        project_id: The project of the tasks. Default: `CONTEXTCORE_PROJECT`, else what `.contextcore/project` here or above
+            says, else `default`.
         otlp_endpoint: Where telemetry goes, e.g. `http://tempo:4317`. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`.
         source: Reserved for the name of the source; operations of one project belong together whatever it is.
         actor: Who does what is reported, e.g. a person or an agent.

@@ -143,6 +143,12 @@ impl InsightDraft {
         self
     }
 
+    /// What is done already.
+    pub fn done<T: Into<String>>(mut self, steps: impl IntoIterator<Item = T>) -> Self {
+        self.fields.done.extend(steps.into_iter().map(Into::into));
+        self
+    }
+
     /// What is left to do.
     pub fn remaining<T: Into<String>>(mut self, steps: impl IntoIterator<Item = T>) -> Self {
         self.fields.remaining.extend(steps.into_iter().map(Into::into));
