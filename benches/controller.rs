@@ -97,6 +97,10 @@ fn has_edit(cluster: &Cluster, sampling: &str, objective: &str) -> bool {
             .contains(&format!("rate-{sampling}"))
         && raw("/apis/contextcore.io/v1/namespaces/team-0/projectcontexts/service-0")
             .contains(&format!("\"objective\":\"{}\"", objective_percent(objective)))
+        && raw(&format!(
+            "/api/v1/namespaces/{HOME}/configmaps?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcontextcore"
+        ))
+        .contains(&format!("availability: \\\"{}\\\"", objective_percent(objective)))
 }
 
 fn objective_percent(vector: &str) -> String {

@@ -6,6 +6,8 @@
 mod disk;
 #[path = "../tests/simulation/life.rs"]
 mod life;
+#[path = "../tests/simulation/machine.rs"]
+mod machine;
 #[path = "../tests/simulation/network.rs"]
 mod network;
 #[path = "../tests/rig/outcome.rs"]

@@ -37,9 +37,7 @@ pub(crate) async fn run(command: &Controller) -> Outcome {
         }
         Controller::Doctor(arguments) => cluster::doctor(arguments).await,
         Controller::Prune(arguments) => cluster::prune(arguments).await,
-        Controller::Render(arguments) if arguments.diff => {
-            cluster::diff(&arguments.cluster, &contexts(arguments)?, arguments.settings.as_deref()).await
-        }
+        Controller::Render(arguments) if arguments.diff => cluster::diff(arguments, &contexts(arguments)?).await,
         Controller::Render(arguments) if arguments.form() == Output::Contexts => {
             let contexts: Vec<Value> = contexts(arguments)?.iter().map(|context| json!(context)).collect();
             write(&yaml::stream(&contexts))

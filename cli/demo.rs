@@ -210,8 +210,13 @@ sources:
         token("github"),
         token("linear"),
     );
+    text.push_str(&export_text(arguments));
+    text
+}
+
+fn export_text(arguments: &args::Demo) -> String {
     let history = i64::from(arguments.months) * 31 + 30;
-    text.push_str(&format!("export:\n  history: {history}d\n  give_up: 30s\n"));
+    let mut text = format!("export:\n  history: {history}d\n  give_up: 30s\n");
     if let Some(endpoint) = &arguments.endpoint {
         let endpoint = serde_json::Value::from(endpoint.as_str());
         text.push_str(&format!("  otlp:\n    endpoint: {endpoint}\n"));

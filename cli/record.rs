@@ -28,6 +28,22 @@ pub(crate) fn record(
     place: &Place,
     operations: Vec<Done>,
 ) -> Result<Recorded, Failure> {
+    let recorded = record_quietly(state, project, place, operations)?;
+    if recorded.lane.name() == NOWHERE {
+        let path = state.path();
+        let text = "no OTLP endpoint is known, so this waits in the spool, for a `sync` or `serve` with a source of kind `sdk`";
+        tracing::warn!("{text}, or for `contextcore drain --state {} --endpoint URL --linger 0s`", path.display());
+    }
+    Ok(recorded)
+}
+
+/// The same without a word about what waits: a hook would say it at every commit.
+pub(crate) fn record_quietly(
+    state: &StateDir,
+    project: &Project,
+    place: &Place,
+    operations: Vec<Done>,
+) -> Result<Recorded, Failure> {
     let lane = lanes::lane(state, &project.name, place.endpoint.as_deref(), place.protocol.as_deref())?;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut writer = Writer::new(&lane, &project.name, "shell", host.trim());
@@ -60,13 +76,7 @@ fn append(
 
 /// Starts the helper, unless one drains the lane already. What it cannot do now, the next call may.
 fn send(state: &StateDir, lane: &LaneDir, no_drain: bool) {
-    if lane.name() == NOWHERE {
-        let path = state.path();
-        let text = "no OTLP endpoint is known, so this waits in the spool, for a `sync` or `serve` with a source of kind `sdk`";
-        tracing::warn!("{text}, or for `contextcore drain --state {} --endpoint URL --linger 0s`", path.display());
-        return;
-    }
-    if no_drain || lanes::variable("CONTEXTCORE_DRAIN").is_some_and(|value| value == "off") {
+    if lane.name() == NOWHERE || no_drain || lanes::variable("CONTEXTCORE_DRAIN").is_some_and(|value| value == "off") {
         return;
     }
     let started = match lane.is_drained() {

@@ -155,7 +155,7 @@ impl RunReport {
         for line in &self.sources {
             let warning = |warning: &String| format!("warning: {}: {}\n", line.name, printable::one_line(warning));
             text.extend(line.warnings.iter().map(warning));
-            for (count, what) in [(line.set_aside, "set aside"), (line.unreadable, "unreadable")] {
+            for (count, what) in [(line.set_aside, "quarantined"), (line.unreadable, "unreadable")] {
                 if count > 0 {
                     let records = humanize::plural(count, "record");
                     text.push_str(&format!("warning: {}: {records} {what}: see `contextcore status`\n", line.name));

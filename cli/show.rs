@@ -1,6 +1,7 @@
 //! `contextcore show KEY`: one task with its neighbourhood, and where to find it in the backends.
 
 use contextcore_core::Millis;
+use contextcore_core::model::agents::AgentAssisted;
 use contextcore_core::model::printable;
 use contextcore_core::query::{ChildView, EventKind, ShowView, TaskSelector};
 use serde_json::Value;
@@ -67,6 +68,8 @@ fn facts(view: &ShowView) -> Table {
     let all = task.sprints.iter().map(|id| sprint_name(view, id)).collect::<Vec<_>>().join(", ");
     row("sprint", task.sprint.as_ref().map(|now| with_native(sprint_name(view, now), &all)).unwrap_or_default());
     row("due", text(&task.due));
+    let is_known = task.agent_assisted != AgentAssisted::Unknown;
+    row("agents", if is_known { task.agent_assisted.to_string() } else { String::new() });
     row("created", time(Some(task.created)));
     row("started", time(task.started));
     row("completed", time(task.completed));

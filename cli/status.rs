@@ -105,7 +105,7 @@ fn source_table(source: &SourceView, now: Millis, all: bool) -> Table {
     row("backlog", backlog.collect::<Vec<_>>().join(", "));
     row("coverage", coverage(&source.coverage));
     row("last error", last_error(source));
-    for (what, records) in [("set aside", &source.set_aside), ("unreadable", &source.unreadable)] {
+    for (what, records) in [("quarantined", &source.set_aside), ("unreadable", &source.unreadable)] {
         quarantined_rows(&mut row, what, records, all);
     }
     table

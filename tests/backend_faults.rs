@@ -1,5 +1,5 @@
 //! A backend that refuses, throttles, accepts a part, or drops the connection after storing: in the end it holds everything
-//! once, the exit code says what happened, and what is refused for good is not retried.
+//! once, the exit code says what happened, and what is permanently refused is not retried.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

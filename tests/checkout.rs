@@ -229,6 +229,11 @@ fn hooks_add_the_task_of_the_branch_and_link_the_commit() {
     // Another task that a person names stays as it is.
     shop.commit("fix: x\n\nTask: PROJ-7\nCo-authored-by: Bob <bob@example.com>");
     assert_eq!(shop.message().trim_end(), "fix: x\n\nTask: PROJ-7\nCo-authored-by: Bob <bob@example.com>");
+    // Agents' trailers are evidence, and the hook says nothing about where it went.
+    let output = shop.commit("fix: y\n\nTask: PROJ-8\nCo-authored-by: Claude <noreply@anthropic.com>");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let evidence = shop.spooled("agent.assisted");
+    assert!(evidence.len() == 1 && evidence[0].contains("PROJ-8") && evidence[0].contains("Claude"), "{evidence:?}");
     // Whoever leaves the message empty wants no commit.
     let before = shop.git(&["rev-parse", "HEAD"]);
     assert!(!shop.try_git(&["commit", "-q", "--allow-empty"]).status.success());

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use contextcore_cluster::{Cluster, Definitions};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const HOME: &str = "contextcore";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const HOME: &str = "contextcore";
 
-struct Process {
+pub(crate) struct Process {
     child: Child,
     /// Where it answers probes.
     address: String,
@@ -20,11 +20,16 @@ struct Process {
 }
 
 impl Process {
-    fn start(cluster: &Cluster, folder: &Path, name: &str, port: u16) -> Self {
+    pub(crate) fn start(cluster: &Cluster, folder: &Path, name: &str, port: u16) -> Self {
+        Self::start_with(cluster, folder, name, port, &[])
+    }
+
+    pub(crate) fn start_with(cluster: &Cluster, folder: &Path, name: &str, port: u16, more: &[&str]) -> Self {
         let log = folder.join(format!("{name}.log"));
         let address = format!("127.0.0.1:{port}");
         let mut command = contextcore(cluster.kubeconfig().as_path());
         command.args(["controller", "run", "--namespace", HOME, "--identity", name, "--listen", &address]);
+        command.args(more);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
         Self { child: command.spawn().unwrap(), address, log }
     }
@@ -46,7 +51,7 @@ impl Process {
         self.child.try_wait().unwrap().and_then(|status| status.code())
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
@@ -73,7 +78,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[track_caller]
-fn until(what: &str, mut ask: impl FnMut() -> bool) -> Duration {
+pub(crate) fn until(what: &str, mut ask: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !ask() {
         assert!(began.elapsed() < PATIENCE, "{what}");
@@ -82,7 +87,7 @@ fn until(what: &str, mut ask: impl FnMut() -> bool) -> Duration {
     began.elapsed()
 }
 
-fn context(name: &str, availability: &str) -> Value {
+pub(crate) fn context(name: &str, availability: &str) -> Value {
     json!({
         "apiVersion": "contextcore.io/v1", "kind": "ProjectContext", "metadata": {"name": name, "namespace": "shop"},
         "spec": {"project": {"id": "shop"}, "requirements": {"availability": availability}},
@@ -95,7 +100,7 @@ fn rule_has(cluster: &Cluster, name: &str, part: &str) -> bool {
 }
 
 /// A server of its own: the controllers watch all of it.
-fn cluster() -> Option<Cluster> {
+pub(crate) fn cluster() -> Option<Cluster> {
     let cluster = Cluster::start()?;
     [Definitions::ContextCore, Definitions::Prometheus, Definitions::OpenTelemetry]
         .into_iter()
@@ -199,6 +204,73 @@ fn doctor_says_what_to_do_and_render_what_would_change() {
     assert_eq!(pruned.status.code(), Some(0), "{}", text(&pruned.stderr));
     assert!(text(&pruned.stdout).contains("deleted PrometheusRule shop/contextcore-a\n"), "{}", text(&pruned.stdout));
     assert!(!rule_has(&cluster, "a", "vector"));
+}
+
+/// A team that has rights in its own namespace only still sees what its change would do there.
+#[test]
+fn a_tenant_sees_what_its_own_change_does() {
+    let Some(cluster) = cluster() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let [port] = contextcore_cluster::free_ports();
+    let settings = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"},
+        "data": {"settings.yaml": "objectLabels: {release: stack}\n"},
+    });
+    cluster.apply(HOME, &[settings]).succeeds();
+    let _controller = Process::start_with(&cluster, folder.path(), "all", port, &["--settings-config-map", "settings"]);
+    cluster.kubectl(&["create", "namespace", "other"]).succeeds();
+    let mut foreign = context("foreign", "99.9");
+    foreign["metadata"]["namespace"] = "other".into();
+    cluster.apply("shop", &[context("a", "99.9")]).succeeds();
+    cluster.apply("other", &[foreign]).succeeds();
+    until("the context is in force", || rule_has(&cluster, "a", "vector(0.999)"));
+
+    let may = |name: &str, namespace: &str, verbs: &[&str]| {
+        let rules = json!([
+            {"apiGroups": ["contextcore.io", "monitoring.coreos.com"], "resources": ["*"], "verbs": verbs},
+            {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+        ]);
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules});
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "shop"}],
+        });
+        cluster.apply(namespace, &[role, binding]).succeeds();
+    };
+    may("writer", "shop", &["get", "list", "patch"]);
+    may("reader", "shop", &["get", "list"]);
+    may("reader", HOME, &["get"]);
+    let file = folder.path().join("a.yaml");
+    let diff = |account: &str, availability: &str, more: &[&str]| {
+        fs::write(&file, context("a", availability).to_string()).unwrap();
+        let arguments = [&["render", "--diff", "--namespace", HOME], more, &[file.to_str().unwrap()]].concat();
+        let output = run(&cluster.kubeconfig_of("shop", account), &arguments);
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let labels = folder.path().join("settings.yaml");
+    fs::write(&labels, "objectLabels: {release: stack}\n").unwrap();
+    let with_file = ["--settings", labels.to_str().unwrap()];
+    for (account, settings) in [("writer", &with_file), ("reader", &["--settings-config-map", "settings"])] {
+        let (code, changed, said) = diff(account, "99.9", settings);
+        assert_eq!((code, changed.as_str()), (Some(0), ""), "{account}: {said}");
+        assert!(said.contains("what all contexts share is not compared"), "{said}");
+        let (code, changed, said) = diff(account, "99.5", settings);
+        assert_eq!(code, Some(1), "{account}: {said}");
+        assert!(
+            changed.contains("PrometheusRule shop/contextcore-a") && changed.contains("+    - expr: vector(0.995)"),
+            "{changed}"
+        );
+        assert!(!changed.contains("ConfigMap") && !changed.contains("foreign"), "{changed}");
+        assert_eq!(said.contains("is compared without its defaults"), account == "reader", "{said}");
+    }
+    // With the namespaces of a controller that watches only those, its shared objects count, as far as they may be read.
+    let (code, _, said) = diff("writer", "99.5", &["--watch-namespace", "shop"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("ConfigMap contextcore/contextcore-collector is not compared: "), "{said}");
+    let (code, _, said) = diff("writer", "99.5", &["--watch-namespace", "other"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("namespace \"other\"") && said.contains("ask for the right to list them"), "{said}");
 }
 
 /// Who may look at two namespaces only, as a team with a controller of its own.

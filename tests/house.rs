@@ -61,6 +61,10 @@ const BANNED_WORDS: &[(&str, &str)] = &[
     (r"stances?", "parent state"),
     (r"(comes?|goes|go) home", "accepted, moved back"),
     (r"by halves", "a partial history"),
+    (r"stretch(es)?", "interval, time range"),
+    (r"lands?|landed", "stored"),
+    (r"lay(s|ing)? (it |them |something |guidance |rules? )?down|laid down", "add, give, require"),
+    (r"hurr(y|ies)", "force stop"),
 ];
 
 /// Type names that a field's term replaced.
@@ -187,14 +191,51 @@ fn the_rules_find_what_they_forbid() {
         let text = [("x.rs".to_owned(), line.to_owned())];
         !violations(&words, &text).is_empty() || !violations(&types, &text).is_empty()
     };
-    for line in
-        ["what was told", "fn attach_deeds(&self)", "// Told twice", "not_told_again", "pub struct Kept {", "stand-ins"]
-    {
+    for line in [
+        "what was told",
+        "people lay rules down",
+        "a stretch of time",
+        "fn attach_deeds(&self)",
+        "// Told twice",
+        "not_told_again",
+        "pub struct Kept {",
+        "stand-ins",
+    ] {
         assert!(is_found(line), "{line}");
     }
-    for line in ["indeed bolder", "a retold story", "struct KeptAlive", "fn kept()"] {
+    for line in ["indeed bolder", "a retold story", "struct KeptAlive", "fn kept()", "landscape", "a layer downstream"]
+    {
         assert!(!is_found(line), "{line}");
     }
+}
+
+/// Public functions that can fail and do not say when: `path:line: signature`. A trait's implementation is described at the trait.
+fn fallible_without_errors(path: &str, text: &str) -> Vec<String> {
+    let fallible = Regex::new(r"(?m)^ *pub (?:async )?fn [^{;]*?-> *(?:[a-z]+::)*Result\b").unwrap();
+    let above = |start: usize| text[..start].lines().rev().take_while(|line| line.trim_start().starts_with(['/', '#']));
+    let found = fallible.find_iter(text).filter(|found| !above(found.start()).any(|line| line.contains("# Errors")));
+    let named = found.map(|found| {
+        let line = text[..found.start()].lines().count() + 1;
+        format!("{path}:{line}: {}", found.as_str().lines().next().unwrap_or_default().trim())
+    });
+    named.collect()
+}
+
+#[test]
+fn public_functions_say_when_they_fail() {
+    let mut found = Vec::new();
+    for source in SOURCES {
+        for path in modules(&root().join(source)).into_values() {
+            let text = fs::read_to_string(&path).unwrap();
+            let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            found.extend(fallible_without_errors(&path.strip_prefix(root()).unwrap().display().to_string(), product));
+        }
+    }
+    assert!(found.is_empty(), "{} public functions lack `# Errors`:\n{}", found.len(), found.join("\n"));
+    let silent = "/// Reads.\n#[must_use]\npub fn read(\n    at: u8,\n) -> io::Result<u8> {\n";
+    assert_eq!(fallible_without_errors("x.rs", silent), ["x.rs:3: pub fn read("]);
+    assert!(fallible_without_errors("x.rs", &silent.replace("Reads.", "# Errors")).is_empty());
+    assert!(fallible_without_errors("x.rs", "pub fn of(at: u8) -> Option<Result<u8>> {\n").is_empty());
 }
 
 /// The modules of a crate: module path (`export::otlp`) to the file that holds it.

@@ -136,6 +136,28 @@ fn another_processor_is_compiled_for() {
     assert!(complaint(&machine.step("deploy/image.sh chef", "riscv64")).contains("neither amd64 nor arm64"));
 }
 
+/// Files and user are checked alike for every processor; only a program of this one is run as well.
+#[cfg(feature = "kubernetes")]
+#[test]
+fn another_processor_is_checked_as_this_one_is() {
+    let machine = built();
+    let (_, other) = arches();
+    let elf = if other == "arm64" { "AArch64" } else { "Advanced Micro Devices X86-64" };
+    let fake = format!("case $1 in --file-header) echo ' Machine: {elf}' ;; --version-info) echo GLIBC_2.17 ;; esac");
+    machine.tool("readelf", &fake);
+    let check = || machine.step("deploy/image.sh check /image", other);
+    assert!(check().status.success(), "{}", complaint(&check()));
+    let program = machine.path("image/usr/local/bin/contextcore");
+    fs::write(&program, "#!/bin/bash\n").unwrap();
+    assert!(complaint(&check()).contains("without the feature kubernetes"), "{}", complaint(&check()));
+    fs::write(machine.path("image/etc"), "").unwrap();
+    assert!(
+        complaint(&check()).contains("the files of the image are not as they should be"),
+        "{}",
+        complaint(&check())
+    );
+}
+
 /// The files of a build, laid out for this machine.
 fn built() -> Machine {
     let machine = Machine::new();

@@ -121,7 +121,7 @@ fn inside(content: &Content, fits: usize) -> String {
     let constraints = content.constraints.len().min(fits);
     let known = content.known.len().min(fits - constraints);
     let questions = content.questions.len().min(fits - constraints - known);
-    let mut text = "## What people have laid down\n\n".to_owned();
+    let mut text = "## Guidance from people\n\n".to_owned();
     let mut section = |title: &str, lines: &[String], all: usize| {
         if all > 0 {
             text.push_str(&format!("### {title}\n\n{}", lines.concat()));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use contextcore_core::clock;
 use contextcore_core::config::Config;
 use contextcore_core::model::guidance::{GuidanceKind, Severity, Trust, covering, in_force};
-use contextcore_core::model::insight::{Insight, InsightType, Review};
+use contextcore_core::model::insight::{AuthorKind, Insight, InsightType, Review};
 use contextcore_core::query::InsightQuery;
 use serde_json::json;
 
@@ -100,7 +100,7 @@ async fn content(context: &Context, arguments: &AgentsExport) -> Result<Content,
     Ok(Content::new(rules, insights, asked.into_iter().map(|item| (item.id, item.rule)).collect()))
 }
 
-/// The decisions, lessons and open questions that a person confirmed.
+/// The decisions and lessons that a person confirmed, and the open questions of people.
 async fn insights(config: Option<Config>, found: &Found, paths: &[String]) -> Result<Vec<Insight>, Failure> {
     let Ok(state) = lanes::state_dir(None) else { return Ok(Vec::new()) };
     let reader = InsightReader::open(config, Some(&state)).await?;
@@ -116,12 +116,18 @@ async fn insights(config: Option<Config>, found: &Found, paths: &[String]) -> Re
     loop {
         let page = reader.find(&query).await?;
         let of_page = page.insights.into_iter().map(|found| found.insight);
-        confirmed.extend(of_page.filter(|insight| insight.review == Review::Confirmed && !insight.from_untrusted));
+        confirmed.extend(of_page.filter(|insight| is_of_people(insight) && !insight.from_untrusted));
         match page.next {
             Some(next) => query.cursor = Some(next),
             None => return Ok(confirmed),
         }
     }
+}
+
+/// Whether a person stands behind an insight. A question cannot be confirmed: it has to be a person's own.
+fn is_of_people(insight: &Insight) -> bool {
+    let is_own = insight.insight_type == InsightType::Question && insight.author.kind == AuthorKind::Human;
+    is_own || insight.review == Review::Confirmed
 }
 
 /// Insights read at once.
@@ -133,4 +139,26 @@ fn failed(path: &Path, error: &std::io::Error) -> Failure {
 
 fn wrong(path: &Path, problem: &str) -> Failure {
     Failure::usage(format!("{}: {problem}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_of_people_are_exported_and_those_of_agents_are_not() {
+        let of = |kind: &str, author: &str, review: &str| {
+            let json = json!({
+                "id": "ins_1", "type": kind, "project": "shop", "summary": "s", "applies_to": [], "tags": [], "evidence": [],
+                "supersedes": [], "author": {"kind": author}, "audience": "both", "status": "open", "review": review,
+                "created": "2026-11-26T20:00:00.000Z", "updated": "2026-11-26T20:00:00.000Z", "seen": 1, "confirmed": 0,
+                "contradicted": 0, "trace_id": "", "span_id": "", "confidence": 0.9,
+            });
+            is_of_people(&serde_json::from_value(json).unwrap())
+        };
+        assert!(of("question", "human", "unreviewed"));
+        assert!(!of("question", "agent", "unreviewed"));
+        assert!(!of("lesson", "human", "unreviewed"), "that is to be confirmed");
+        assert!(of("lesson", "agent", "confirmed"));
+    }
 }

@@ -99,6 +99,12 @@ pub(crate) struct Render {
     /// Print what would change in a cluster, with the contexts that are there already; the exit code is 1 when something would
     #[arg(long, conflicts_with_all = ["output", "explain"])]
     pub(crate) diff: bool,
+    /// With --diff: settings from a ConfigMap in the namespace of the controller, key settings.yaml
+    #[arg(long, value_name = "NAME", requires = "diff", conflicts_with = "settings")]
+    pub(crate) settings_config_map: Option<String>,
+    /// With --diff: only the contexts of this namespace count besides those of the files; can be repeated [default: all namespaces]
+    #[arg(long = "watch-namespace", value_name = "NAMESPACE", requires = "diff", value_delimiter = ',')]
+    pub(crate) watch_namespaces: Vec<String>,
     #[command(flatten)]
     pub(crate) cluster: Cluster,
 }

@@ -6,7 +6,7 @@ use contextcore_core::model::guidance::until;
 
 use super::Place;
 
-/// What people lay down for agents.
+/// Guidance that people give to agents.
 #[derive(Debug, Args)]
 pub(crate) struct Guide {
     #[command(flatten)]
@@ -17,7 +17,7 @@ pub(crate) struct Guide {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GuideCommand {
-    /// Lay something down; what is known of its id is replaced
+    /// Add guidance; replaces what has the same id
     Add(GuideAdd),
     /// List the guidance that holds, the strictest first
     List {

@@ -5,8 +5,8 @@ use contextcore_operator::controller::{connect, diff as difference, prune as pru
 use contextcore_operator::resource::ProjectContext;
 
 use super::run::{settings, settings_of, target};
-use super::write;
-use crate::args::{Cluster, ClusterDoctor, Prune};
+use super::{problems, write};
+use crate::args::{ClusterDoctor, Prune, Render};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::humanize;
 use crate::terminal;
@@ -55,10 +55,15 @@ pub(super) async fn prune(arguments: &Prune) -> Outcome {
 }
 
 /// Prints what would change. As for kubectl, a difference is exit code 1.
-pub(super) async fn diff(cluster: &Cluster, contexts: &[ProjectContext], file: Option<&std::path::Path>) -> Outcome {
-    let (client, namespace) = connect::connect(&target(cluster)).await.map_err(Failure::usage)?;
-    let settings = settings(file, &namespace)?;
-    let changed = difference::diff(&client, contexts, &settings, &namespace).await.map_err(Failure::usage)?;
-    write(&changed.concat())?;
-    Ok(if changed.is_empty() { Exit::Done } else { Exit::Internal })
+pub(super) async fn diff(arguments: &Render, contexts: &[ProjectContext]) -> Outcome {
+    let (client, namespace) = connect::connect(&target(&arguments.cluster)).await.map_err(Failure::usage)?;
+    let settings = match &arguments.settings_config_map {
+        Some(name) => connect::settings(&client, &namespace, name).await.map_err(problems)?,
+        None => settings(arguments.settings.as_deref(), &namespace)?,
+    };
+    let found = difference::diff(&client, contexts, &settings, &namespace, &arguments.watch_namespaces).await;
+    let found = found.map_err(Failure::usage)?;
+    found.notes.iter().for_each(|note| tracing::warn!("{note}"));
+    write(&found.changed.concat())?;
+    Ok(if found.changed.is_empty() { Exit::Done } else { Exit::Internal })
 }

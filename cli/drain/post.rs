@@ -70,7 +70,7 @@ impl Post {
         });
         let mut post = Self::at(&to.endpoint, auth)?;
         for (name, value) in headers {
-            let unfit = |_| Failure::usage(format!("`{name}` is no name of a header"));
+            let unfit = |_| Failure::usage(format!("`{name}` is not the name of a header"));
             let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(unfit)?;
             post.service = post.service.with_header(parsed, &HeaderValue::Given(Secret::new(value)))?;
         }

@@ -32,7 +32,7 @@ pub(super) async fn run(context: &Context, range: &str) -> Outcome {
     let json = context.is_json("git check")?;
     let repository = repository()?;
     if range.starts_with('-') {
-        return Err(Failure::usage(format!("`{range}` is no range of commits: write it like origin/main..HEAD")));
+        return Err(Failure::usage(format!("`{range}` is not a range of commits: write it like origin/main..HEAD")));
     }
     let printed = repository.git(&["log", "--no-merges", "--reverse", "-z", "--format=%H%n%B", range, "--"]);
     let printed = printed.ok_or_else(|| {

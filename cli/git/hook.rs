@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use contextcore_core::config;
-use contextcore_core::model::operation::{Operation, TaskLink};
+use contextcore_core::model::agents::{self, KnownAgents};
+use contextcore_core::model::operation::{Operation, TaskEvent, TaskLink};
 use contextcore_core::model::trailers;
 use contextcore_core::repository::Repository;
 
@@ -16,7 +17,7 @@ use crate::app::Context;
 use crate::args::{GitHook, Place};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::guide::found::{self, configuration};
-use crate::record::record;
+use crate::record::record_quietly;
 use crate::{lanes, project};
 
 /// Files and directories in git's directory that say what is going on.
@@ -140,11 +141,13 @@ fn link(context: &Context, repository: &Repository) -> Outcome {
     let named = found::project(&place, configuration(context).ok().flatten().as_ref(), Some(repository));
     let state = lanes::state_dir(None)?;
     let project = project::find(context, named.as_deref(), &state)?;
-    let links = tasks.into_iter().map(|task| {
+    let agent = agents::named(text, &KnownAgents::default());
+    let links = tasks.into_iter().flat_map(|task| {
+        let evidence = agent.as_deref().map(|agent| Operation::Event(TaskEvent::of_agent(&task, agent)));
         let link = TaskLink { task, kind: "commit".to_owned(), reference: commit.to_owned(), url: None };
-        (Operation::Link(link), author.map(str::to_owned))
+        std::iter::once(Operation::Link(link)).chain(evidence).map(|operation| (operation, author.map(str::to_owned)))
     });
-    record(&state, &project, &place, links.collect())?;
+    record_quietly(&state, &project, &place, links.collect())?;
     Ok(Exit::Done)
 }
 

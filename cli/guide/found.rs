@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::lanes;
 use crate::reader::Reader;
 
-/// Everything that was laid down, ended or not.
+/// All guidance, ended or not.
 pub(crate) struct Found {
     /// The lines, each as its source has it. Those that were ended are last.
     pub(crate) items: Vec<GuidanceItem>,

@@ -1,4 +1,4 @@
-//! `contextcore guide`: what people lay down for agents. [`found`] gathers it from everywhere, [`mod@print`] shows it.
+//! `contextcore guide`: the guidance that people give to agents. [`found`] gathers it from everywhere, [`mod@print`] shows it.
 //!
 //! Whoever has a shell can run this command, agents included. So what it adds is `unproven`, and never blocks.
 

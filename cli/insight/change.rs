@@ -98,13 +98,22 @@ async fn subject(
             allow(&view, update)?;
             Ok((view.insight.id.clone(), of_insight(&view, named)))
         }
-        (Err(failure), Some(project)) if is_whole && failure.exit == Exit::Usage => Ok((update.id.clone(), project)),
+        (Err(failure), Some(project)) if is_whole && failure.exit == Exit::Usage => {
+            say_unknown(update);
+            Ok((update.id.clone(), project))
+        }
         (Err(failure), None) if is_whole && failure.exit == Exit::Usage => {
+            say_unknown(update);
             let state = lanes::state_dir(place.state.as_deref())?;
             Ok((update.id.clone(), project::find(context, None, &state)?))
         }
         (Err(failure), _) => Err(failure),
     }
+}
+
+/// Says that nothing is known of an insight here, where it was looked up: it may be on its way from another machine.
+fn say_unknown(update: &InsightUpdate) {
+    eprintln!("`{}` is not known here; what is recorded of it counts once it is", update.id);
 }
 
 /// The project of an insight, which is also the one to report to.

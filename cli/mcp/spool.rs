@@ -78,7 +78,13 @@ impl Spool {
         let Some((lane, writer)) = writers.get_mut(project) else {
             return Err(Error::new(ErrorKind::Internal, "find the writer of a project"));
         };
-        let appended = writer.append(clock::now(), None, operation, Some(by.to_owned()).filter(|by| !by.is_empty()));
+        let actor = Some(by.to_owned()).filter(|by| !by.is_empty());
+        let evidence = operation.evidence_of(by);
+        let appended = writer.append(clock::now(), None, operation, actor.clone());
+        if let (Ok(Appended::Written(_)), Some(evidence)) = (&appended, evidence) {
+            // That it was an agent is worth less than what it reports.
+            let _ = writer.append(clock::now(), None, evidence, actor);
+        }
         match appended
             .and_then(|appended| writer.sync().map(|()| appended))
             .map_err(|error| failed(lane).caused_by(error))?

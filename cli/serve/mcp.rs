@@ -261,7 +261,7 @@ impl Backend for Served {
     fn write(&self, project: &str, operation: Operation, by: &str) -> Result<Written, Error> {
         let engine = self.engine();
         let config = engine.config();
-        let source = config.sources.iter().find(|source| source.kind == "sdk");
+        let source = config.sources.iter().find(|source| source.takes_reports());
         let Some((name, path)) = source.and_then(|source| Some((source.name.clone(), source.location.clone()?))) else {
             let text = "keep what agents report: the configuration of this service has no source of kind `sdk`";
             return Err(Error::new(ErrorKind::Config, text));

@@ -76,7 +76,7 @@ async fn accept(ops: &Ops, request: Request) -> Result<Answer, Refusal> {
         return Err((StatusCode::NOT_FOUND, "set `ops.token` to take operations"));
     };
     let token = proven(config, request.headers())?;
-    let source = settings.sources.iter().find(|source| source.kind == "sdk");
+    let source = settings.sources.iter().find(|source| source.takes_reports());
     let place = source.and_then(|source| Some((source.name.clone(), source.location.clone()?)));
     let Some((name, path)) = place else {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "there is no source of kind sdk that could take operations"));

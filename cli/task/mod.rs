@@ -23,7 +23,9 @@ pub(crate) fn run(context: &Context, arguments: args::Task) -> Outcome {
     let state = lanes::state_dir(place.state.as_deref())?;
     let project = project::find(context, place.project.as_deref(), &state)?;
     let actor = place.actor.take();
-    let recorded = record(&state, &project, &place, vec![(operation, actor)])?;
+    let evidence = lanes::variable("CONTEXTCORE_AGENT").and_then(|agent| operation.evidence_of(&agent));
+    let operations = std::iter::once(operation).chain(evidence).map(|operation| (operation, actor.clone()));
+    let recorded = record(&state, &project, &place, operations.collect())?;
     let view = json!({
         "project": project.name, "task": task, "op": name, "lane": recorded.lane.name(),
         "writer": recorded.writer, "seq": recorded.seq,

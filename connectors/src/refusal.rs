@@ -1,15 +1,44 @@
 //! Lists that the tool refuses to serve: when a refusal is believed, and what follows.
 //!
 //! A refusal (HTTP 401 or 403) may pass, like that of a firewall, and what is exported without the names in a list lacks them for good. So
-//! a refusal is confirmed before it is believed. A list that was never read is then left out for a day: the token may not read it.
-//! One that was read before is asked for on each run, and for a day nothing is exported without it ([`GRACE`]).
+//! a refusal is confirmed before it is believed. A list that was never read is then left out, since the token may have no right to it,
+//! and is asked for again after growing pauses ([`LeftOut`]). One that was read before, or that every token may read, is asked for
+//! on each run, and for a day nothing is exported without it ([`GRACE`]).
 
 use contextcore_core::ingest::connector::Page;
 use contextcore_core::model::time::DAY;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
+use serde::{Deserialize, Serialize};
 
 /// How long a list that was read before may be refused until it is done without.
 pub(crate) const GRACE: i64 = DAY;
+
+/// A list that is refused and was never read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeftOut {
+    /// Since when it is refused.
+    since: Millis,
+    /// When it was asked for last.
+    asked: Millis,
+}
+
+impl LeftOut {
+    /// It is refused now, as it may have been before.
+    pub(crate) fn note(before: Option<Self>, now: Millis) -> Self {
+        Self { since: before.map_or(now, |before| before.since), asked: now }
+    }
+
+    /// Whether to ask for it again.
+    pub(crate) fn is_due(self, now: Millis) -> bool {
+        now.0 - self.asked.0 >= pause(self.since, self.asked)
+    }
+}
+
+/// How long to wait before asking again for what is refused since a moment and was asked for now: until the next run, then twice as
+/// long each time, a day at most.
+pub(crate) fn pause(since: Millis, now: Millis) -> i64 {
+    (now.0 - since.0).clamp(1, DAY)
+}
 
 /// Whether the tool refuses to serve something: the token lacks the right to it, or a scope.
 pub(crate) fn is_refused(error: &Error) -> bool {
@@ -96,6 +125,22 @@ mod tests {
             let (answer, count) = ask(script, probe).await;
             assert_eq!((kind(answer), count), (expected, asked), "{script:?}");
         }
+    }
+
+    #[test]
+    fn a_list_that_was_never_read_is_asked_for_again_after_growing_pauses() {
+        let minute = 60_000;
+        let mut left_out = LeftOut::note(None, Millis(0));
+        let mut asked = Vec::new();
+        for run in 0..6 * 24 * 12 {
+            let now = Millis(run * 5 * minute);
+            if left_out.is_due(now) {
+                left_out = LeftOut::note(Some(left_out), now);
+                asked.push(run);
+            }
+        }
+        assert_eq!(asked[..8], [1, 2, 4, 8, 16, 32, 64, 128]);
+        assert_eq!(asked[10] - asked[9], 24 * 12, "once a day in the end");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use contextcore_fakes::Clock;
 use contextcore_fakes::github::{self, Github, GithubHandle};
 use contextcore_fakes::jira::{self, Jira, JiraHandle};
 use contextcore_fakes::otlp::{Collector, Handle, Span};
-use contextcore_fakes::world::{Draft, PullDraft, PullId, StatusId, TypeId, UserId, World};
+use contextcore_fakes::world::{Draft, Edit, PullDraft, PullId, StatusId, TypeId, UserId, World};
 use tokio_util::sync::CancellationToken;
 
 /// 2026-11-18.
@@ -237,4 +237,98 @@ async fn trailers_name_tasks_that_no_branch_or_title_names() {
     }
     let statuses = ["PROJ-1", "PROJ-2", "PROJ-3"].map(|key| rig.task(key, NOW).status.as_str().to_owned());
     assert_eq!(statuses, ["in_progress", "in_progress", "todo"]);
+}
+
+/// What a task's spans say of agents, by their role.
+fn said_of_agents(rig: &Rig, key: &str) -> BTreeMap<String, String> {
+    let text = |span: &Span, name: &str| span.attributes.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+    let own = |span: &Span| text(span, "task.id").as_deref() == Some(key);
+    let spans = rig.collector.spans().into_iter().filter(own);
+    spans.filter_map(|span| Some((text(&span, "contextcore.role")?, text(&span, "task.agent_assisted")?))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_commits_and_pull_requests_show_of_agents_reaches_the_task() {
+    let rig = Rig::new().await;
+    {
+        let mut forge = rig.github.world();
+        let web = forge.find_project("WEB").unwrap();
+        let (agent, updater) = {
+            let mut edit = forge.edit(NOW - 3 * HOUR);
+            (edit.add_bot("copilot-swe-agent"), edit.add_bot("dependabot"))
+        };
+        let open = |edit: &mut Edit<'_>, key: &str, message: &str| {
+            let pull = edit.open_pull(PullDraft::new(web, format!("feature/{key}"), "Build it"));
+            edit.push(pull, message);
+            pull
+        };
+        let trailer = "Pay\n\nCo-Authored-By: Claude Opus 4.5 <noreply@anthropic.com>";
+        let pull = open(&mut forge.edit(NOW - 2 * HOUR), "PROJ-1", trailer);
+        forge.edit(NOW - HOUR).merge(pull);
+        // The squashed commit on the default branch has lost the trailer.
+        forge.edit(NOW - HOUR).commit(web, "PROJ-1: build it (#1)");
+        open(&mut forge.edit(NOW - 2 * HOUR).by(agent), "PROJ-2", "Pay");
+        open(
+            &mut forge.edit(NOW - 2 * HOUR).by(updater),
+            "PROJ-3",
+            "Bump it\n\nSigned-off-by: dependabot[bot] <support@github.com>",
+        );
+    }
+    for name in ["jira", "github"] {
+        rig.sync(name, NOW).await;
+    }
+    let found = ["PROJ-1", "PROJ-2", "PROJ-3"].map(|key| rig.task(key, NOW).agent_assisted.as_str());
+    assert_eq!(found, ["assisted", "delegated", "unknown"]);
+    rig.export(NOW).await;
+    let finished = said_of_agents(&rig, "PROJ-1");
+    assert_eq!(finished["task"], "assisted");
+    assert_eq!(finished["completion"], "assisted");
+    assert_eq!(said_of_agents(&rig, "PROJ-2")["snapshot"], "delegated");
+    assert_eq!(said_of_agents(&rig, "PROJ-3")["snapshot"], "unknown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn none_is_what_a_pull_request_declares() {
+    let rig = Rig::new().await;
+    {
+        let mut forge = rig.github.world();
+        let web = forge.find_project("WEB").unwrap();
+        let mut edit = forge.edit(NOW - HOUR);
+        let draft =
+            PullDraft { body: "Why it is.\nAssisted-by: none".into(), ..PullDraft::new(web, "PROJ-1", "Build it") };
+        let pull = edit.open_pull(draft);
+        edit.push(pull, "begin");
+        let pull = edit.open_pull(PullDraft::new(web, "PROJ-2", "Build it"));
+        edit.push(pull, "begin\n\nAssisted-by: none");
+        edit.push(pull, "go on");
+    }
+    for name in ["jira", "github"] {
+        rig.sync(name, NOW).await;
+    }
+    let found = ["PROJ-1", "PROJ-2", "PROJ-3"].map(|key| rig.task(key, NOW).agent_assisted.as_str());
+    assert_eq!(found, ["none", "unknown", "unknown"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_upgrade_what_people_did_is_read_again_once() {
+    let rig = Rig::new().await;
+    rig.work("PROJ-1", NOW - HOUR);
+    rig.sync("jira", NOW).await;
+    rig.sync("github", NOW).await;
+    let lists =
+        || rig.github.requests().iter().filter(|request| format!("{request:?}").contains("PullRequests")).count();
+    let quiet = lists();
+    rig.sync("github", NOW + MINUTE).await;
+    assert_eq!(lists(), quiet, "nothing changed");
+    // As a program that knew nothing of agents left it.
+    let mut status = rig.store.source_status("github").unwrap();
+    assert_eq!(std::mem::take(&mut status.readings).len(), 3);
+    let mut transaction = rig.store.begin().unwrap();
+    transaction.put_source_status("github", &status).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(rig.sync("github", NOW + 2 * MINUTE).await, 0, "nothing is new");
+    assert!(lists() > quiet);
+    let once = lists();
+    rig.sync("github", NOW + 3 * MINUTE).await;
+    assert_eq!(lists(), once);
 }

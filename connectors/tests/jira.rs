@@ -557,6 +557,30 @@ async fn statuses_that_only_histories_name_are_looked_up_before_they_are_given()
     }
 }
 
+#[tokio::test]
+async fn a_status_that_the_site_forgot_outlives_a_change_of_settings() {
+    let mut rig = Rig::demo(cloud()).await;
+    let issue = rig.jira.world().issues().map(|issue| issue.id).next().unwrap();
+    rig.jira.world().statuses.push(Status {
+        id: 20_001,
+        name: "Whatever".into(),
+        category: Category::Done,
+        stage: Stage::Done,
+    });
+    rig.edit(NOW + MINUTE, |edit| edit.transition(issue, StatusId(6)));
+    rig.edit(NOW + 2 * MINUTE, |edit| edit.transition(issue, StatusId::IN_PROGRESS));
+    rig.now += 5 * MINUTE;
+    let entered = |outcome: &Outcome| {
+        let changes = task(outcome, issue).history.iter().map(|entry| entry.change.clone());
+        changes.filter(|change| *change == Change::Status { status: Done, native: "Whatever".into() }).count()
+    };
+    assert_eq!(entered(&rig.sync().await), 1);
+    let list = r#"[{"id":"3","name":"In Progress","statusCategory":{"key":"indeterminate"}}]"#;
+    rig.jira.faults().on("*/status", When::Always, Fault::status(200, list));
+    rig.reconfigure();
+    assert_eq!(entered(&rig.sync().await), 1);
+}
+
 /// What the site has no word for any more is asked for once, not every time an issue with it changes.
 #[tokio::test]
 async fn a_status_that_was_deleted_is_looked_up_once() {

@@ -181,7 +181,7 @@ async fn rows_that_are_null_odd_or_too_many_cost_themselves() {
     let outcome = rig.sync().await;
     assert_eq!(outcome.tasks.len(), 4);
     assert_eq!(outcome.unreadable.keys().collect::<Vec<_>>(), [&null]);
-    assert_eq!(outcome.failures.len(), 1, "the odd one is set aside: {:?}", outcome.failures);
+    assert_eq!(outcome.failures.len(), 1, "the odd one is quarantined: {:?}", outcome.failures);
     assert!(outcome.failures[0].full().contains(&odd) || outcome.failures[0].context("record") == Some(&*odd));
 }
 

@@ -87,6 +87,28 @@ async fn a_list_of_jira_that_was_never_readable_holds_back_nothing() {
     }
 }
 
+#[tokio::test]
+async fn a_list_of_jira_that_was_refused_at_first_is_read_on_the_next_run() {
+    let (quiet, mut source, _token) = jira().await;
+    let whole = source.run(NOW, &STREAMS_OF_JIRA).await.unwrap().sprints;
+    for path in ["*/board", "*/board/*/sprint", "*/configuration", "*/issueLinkType"] {
+        let (jira, mut source, _token) = jira().await;
+        jira.faults().on(path, When::Always, Fault::status(403, "{}"));
+        let refused = source.run(NOW, &STREAMS_OF_JIRA).await.unwrap();
+        jira.faults().clear();
+        jira.take_requests();
+        let next = source.run(NOW + 5 * MINUTE, &STREAMS_OF_JIRA).await.unwrap();
+        let end = path.rsplit('/').next().unwrap();
+        assert!(jira.take_requests().iter().any(|request| request.path().ends_with(end)), "{path}");
+        if path.contains("board") {
+            let mut known = refused.sprints;
+            known.extend(next.sprints);
+            assert_eq!(format!("{known:?}"), format!("{whole:?}"), "{path}");
+        }
+    }
+    drop(quiet);
+}
+
 struct Workspace {
     linear: LinearHandle,
     source: Source,
@@ -175,14 +197,41 @@ async fn a_list_of_linear_that_was_read_before_holds_back_the_export_for_a_day()
 }
 
 #[tokio::test]
-async fn a_list_of_linear_that_was_never_readable_is_left_out_for_a_day() {
+async fn what_a_workspace_of_linear_does_not_have_is_asked_for_after_growing_pauses() {
     let mut workspace = Workspace::start().await;
     workspace.refuse(&["Plan", "PlanRows"], "initiatives", usize::MAX);
     let outcome = workspace.sync(&["plan", "issues", "ids"], 0).await.unwrap();
-    assert!(outcome.withheld.is_empty() && outcome.warnings.iter().any(|text| text.contains("left out for a day")));
-    workspace.linear.take_requests();
-    workspace.sync(&["plan", "issues"], MINUTE).await.unwrap();
-    assert_eq!(workspace.linear.take_requests().len(), 3, "a quiet poll asks for nothing that is refused");
+    assert!(outcome.withheld.is_empty() && outcome.warnings.iter().any(|text| text.contains("are left out")));
+    let mut asked = Vec::new();
+    for _ in 0..5 {
+        workspace.linear.take_requests();
+        workspace.sync(&["plan", "issues"], MINUTE).await.unwrap();
+        asked.push(workspace.linear.take_requests().len() > 3);
+    }
+    assert_eq!(asked, [true, true, false, true, false], "beside the three requests of a quiet poll");
+    workspace.linear.mend();
+    let outcome = workspace.sync(&["plan", "issues", "ids"], DAY).await.unwrap();
+    assert!(outcome.warnings.is_empty() && outcome.tasks.values().any(|task| task.url.contains("initiative")));
+}
+
+#[tokio::test]
+async fn lists_that_every_token_of_linear_may_read_hold_back_the_very_first_export() {
+    let lists = ["cycles", "projects", "attachments"].map(|list| (&["Plan", "PlanRows"][..], list));
+    for (operations, list) in
+        lists.into_iter().chain([(&["Reference"][..], "issueLabels"), (&["Reference"][..], "users")])
+    {
+        let mut workspace = Workspace::start().await;
+        let whole = facts(&Workspace::start().await.sync(&["plan", "issues"], 0).await.unwrap(), "");
+        workspace.refuse(operations, list, usize::MAX);
+        let outcome = workspace.sync(&["plan", "issues"], 0).await.unwrap();
+        assert!(!outcome.withheld.is_empty(), "{list}: {:?}", outcome.warnings);
+        workspace.linear.mend();
+        let next = workspace.sync(&["plan", "issues"], MINUTE).await.unwrap();
+        assert!(next.withheld.is_empty() && next.warnings.is_empty(), "{list}: {:?}", next.warnings);
+        if operations[0] == "Reference" {
+            assert_eq!(facts(&next, ""), whole, "{list}: what was read without names is read again");
+        }
+    }
 }
 
 #[tokio::test]

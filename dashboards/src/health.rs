@@ -62,6 +62,10 @@ const SOURCE: [&str; 1] = [names::SOURCE_NAME];
 const SIGNAL: [&str; 1] = [names::SIGNAL];
 
 fn header() -> Vec<Draft> {
+    [of_runs(), of_exports(), of_coverage()].concat()
+}
+
+fn of_runs() -> Vec<Draft> {
     vec![
         stat(1, "Oldest data", 6)
             .rule("Time since the last successful run of the source that is furthest behind. Red above one hour.")
@@ -77,7 +81,16 @@ fn header() -> Vec<Draft> {
             .decimals(0)
             .no_course()
             .steps(NONE_IS_GOOD)
-            .ask(moment("A", format!("sum({}) or vector(0)", of(names::M_SYNC_ERRORS).gained("$__range", &SOURCE)), "failed")),
+            .ask(moment(
+                "A",
+                format!("sum({}) or vector(0)", of(names::M_SYNC_ERRORS).gained("$__range", &SOURCE)),
+                "failed",
+            )),
+    ]
+}
+
+fn of_exports() -> Vec<Draft> {
+    vec![
         stat(3, "Export lag", 6)
             .rule("Age of the oldest change that waits for export to a backend. Red above 15 minutes: a backend accepts nothing, or the export is far behind. Nothing is lost: it catches up by itself once the backend accepts data again.")
             .blank("No metrics received", NO_SELF_METRICS)
@@ -100,6 +113,11 @@ reasons. `contextcore status` prints the backend's own message, and `contextcore
             .no_course()
             .steps(NONE_IS_GOOD)
             .ask(moment("A", format!("sum({}) or vector(0)", all(names::M_EXPORT_REJECTED).gained("$__range", &SIGNAL)), "rejected")),
+    ]
+}
+
+fn of_coverage() -> Vec<Draft> {
+    vec![
         stat(5, "Tasks in the store", 8)
             .rule("Tasks in the store as a share of the number that the tools report. Below 100 %: the first sync is still running, or the \
 token cannot see everything. Above 100 %: a task deleted or archived in the tool stays in the store until two daily passes in a row \

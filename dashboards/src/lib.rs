@@ -9,6 +9,7 @@
 //! matter (`contextcore dashboards`).
 
 pub mod alerts;
+mod assisted;
 mod context;
 pub mod datasources;
 pub mod docs;

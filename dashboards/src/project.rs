@@ -2,6 +2,7 @@
 
 use contextcore_model::semconv::{self as names, Metric};
 
+use crate::assisted;
 use crate::context;
 use crate::links;
 use crate::model::{Annotation, AnnotationFilter, Annotations, Dashboard, LOKI, SCHEMA_VERSION, Templating, TimeRange};
@@ -108,6 +109,11 @@ fn sections() -> Vec<Section> {
                 forecast_table(),
                 flow_efficiency(),
             ],
+        ),
+        section(
+            109,
+            "Agent-assisted work",
+            vec![assisted::coverage(58, 24, &Selector::project()).size(24, 4), assisted::of_project(59, (24, 8))],
         ),
         section(105, "Team", vec![team()]),
         section(106, "Timeline", vec![timeline(), open_epics(), epic_traces()]),

@@ -128,3 +128,38 @@ fn projects_have_their_names_and_those_without_one_their_ids() {
     let query = query(0, 21, "A").replace("project_id=~\"shop\"", "project_id=~\"shop.*\"");
     check("named", &file(&series, &[(query, "24h", want)]));
 }
+
+#[test]
+fn groups_of_agent_assisted_work_have_their_numbers_and_the_coverage_is_weighed() {
+    let group = |metric: &str, more: &str| {
+        format!(
+            r#"agent_assisted_{metric}{{project_id="shop",task_agent_assisted="assisted",task_type="bug",task_size="small"{more}}}"#
+        )
+    };
+    let (tasks, cycle, rework) =
+        (group("tasks", ""), group("cycle_time_seconds", r#",quantile="0.85""#), group("rework_percent", ""));
+    let series = [
+        (r#"task_wip{project_id="shop"}"#, "3x4"),
+        (r#"task_wip{project_id="app"}"#, "3x4"),
+        (r#"project_info{project_id="shop",project_name="The Shop"}"#, "1x4"),
+        (r#"agent_assisted_coverage_percent{project_id="shop"}"#, "50x4"),
+        (r#"agent_assisted_completed{project_id="shop"}"#, "300x4"),
+        (r#"agent_assisted_coverage_percent{project_id="app"}"#, "10x4"),
+        (r#"agent_assisted_completed{project_id="app"}"#, "100x4"),
+        (tasks.as_str(), "40x4"),
+        (cycle.as_str(), "172800x4"),
+        (rework.as_str(), "12.5x4"),
+    ];
+    let labels = r#"{task_agent_assisted="assisted",task_type="bug",task_size="small"}"#;
+    let of_all = |query: String| query.replace("project_id=~\"shop\"", "project_id=~\"shop|app\"");
+    let named = r#"{project_id="shop",project_name="The Shop",task_agent_assisted="assisted",task_type="bug",task_size="small"}"#;
+    let asked: [Asked<'_>; 6] = [
+        (query(1, 58, "A"), "24h", &[("{}", 50.0)]),
+        (of_all(query(0, 32, "A")), "24h", &[("{}", 40.0)]),
+        (query(1, 59, "A"), "24h", &[(labels, 40.0)]),
+        (query(1, 59, "C"), "24h", &[(labels, 2.0)]),
+        (query(1, 59, "F"), "24h", &[(labels, 12.5)]),
+        (query(0, 33, "C"), "24h", &[(named, 2.0)]),
+    ];
+    check("assisted", &file(&series, &asked));
+}

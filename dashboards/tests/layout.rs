@@ -100,7 +100,7 @@ struct Sheet<'a> {
 struct Column {
     name: String,
     is_text: bool,
-    /// A stretch of time.
+    /// A length of time.
     is_age: bool,
     wraps: bool,
     sorted: bool,

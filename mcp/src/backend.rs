@@ -101,7 +101,7 @@ pub trait Reads {
     /// What is said about a project and its services, if anything is.
     fn project_config(&self, project: &str) -> Option<ProjectConfig>;
 
-    /// What people laid down for agents in a project, from every source, in no order.
+    /// The guidance for agents in a project, from every source, in no order.
     ///
     /// # Errors
     /// When a source of it cannot be read.

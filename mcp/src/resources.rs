@@ -26,7 +26,7 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
         template("project/{id}", "project", "A project in numbers: is it on track?", JSON),
         template("task/{key}", "task", "A task with its timeline and blockers", JSON),
         template("insight/{id}", "insight", "An insight in full, with its history", JSON),
-        template("guidance/{project}", "guidance", "What people laid down for agents in a project", "text/markdown"),
+        template("guidance/{project}", "guidance", "Guidance from people for agents in a project", "text/markdown"),
     ]
 }
 
@@ -78,7 +78,7 @@ fn guidance(backend: &dyn Backend, caller: &Caller, project: &str) -> Result<Str
         let items = in_force(call.reads.guidance(&project)?, call.now);
         text = format!("# Guidance of {}\n", clean::cut(&clean::one_line(&project), 200));
         if items.is_empty() {
-            text.push_str("\nNothing is laid down.\n");
+            text.push_str("\nThere is no guidance.\n");
         }
         for (place, item) in items.iter().enumerate() {
             let mut row = tools::get_context::guidance_row(item);

@@ -5,7 +5,7 @@
 //!
 //! - `policy` fills in what a context leaves open, from [`TABLE`], and holds it to the limits of its namespace.
 //! - `claims` finds workloads that two contexts claim; `portfolio` says what a project is.
-//! - `sli` and `slo` turn requirements into queries and objectives, `tiers`, `rules` and `annotations` into a `PrometheusRule`.
+//! - `sli` and `slo` (`promql` where a query is wrong) turn requirements into queries and objectives, `tiers`, `rules` and `annotations` into a `PrometheusRule`.
 //! - `names` lists what our recordings and alerts are called.
 //! - `probe` asks whether the numbers are there.
 //! - `collector`, `metrics`, `routing`, `projects` and `dashboards` make the other objects; `object` is what they have in common.
@@ -23,6 +23,7 @@ mod policy;
 mod portfolio;
 mod probe;
 mod projects;
+mod promql;
 mod refusal;
 mod routing;
 mod rules;
@@ -42,7 +43,7 @@ use portfolio::Portfolio;
 use refusal::Refusal;
 use subject::Subject;
 
-pub(crate) use collector::{FRAGMENT, GATEWAY, SAMPLING, TRANSFORM, marker_of};
+pub(crate) use collector::{FORWARD, FRAGMENT, GATEWAY, ROUTING, SAMPLING, TRANSFORM, marker_of};
 pub(crate) use object::{HASH_ANNOTATION, INSTANCE, MANAGED_BY, MANAGER};
 #[cfg(test)]
 pub(crate) use probe::Limit;
@@ -260,7 +261,7 @@ fn shared_objects(
     settings: &Settings,
 ) -> Vec<Value> {
     let mut made = vec![collector::object(accepted, settings)];
-    made.extend(routing::object(settings));
+    made.extend(routing::objects(accepted, settings));
     made.extend(projects::objects(projects, settings));
     made.extend(dashboards::shared(dashboards, settings));
     made.into_iter().map(|object| object.finish(settings)).collect()

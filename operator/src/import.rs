@@ -84,7 +84,7 @@ fn sources_of(input: &Input) -> Result<Vec<Source>, String> {
     let documents = yaml::documents(&input.text);
     let documents = documents.map_err(|(line, message)| validate::place(&input.file, line, "", &message))?;
     let sources = documents.into_iter().map(|document| {
-        let (value, lines) = document.into_parts();
+        let (value, lines) = document;
         Source { file: input.file.clone(), value, lines }
     });
     let sources: Vec<Source> = sources.filter(|source| source.is_sloth() || source.is_openslo()).collect();

@@ -100,11 +100,14 @@ pub struct DerivationOverride {
 pub struct Routing {
     /// Its namespace: the one `AlertmanagerConfig` is there, and so are the secrets of its receivers.
     pub namespace: String,
+    /// An `AlertmanagerConfig` in each namespace with contexts instead, for its own alerts: the secrets of its receivers are then
+    /// there.
+    pub per_namespace: bool,
 }
 
 impl Default for Routing {
     fn default() -> Self {
-        Self { namespace: "monitoring".to_owned() }
+        Self { namespace: "monitoring".to_owned(), per_namespace: false }
     }
 }
 
@@ -213,6 +216,8 @@ pub enum Strategy {
     /// In the collector, when a trace is complete: errors and audited requests are all kept.
     #[default]
     Tail,
+    /// In each of several collectors alike, by the trace id; what is kept says how probable that was.
+    Consistent,
     /// In the application, when it begins.
     Head,
 }

@@ -181,7 +181,7 @@ impl Checker {
         let (mut contexts, mut problems) = (Vec::new(), Vec::new());
         let mut count = 0;
         for document in documents {
-            let (value, lines) = document.into_parts();
+            let (value, lines) = document;
             let objects = objects(value);
             count += objects.iter().filter(|(_, object)| is_ours(object)).count();
             let mut found = Vec::new();

@@ -50,13 +50,13 @@ impl Programs {
     }
 }
 
-fn settings() -> Settings {
+fn settings(more: &str) -> Settings {
     let channel = |name: &&str| format!("  {name}: {{webhookConfigs: [{{urlSecret: {{name: {name}, key: url}}}}]}}\n");
-    rig::settings(&format!("channels:\n{}", CHANNELS.iter().map(channel).collect::<String>()))
+    rig::settings(&format!("{more}channels:\n{}", CHANNELS.iter().map(channel).collect::<String>()))
 }
 
 /// Two services that burn, one that is well, and one whose channel nobody knows.
-fn derivation() -> Derivation {
+fn derivation(more: &str) -> Derivation {
     let spec = |owner: &str, channels: &[&str]| {
         let mut spec = json!({
             "business": {"criticality": "critical", "owner": owner, "value": "revenue-primary"},
@@ -73,7 +73,7 @@ fn derivation() -> Derivation {
         rig::context("search", "api", &spec("search-team", &["search"])),
         rig::context("search", "index", &spec("search-team", &["unknown"])),
     ];
-    derive(&contexts, &settings())
+    derive(&contexts, &settings(more))
 }
 
 /// The rules of all contexts, on a faster clock.
@@ -106,14 +106,17 @@ fn configuration(
         "route": {"receiver": DEFAULT, "group_wait": "0s", "group_by": ["..."]},
         "receivers": [{"name": DEFAULT, "webhook_configs": [{"url": hooks[DEFAULT].url()}]}],
     });
-    let secret = |name: &&str| {
+    let secret = |name: &&str, namespace: &Value| {
         json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "monitoring"},
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
             "data": {"url": STANDARD.encode(hooks[name].url())},
         })
     };
-    let mut objects: Vec<Value> = CHANNELS.iter().map(secret).collect();
-    objects.push(rig::object(derivation, "AlertmanagerConfig").clone());
+    let mut objects: Vec<Value> = Vec::new();
+    for routes in derivation.objects.iter().filter(|object| object["kind"] == "AlertmanagerConfig") {
+        objects.extend(CHANNELS.iter().map(|name| secret(name, &routes["metadata"]["namespace"])));
+        objects.push(routes.clone());
+    }
     let input = json!({
         "alertmanager": {
             "metadata": {"name": "main", "namespace": "monitoring"},
@@ -204,11 +207,22 @@ fn received(hook: &Webhook) -> BTreeSet<(String, String)> {
 
 #[test]
 fn a_burning_budget_reaches_its_channels_and_nobody_else() {
+    reaches_its_channels("", "OnNamespaceExceptForAlertmanagerNamespace");
+}
+
+/// The default of the operator, and the strategy with which it adds no matcher of its own.
+#[test]
+fn with_routes_in_each_namespace_no_strategy_is_needed() {
+    for strategy in ["OnNamespace", "None"] {
+        reaches_its_channels("routing: {perNamespace: true}\n", strategy);
+    }
+}
+
+fn reaches_its_channels(more: &str, strategy: &str) {
     let Some(programs) = Programs::find() else { return };
     let hooks: BTreeMap<&str, Webhook> =
         CHANNELS.into_iter().chain([DEFAULT]).map(|name| (name, Webhook::listen())).collect();
-    let derivation = derivation();
-    let strategy = "OnNamespaceExceptForAlertmanagerNamespace";
+    let derivation = derivation(more);
     let configuration = configuration(&programs.translator, &derivation, &hooks, strategy);
     let stack = Stack::start(&programs, &rules(&derivation), &configuration);
     for (namespace, service, status) in [
@@ -259,7 +273,7 @@ fn only_one_matcher_strategy_lets_alerts_of_other_namespaces_through() {
     let hooks: BTreeMap<&str, Webhook> =
         CHANNELS.into_iter().chain([DEFAULT]).map(|name| (name, Webhook::listen())).collect();
     let route = |strategy: &str| {
-        let text = configuration(&programs.translator, &derivation(), &hooks, strategy);
+        let text = configuration(&programs.translator, &derivation(""), &hooks, strategy);
         let config: Value = serde_saphyr::from_str(&text).unwrap();
         config["route"]["routes"][0]["matchers"].to_string()
     };
@@ -287,7 +301,7 @@ fn the_traffic_of_the_documentation_makes_its_alert_fire() {
     let spec = json!({
         "business": {"criticality": "critical", "owner": "commerce-team"}, "requirements": {"availability": "99.95"},
     });
-    let derivation = derive(&[rig::context("commerce", "checkout-service", &spec)], &settings());
+    let derivation = derive(&[rig::context("commerce", "checkout-service", &spec)], &settings(""));
     let strategy = "OnNamespaceExceptForAlertmanagerNamespace";
     let configuration = configuration(&programs.translator, &derivation, &hooks, strategy);
     let stack = Stack::start(&programs, &rules(&derivation), &configuration);

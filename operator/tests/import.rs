@@ -105,7 +105,7 @@ fn what_cannot_be_carried_over_says_where_and_what_to_write() {
         (openslo("{objectives: [{target: 0.9}]}"), "slo.yaml:4: spec.service: is missing"),
         (
             openslo("{service: s, budgetingMethod: Timeslices, objectives: [{target: 0.9}]}"),
-            "slo.yaml:4: spec.budgetingMethod: Timeslices counts stretches of time",
+            "slo.yaml:4: spec.budgetingMethod: Timeslices counts time slices",
         ),
         (
             openslo("{service: s, timeWindow: [{duration: 90d}], objectives: [{target: 0.9}]}"),

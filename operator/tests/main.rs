@@ -6,6 +6,8 @@ mod admission;
 mod alerts;
 mod cel;
 mod chart;
+mod choices;
+mod consistent;
 mod controller;
 mod derive;
 mod import;

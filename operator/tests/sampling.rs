@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const BATCH: usize = 250;
 
 /// A running collector.
-struct Collector {
+pub(crate) struct Collector {
     server: Server,
     address: String,
     folder: TempDir,
@@ -46,10 +46,15 @@ struct Collector {
 impl Collector {
     /// None: there is no collector, and the test has to return.
     fn start(contexts: &[ProjectContext]) -> Option<Self> {
+        Self::start_with(contexts, SETTINGS, BASE)
+    }
+
+    /// The same with these settings, and what a team has configured.
+    pub(crate) fn start_with(contexts: &[ProjectContext], settings: &str, base: &str) -> Option<Self> {
         let program = Suite::Stack.program("otelcol")?;
         let folder = tempfile::tempdir().unwrap();
-        let fragment = rig::fragment(&derive(contexts, &rig::settings(SETTINGS)));
-        fs::write(folder.path().join("base.yaml"), BASE).unwrap();
+        let fragment = rig::fragment(&derive(contexts, &rig::settings(settings)));
+        fs::write(folder.path().join("base.yaml"), base).unwrap();
         fs::write(folder.path().join("contextcore.yaml"), fragment).unwrap();
         let [port] = free_ports();
         let address = format!("127.0.0.1:{port}");
@@ -62,7 +67,7 @@ impl Collector {
         Some(Self { server, address, folder })
     }
 
-    fn send(&self, path: &str, body: &Value) {
+    pub(crate) fn send(&self, path: &str, body: &Value) {
         let reply = post(&self.address, path, body).unwrap();
         assert_eq!(reply.status, 200, "{}", reply.body);
     }
@@ -81,7 +86,7 @@ impl Collector {
     }
 
     /// Stops it, whereupon it decides what is still undecided; returns what it kept, and what it logged.
-    fn stop(self) -> Output {
+    pub(crate) fn stop(self) -> Output {
         let log = self.server.stop();
         let spans = lines(self.folder.path(), "traces.json").iter().flat_map(spans).collect();
         Output { spans, others: lines(self.folder.path(), "others.json"), log }
@@ -94,17 +99,19 @@ fn lines(folder: &Path, file: &str) -> Vec<Value> {
 }
 
 /// What a collector let pass.
-struct Output {
-    spans: Vec<Span>,
+pub(crate) struct Output {
+    pub(crate) spans: Vec<Span>,
     others: Vec<Value>,
-    log: String,
+    pub(crate) log: String,
 }
 
 /// A span as the collector wrote it.
-struct Span {
-    trace: String,
-    name: String,
-    resource: BTreeMap<String, String>,
+pub(crate) struct Span {
+    pub(crate) trace: String,
+    pub(crate) name: String,
+    /// Its `tracestate`.
+    pub(crate) state: String,
+    pub(crate) resource: BTreeMap<String, String>,
 }
 
 fn spans(request: &Value) -> Vec<Span> {
@@ -115,6 +122,7 @@ fn spans(request: &Value) -> Vec<Span> {
         let span = |span: &Value| Span {
             trace: span["traceId"].as_str().unwrap().to_owned(),
             name: span["name"].as_str().unwrap().to_owned(),
+            state: span["traceState"].as_str().unwrap_or_default().to_owned(),
             resource: attributes.clone(),
         };
         spans.map(span).collect::<Vec<_>>()
@@ -132,20 +140,23 @@ fn attributes(holder: &Value) -> BTreeMap<String, String> {
 
 /// Requests of one kind: where they arrive, and what the spans say.
 #[derive(Clone, Copy)]
-struct Kind {
-    name: &'static str,
-    service: (&'static str, &'static str),
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) service: (&'static str, &'static str),
     /// The service that is called; the same one where a trace stays in a service.
-    calls: (&'static str, &'static str),
-    count: usize,
-    method: &'static str,
-    has_failed: bool,
+    pub(crate) calls: (&'static str, &'static str),
+    pub(crate) count: usize,
+    pub(crate) method: &'static str,
+    pub(crate) has_failed: bool,
+    /// What the application says of sampling: in `tracestate`, and in OpenTracing's attribute.
+    pub(crate) state: &'static str,
+    pub(crate) priority: bool,
 }
 
 impl Kind {
-    const fn new(name: &'static str, namespace: &'static str, service: &'static str, count: usize) -> Self {
+    pub(crate) const fn new(name: &'static str, namespace: &'static str, service: &'static str, count: usize) -> Self {
         let service = (namespace, service);
-        Self { name, service, calls: service, count, method: "GET", has_failed: false }
+        Self { name, service, calls: service, count, method: "GET", has_failed: false, state: "", priority: false }
     }
 
     /// A 128-bit id, always the same: a share that is right today is right tomorrow.
@@ -157,14 +168,16 @@ impl Kind {
     fn spans(&self, number: usize) -> [Value; 3] {
         let trace = self.trace(number);
         let span = |id: &str, parent: &str, name: &str| {
+            let priority = self.priority.then(|| attribute("sampling.priority", "1"));
             json!({
                 "traceId": trace, "spanId": format!("{id}{}", &trace[..14]), "name": name, "kind": 2,
+                "traceState": self.state, "attributes": Vec::from_iter(priority),
                 "parentSpanId": if parent.is_empty() { String::new() } else { format!("{parent}{}", &trace[..14]) },
                 "startTimeUnixNano": "1795000000000000000", "endTimeUnixNano": "1795000000100000000",
             })
         };
         let mut root = span("01", "", self.name);
-        root["attributes"] = json!([attribute("http.request.method", self.method)]);
+        root["attributes"].as_array_mut().unwrap().push(attribute("http.request.method", self.method));
         if self.has_failed {
             root["status"] = json!({"code": 2});
         }
@@ -172,7 +185,7 @@ impl Kind {
     }
 
     /// The requests of an exporter: what each service sends of some traces.
-    fn requests(&self) -> impl Iterator<Item = [Value; 2]> {
+    pub(crate) fn requests(&self) -> impl Iterator<Item = [Value; 2]> {
         let numbers: Vec<usize> = (0..self.count).collect();
         let requests = numbers.chunks(BATCH).map(|batch| {
             let spans: Vec<[Value; 3]> = batch.iter().map(|number| self.spans(*number)).collect();
@@ -203,7 +216,7 @@ fn resource_spans(service: (&str, &str), spans: &[Value]) -> Value {
     json!({"resource": resource(service), "scopeSpans": [{"spans": spans}]})
 }
 
-fn rate(name: &str, rate: f64) -> ProjectContext {
+pub(crate) fn rate(name: &str, rate: f64) -> ProjectContext {
     rig::context("shop", name, &json!({"observability": {"traceSampling": rate}}))
 }
 
@@ -232,7 +245,7 @@ fn vouched(resource: &BTreeMap<String, String>) -> (&str, &str, &str) {
 }
 
 /// The contexts of those services.
-fn services() -> Vec<ProjectContext> {
+pub(crate) fn services() -> Vec<ProjectContext> {
     let rates = [("all", 1.0), ("half", 0.5), ("tenth", 0.1), ("hundredth", 0.01), ("none", 0.0)];
     let audited = json!({"observability": {"traceSampling": 0}, "risks": [{"risk": "fraud", "priority": "P1"}]});
     let rated = rates.map(|(name, share)| rate(name, share)).into_iter();
@@ -265,7 +278,7 @@ fn ten_thousand_traces_are_kept_at_the_rates_of_their_services() {
 }
 
 /// What a service claims itself is overwritten.
-fn says_whose_it_is(span: &Span) {
+pub(crate) fn says_whose_it_is(span: &Span) {
     let wanted = match (span.resource["k8s.namespace.name"].as_str(), span.resource["service.name"].as_str()) {
         ("shop", "all") => ("shop", "100", ""),
         ("shop", "half") => ("shop", "50", ""),

@@ -18,6 +18,9 @@ const KIND: &str = "projectcontexts.contextcore.io";
 /// Settings with which the processors of [`gateway`] are ours.
 const ATTACH: &str = "collector: {mode: attach, name: gateway}\n";
 /// Settings with which a whole collector is ours.
+/// What may be chosen instead of the default.
+const OTHERWISE: &str = "sampling: {strategy: consistent}\nrouting: {perNamespace: true}\n\
+                         collector: {mode: managed, exporters: {debug: {}}}\n";
 const MANAGED: &str = "collector: {mode: managed, exporters: {debug: {}}}\n";
 /// Random specs in one server.
 const SPECS: usize = 120;
@@ -378,7 +381,7 @@ fn any_spec_that_is_admitted_renders_what_the_server_accepts() {
     let contexts: Vec<ProjectContext> = serde_json::from_value(stored["items"].clone()).unwrap();
     assert_eq!(contexts.len(), good.len());
 
-    let settings = ["", ATTACH, MANAGED].map(|collector| rig::settings(&format!("{}{collector}", rig::SETTINGS)));
+    let settings = ["", ATTACH, MANAGED, OTHERWISE].map(|more| rig::settings(&format!("{}{more}", rig::SETTINGS)));
     // One by one, since random contexts claim each other's workloads. What does not depend on them is always the same.
     let mut objects: Vec<Value> = Vec::new();
     for (context, settings) in contexts.iter().flat_map(|context| settings.iter().map(move |with| (context, with))) {

@@ -99,8 +99,15 @@ fn the_same_context_twice_is_named() {
 #[test]
 fn promql_that_does_not_parse_is_named_with_its_place() {
     for (sli, wanted) in [
-        ("{profile: custom, total: 'sum(rate(a[{{window}}])'}", "spec.requirements.sli.total: is not PromQL"),
-        ("{profile: custom, total: 'rate(a[{{window}}]) +'}", "spec.requirements.sli.total: is not PromQL"),
+        (
+            "{profile: custom, total: 'sum(rate(a[{{window}}])'}",
+            "total: is not PromQL: unclosed left parenthesis, at its end",
+        ),
+        ("{profile: custom, total: 'rate(a[{{window}}]) +'}", "total: is not PromQL: invalid promql query, at its end"),
+        (
+            "{profile: custom, total: 'rate(a[{{window}}])) / 2'}",
+            "unexpected right parenthesis ')', at character 21, `)`",
+        ),
         ("{profile: custom, total: '\"{{window}}\"'}", "spec.requirements.sli.total: must be a rate"),
         (
             "{profile: custom, total: 'rate(contextcore:sli_bad:rate5m[{{window}}])'}",

@@ -41,12 +41,17 @@ service: {telemetry: {metrics: {level: none}}}
 "#;
 const MANAGED: &str = "collector: {mode: managed, exporters: {file: {path: out.json, flush_interval: 100ms}}}\n";
 
-/// The configuration that the page on Kubernetes shows below its heading on sampling.
-fn documented() -> String {
+/// What a team adds to the second configuration, where sampling is consistent.
+const KEPT: &str = "service: {pipelines: {traces/kept: {exporters: [file]}}}\n";
+
+/// The configurations that the page on Kubernetes shows below its heading on sampling: for any collector, and for several.
+fn documented() -> [String; 2] {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/KUBERNETES.md")).unwrap();
     let (_, section) = page.split_once("\n## Sampling\n").unwrap();
-    let (_, block) = section.split_once("```yaml\n").unwrap();
-    block.split_once("```").unwrap().0.to_owned()
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let mut blocks = section.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap().to_owned());
+    let any = blocks.next().unwrap();
+    [any, blocks.find(|block| block.contains("routing/contextcore")).unwrap()]
 }
 
 /// A deployment with one pod at an address, as its controllers would make them; returns the name of the pod.
@@ -128,17 +133,25 @@ fn resource(folder: &Path, text: &str) -> BTreeMap<String, String> {
 fn nobody_takes_the_place_of_a_service_of_another_namespace() {
     nobody_claims("documented", |contexts| {
         let fragment = rig::fragment(&derive(contexts, &rig::settings("")));
-        vec![ENDS.to_owned(), documented(), fragment]
+        let [any, _] = documented();
+        vec![ENDS.to_owned(), any, fragment]
+    });
+    nobody_claims("several", |contexts| {
+        let fragment = rig::fragment(&derive(contexts, &rig::settings("sampling: {strategy: consistent}\n")));
+        let [any, several] = documented();
+        vec![ENDS.to_owned(), any, several, KEPT.to_owned(), fragment]
     });
 }
 
 #[test]
 fn nobody_takes_the_place_of_another_in_the_gateway_of_ours() {
-    nobody_claims("managed", |contexts| {
-        let derivation = derive(contexts, &rig::settings(MANAGED));
-        let gateway = &rig::object(&derivation, "OpenTelemetryCollector")["spec"]["config"];
-        vec![yaml::text(gateway), HERE.to_owned()]
-    });
+    for (stem, more) in [("managed", ""), ("consistent", "sampling: {strategy: consistent}\n")] {
+        nobody_claims(stem, |contexts| {
+            let derivation = derive(contexts, &rig::settings(&format!("{MANAGED}{more}")));
+            let gateway = &rig::object(&derivation, "OpenTelemetryCollector")["spec"]["config"];
+            vec![yaml::text(gateway), HERE.to_owned()]
+        });
+    }
 }
 
 /// Two applications in one pod: one says the truth, the other claims to be a critical service of another namespace.

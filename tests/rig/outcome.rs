@@ -79,7 +79,7 @@ fn keep(into: &mut BTreeMap<String, String>, identity: String, content: String) 
 
 fn history(collector: &Handle, url: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
-    for span in collector.spans().iter().filter(|span| role(span) != "snapshot") {
+    for span in collector.spans().iter().filter(|span| !role(span).ends_with("snapshot")) {
         keep(&mut all, format!("{} {}", span.trace_id, span.span_id), masked(format!("{span:?}"), url));
     }
     all

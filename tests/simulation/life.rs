@@ -30,6 +30,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::disk::{Death, Disk, Process};
+use crate::machine::Machine;
 use crate::network::{Answer, Network};
 use crate::outcome::Outcome;
 
@@ -56,16 +57,20 @@ fn say(text: impl FnOnce() -> String) {
     }
 }
 
-/// A tool of one of the three vendors.
+/// What is read: a tool of one of the three vendors, or the spools of a machine.
 enum Tool {
     Jira(JiraHandle, jira::Edition),
     Github(GithubHandle),
     Linear(LinearHandle),
+    Sdk(Machine),
 }
 
 impl Tool {
-    /// A tool, by turns of every vendor.
+    /// A tool, by turns of every vendor; each tenth is a machine.
     async fn start(seed: u64, network: &Network) -> Self {
+        if seed % 10 == 5 {
+            return Self::Sdk(Machine::new(seed));
+        }
         let clock = network.clock();
         let world = || World::history(NOW, 14, 5, 7, 20, seed);
         match seed % 3 {
@@ -92,6 +97,7 @@ impl Tool {
             Self::Jira(tool, _) => tool.url(),
             Self::Github(tool) => tool.url(),
             Self::Linear(tool) => tool.url(),
+            Self::Sdk(_) => "",
         }
     }
 
@@ -100,10 +106,12 @@ impl Tool {
             Self::Jira(tool, _) => tool.faults(),
             Self::Github(tool) => tool.faults(),
             Self::Linear(tool) => tool.faults(),
+            Self::Sdk(machine) => &machine.faults,
         }
     }
 
-    fn source(&self, token: &Path) -> String {
+    /// The source of the installation of this number: no two read one spool.
+    fn source(&self, token: &Path, number: usize) -> String {
         let (url, token) = (self.url(), token.display());
         match self {
             Self::Jira(_, jira::Edition::Cloud) => format!(
@@ -119,6 +127,7 @@ impl Tool {
             Self::Linear(_) => {
                 format!("{{name: acme, kind: linear, url: '{url}', auth: {{token: {{file: '{token}'}}}}}}")
             }
+            Self::Sdk(machine) => machine.source(number),
         }
     }
 
@@ -127,6 +136,7 @@ impl Tool {
             Self::Jira(tool, _) => Box::pin(tool.answer(request)),
             Self::Github(tool) => Box::pin(tool.answer(request)),
             Self::Linear(tool) => Box::pin(tool.answer(request)),
+            Self::Sdk(_) => unreachable!("nothing is asked of a spool"),
         }
     }
 
@@ -135,17 +145,22 @@ impl Tool {
             Self::Jira(..) => Jira::TOKEN,
             Self::Github(_) => Github::TOKEN,
             Self::Linear(_) => Linear::KEY,
+            Self::Sdk(_) => "",
         }
     }
 
-    /// Lets people work. Only Jira keeps a history of everything, so only there is the past the same for who saw it and who did
-    /// not.
+    /// Lets people work. Of the vendors only Jira keeps a history of everything, so only there is the past the same for who saw
+    /// it and who did not.
     fn work(&self, changes: usize) {
-        if let Self::Jira(jira, _) = self {
-            for _ in 0..changes {
-                let now = clock::now().0;
-                jira.world().tick(now);
+        match self {
+            Self::Jira(jira, _) => {
+                for _ in 0..changes {
+                    let now = clock::now().0;
+                    jira.world().tick(now);
+                }
             }
+            Self::Sdk(machine) => machine.work(changes),
+            Self::Github(_) | Self::Linear(_) => {}
         }
     }
 }
@@ -161,14 +176,14 @@ struct Installation {
 }
 
 impl Installation {
-    async fn new(tool: &Tool, network: &Network, directory: &Path) -> Self {
+    async fn new(tool: &Tool, network: &Network, directory: &Path, number: usize) -> Self {
         let collector = Rc::new(Collector::start(otlp::Options::default()).await.unwrap());
         let (url, token) = (collector.http_url(), directory.join("token"));
         std::fs::write(&token, tool.secret()).unwrap();
         let text = format!(
             "export:\n  history: all\n  metrics: {{history_step: 48h}}\n  give_up: 30s\n  \
              otlp: {{endpoint: '{url}', protocol: http/protobuf}}\nsources:\n  - {}\n",
-            tool.source(&token)
+            tool.source(&token, number)
         );
         let config = config::parse(&text, "simulation.yaml", &kinds()).unwrap();
         let answering = Rc::clone(&collector);
@@ -181,6 +196,8 @@ impl Installation {
         if let Some((engine, process)) = self.running.as_ref().filter(|(_, process)| !process.is_dead()) {
             return Some((Arc::clone(engine), Arc::clone(process)));
         }
+        // With a process its locks end.
+        self.running = None;
         let process = self.disk.process();
         let store = Store::over(Arc::clone(&process) as _).ok()?;
         let engine = Arc::new(Engine::new(self.config.clone(), store, Box::new(Quiet), ALL));
@@ -231,11 +248,14 @@ impl Installation {
         assert!(claimed <= lines, "{claimed} log records are said to be exported, the backend has {lines}");
     }
 
-    fn outcome(&self, tool: &Tool) -> Outcome {
+    fn tasks(&self) -> Vec<serde_json::Value> {
         let (engine, _) = self.running.as_ref().unwrap();
         let tasks = Viewer::new(&engine.store, &self.config, clock::now()).tasks(&TaskFilter::default()).unwrap();
-        let tasks: Vec<_> = tasks.iter().map(|task| serde_json::to_value(task).unwrap()).collect();
-        Outcome::of(&tasks, &self.collector, tool.url())
+        tasks.iter().map(|task| serde_json::to_value(task).unwrap()).collect()
+    }
+
+    fn outcome(&self, tool: &Tool) -> Outcome {
+        Outcome::of(&self.tasks(), &self.collector, tool.url())
     }
 
     fn backlog(&self) -> u64 {
@@ -259,7 +279,10 @@ impl Life {
         let tool = Rc::new(Tool::start(seed, &network).await);
         serve(&network, &tool);
         let _entered = simulated::enter(Rc::clone(&network) as _);
-        let installation = Installation::new(&tool, &network, directory.path()).await;
+        let installation = Installation::new(&tool, &network, directory.path(), 0).await;
+        if let Tool::Sdk(machine) = &*tool {
+            machine.work(8);
+        }
         let mut life = Self { chance: StdRng::seed_from_u64(seed), network, tool, installation, directory };
         for _ in 0..life.chance.random_range(2..7) {
             life.step().await;
@@ -376,7 +399,10 @@ impl Life {
             assert!(round < 12, "it does not recover: {errors:?}, {} in the journal", self.installation.backlog());
         }
         self.installation.check(&self.network);
-        let mut untouched = Installation::new(&self.tool, &self.network, self.directory.path()).await;
+        if let Tool::Sdk(machine) = &*self.tool {
+            machine.assert_told(&self.installation.tasks(), &self.installation.collector);
+        }
+        let mut untouched = Installation::new(&self.tool, &self.network, self.directory.path(), 1).await;
         assert_eq!(untouched.sync(&self.network, false, None).await, [""; 0], "a new installation works");
         let (mut ours, mut theirs) = (self.installation.outcome(&self.tool), untouched.outcome(&self.tool));
         // Which moments have a value depends on when it ran, but not which value.
@@ -390,5 +416,8 @@ impl Life {
 fn serve(network: &Network, tool: &Rc<Tool>) {
     let tool = Rc::clone(tool);
     let url = tool.url().to_owned();
+    if url.is_empty() {
+        return;
+    }
     network.add(&url, move |request| tool.answer(request));
 }

@@ -4,6 +4,7 @@
 
 mod disk;
 mod life;
+mod machine;
 mod network;
 #[path = "../rig/outcome.rs"]
 mod outcome;

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint, Re
 use prost::Message;
 use serde_json::Value;
 
-/// A half-open stretch of time that a query is about, in epoch milliseconds.
+/// A half-open interval that a query is about, in epoch milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Range {
     pub(crate) from: i64,

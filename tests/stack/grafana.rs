@@ -455,8 +455,8 @@ fn step(range: Range, panel: &Value) -> Result<i64> {
 }
 
 /// `6h` in seconds.
-fn seconds_of(stretch: &str) -> Result<i64> {
-    let (number, unit) = stretch.split_at(stretch.find(|c: char| !c.is_ascii_digit()).unwrap_or(stretch.len()));
+fn seconds_of(range: &str) -> Result<i64> {
+    let (number, unit) = range.split_at(range.find(|c: char| !c.is_ascii_digit()).unwrap_or(range.len()));
     let unit = match unit {
         "s" => 1,
         "m" => 60,
@@ -464,9 +464,9 @@ fn seconds_of(stretch: &str) -> Result<i64> {
         "d" => 86_400,
         "w" => 7 * 86_400,
         "y" => 365 * 86_400,
-        _ => bail!("{stretch:?} is no stretch of time we know"),
+        _ => bail!("{range:?} is not a time range we know"),
     };
-    Ok(number.parse::<i64>().with_context(|| stretch.to_owned())? * unit)
+    Ok(number.parse::<i64>().with_context(|| range.to_owned())? * unit)
 }
 
 /// Whether a TraceQL query gives numbers.

@@ -540,7 +540,7 @@ impl<'a> Case<'a> {
         Ok(format!("{} tasks, {} of them open", self.expected.tasks.len(), expected.len()))
     }
 
-    /// Records by event in stretches of the past, and where a record points to.
+    /// Records by event in intervals of the past, and where a record points to.
     pub(crate) async fn event_log(&self) -> Result<String> {
         let now = self.tick.div_euclid(SECOND) * SECOND;
         for (until, window, length) in [(now, "30d", 30 * DAY), (now - 100 * DAY, "7d", 7 * DAY), (now, "1h", HOUR)] {

@@ -107,7 +107,7 @@ impl Records {
         Self { client, base }
     }
 
-    /// The rows that a LogsQL query gives for records of a half-open stretch of time.
+    /// The rows that a LogsQL query gives for records of a half-open interval.
     pub(crate) async fn rows(&self, query: &str, range: Range) -> Result<Vec<BTreeMap<String, String>>> {
         let nano = |at: i64| format!("{at}000000");
         let parameters = [("query", query.to_owned()), ("start", nano(range.from)), ("end", nano(range.to))];
@@ -363,7 +363,7 @@ impl<'a> Received<'a> {
         lines
     }
 
-    /// Counts by event in stretches of the past, as the server counts them.
+    /// Counts by event in intervals of the past, as the server counts them.
     async fn records_by_time(&self, times: i64) -> Result<()> {
         let tick = self.case.tick.div_euclid(SECOND) * SECOND;
         for (until, length) in [(tick + SECOND, 410 * DAY), (tick, 30 * DAY), (tick - 100 * DAY, 7 * DAY)] {

@@ -316,8 +316,9 @@ fn texts(value: &Value) -> Vec<SmolStr> {
 fn what(reading: &Reading, given: &TimelineEvent) -> Result<Option<Change>> {
     let status = |word: &str| {
         let known = reading.status(None, word);
-        known
-            .ok_or_else(|| Error::new(ErrorKind::Protocol, format!("understand a line: `{word}` is no status of ours")))
+        known.ok_or_else(|| {
+            Error::new(ErrorKind::Protocol, format!("understand a line: `{word}` is not one of our statuses"))
+        })
     };
     let to = &given.to;
     Ok(Some(match given.kind.as_str() {
@@ -456,5 +457,6 @@ fn activity(id: &str, given: &TimelineEvent) -> Option<Observation> {
         },
         tasks: vec![id.to_owned()],
         mentions: Vec::new(),
+        author: None,
     })))
 }

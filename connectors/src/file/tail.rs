@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 const CHUNK: u64 = 4 << 20;
 /// Lines given at once.
 const MOST_LINES: u64 = 5_000;
-/// A line that is longer is cut off and set aside.
+/// A line that is longer is cut off and quarantined.
 const MAX_LINE: u64 = 2 << 20;
 /// What distinguishes one file from another.
 const HEAD: u64 = 1 << 10;
 
-/// A line without its end; bytes that are no UTF-8 are replaced, and what then cannot be read is set aside.
+/// A line without its end; bytes that are no UTF-8 are replaced, and what then cannot be read is quarantined.
 pub(super) type Text = String;
 
 /// Where reading stands: in which file, behind which byte, after how many lines.

@@ -8,7 +8,7 @@ use contextcore_core::model::{Status, TaskType};
 use super::reference::Project;
 use super::settings::Settings;
 pub(super) use crate::vocabulary::priority;
-use crate::vocabulary::{BACKLOG, REVIEW, gives_up, says};
+use crate::vocabulary::{self, BACKLOG, REVIEW, says};
 
 /// What an issue without a status in its project is shown as.
 pub(super) const OPEN: &str = "Open";
@@ -54,8 +54,8 @@ pub(super) fn map_status(settings: &Settings, project: Option<&Project>, name: &
     if let Some((status, _)) = by_name.iter().find(|(_, words)| says(name, words)) {
         return mapped(*status, "by its name");
     }
-    if gives_up(name) {
-        return mapped(Status::Cancelled, "by its name");
+    if let Some(status) = vocabulary::status(name) {
+        return mapped(status, "by its name");
     }
     match project.and_then(|project| project.statuses.first()).is_some_and(|first| &*first.name == name) {
         true => mapped(Status::Todo, UNMAPPED_FIRST),
@@ -199,6 +199,10 @@ mod tests {
             ("Won't do", Status::Cancelled),
             ("Blocked", Status::Blocked),
             ("Legal", Status::InProgress),
+            ("Bereit", Status::Todo),
+            ("進行中", Status::InProgress),
+            ("Terminé", Status::Done),
+            ("Готово", Status::Done),
         ];
         for (name, want) in table {
             assert_eq!(map_status(&plain(), Some(&board), name).status, want, "{name}");

@@ -53,6 +53,7 @@ use contextcore_core::{Error, ErrorKind, Result};
 use crate::credential::Credential;
 use crate::reference_data;
 use api::Api;
+use reference::Reference;
 use session::{ACTIVITY, CONVERTED, GitHub, IDS, ITEMS, REPOSITORIES, SPRINTS};
 use settings::{GithubKeys, Settings};
 
@@ -101,10 +102,20 @@ impl Connector for GitHubConnector {
         STREAMS
     }
 
+    /// Since 1, what commits and pull requests show of agents, those at an issue included.
+    fn readings(&self) -> &'static [(&'static str, u32)] {
+        &[(ITEMS, 1), (REPOSITORIES, 1), (ACTIVITY, 1)]
+    }
+
     async fn open(&self, state: Option<serde_json::Value>, run: &Run) -> Result<Box<dyn SourceSession>> {
         self.credential.refresh(|secret| self.api.authorize(secret))?;
         let stored = reference_data::read(state).unwrap_or_default();
         Ok(Box::new(GitHub::open(self.settings.clone(), self.api.clone(), stored, run).await?))
+    }
+
+    fn outlives(&self, state: serde_json::Value) -> Option<serde_json::Value> {
+        let known: Reference = reference_data::read(Some(state))?;
+        reference_data::write(&known.past()).ok()
     }
 
     fn stats(&self) -> Stats {

@@ -216,6 +216,7 @@ fn activities_of(pull: &LinkedPull, issue: &str) -> Vec<Observation> {
             },
             tasks: vec![issue.to_owned()],
             mentions: vec![pull.head_ref_name.to_string(), pull.title.to_string()],
+            author: pull.author.as_ref().map(Login::author),
         }))
     };
     let mut activities = vec![of(format!("pull:{}", pull.id), pull.created_at, "pull_request")];

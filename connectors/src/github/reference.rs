@@ -50,6 +50,14 @@ pub(super) struct Reference {
     pub(super) transfers: Transfers,
 }
 
+impl Reference {
+    /// What GitHub does not tell again: former names of statuses, iterations that are gone or were made anew, transfers.
+    pub(super) fn past(self) -> Self {
+        let Self { projects, lost, transfers, .. } = self;
+        Self { projects, lost, transfers, ..Self::default() }
+    }
+}
+
 /// A project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Project {

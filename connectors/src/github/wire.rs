@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use contextcore_core::Millis;
+use contextcore_core::model::agents::Author;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -17,11 +18,19 @@ use super::connection::Rows;
 pub(super) struct Login {
     #[serde(alias = "name")]
     pub(super) login: Option<Box<str>>,
+    #[serde(default, rename = "__typename")]
+    pub(super) kind: Option<Box<str>>,
 }
 
 impl Login {
     pub(super) fn of(who: Option<&Self>) -> Option<String> {
         who.and_then(|who| who.login.as_deref()).map(str::to_owned)
+    }
+
+    /// The same as the author of a commit or a pull request.
+    pub(super) fn author(&self) -> Author {
+        let is_bot = self.kind.as_deref() == Some("Bot");
+        Author { login: self.login.as_deref().map(str::to_owned), is_bot, ..Author::default() }
     }
 }
 

@@ -1,13 +1,18 @@
 //! The `ids` stream: the ids of all issues there are, so that absence means something. Jira does not list deletions.
+//!
+//! Where a row cannot be listed in any form, the pass goes on in the order of changes, in which such a row can be passed
+//! ([`super::unlisted`]); it is listed by its minute, and absence means nothing in that pass.
 
 use contextcore_core::ingest::connector::{Cursor, Page};
-use contextcore_core::{ErrorKind, Result};
+use contextcore_core::{Error, Millis, Result};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::api::{Found, Outline, Site};
+use super::api::{Outline, Site, is_about_the_object};
+use super::issues::UNLISTED;
 use super::search::{self, Order, PageRequest, Search};
 use super::session::{IDS, Jira, SiteContext};
+use super::unlisted::Stuck;
 use crate::cursor;
 
 /// Rows requested of Cloud, which sends so many when only ids are requested.
@@ -30,6 +35,17 @@ struct Pass {
     #[serde(rename = "walk")]
     search: Search,
     total: Option<u64>,
+    /// When the last row changed, in the order of changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changed: Option<Millis>,
+    /// Rows that could not be listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    unlisted: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Fetches the next page of ids; after the last one, the first of a new pass.
@@ -43,18 +59,11 @@ pub(super) async fn poll(jira: &Jira, live: &SiteContext, stored: Option<&Cursor
         Some(pass) => pass,
         None => begin(jira, live).await,
     };
-    let (found, warnings) = request(jira, live, &mut pass).await?;
-    let seen = found.issues.iter().filter_map(|json| Outline::of(json.get()).id).map(Into::into).collect();
-    let last = match live.site {
-        Site::Cloud => pass.search.step(&found)?,
-        Site::DataCenter => {
-            pass.total = found.total.or(pass.total);
-            pass.search.step_rows(&found, None, None)?
-        }
-    };
-    let total = pass.total;
-    let cursor = cursor::write(&IdCursor { pass: (!last).then_some(pass) }, IDS)?;
-    Ok(Page { seen, cursor, more: !last, total, warnings, ..Page::default() })
+    let mut page = Page::default();
+    let last = pass.page(jira, live, &mut page).await?;
+    (page.more, page.total, page.nameless) = (!last, pass.total, pass.unlisted > 0);
+    page.cursor = cursor::write(&IdCursor { pass: (!last).then_some(pass) }, IDS)?;
+    Ok(page)
 }
 
 /// A new pass, with Jira's own count where it gives one.
@@ -65,25 +74,63 @@ async fn begin(jira: &Jira, live: &SiteContext) -> Pass {
         Site::Cloud => jira.api.count(&search.jql).await.ok(),
         Site::DataCenter => None,
     };
-    Pass { projects, search, total }
+    Pass { projects, search, total, changed: None, unlisted: 0 }
 }
 
-async fn request(jira: &Jira, live: &SiteContext, pass: &mut Pass) -> Result<(Found, Vec<String>)> {
-    let rows = if live.site == Site::Cloud { ROWS } else { SERVER_ROWS };
-    let mut request = PageRequest::new(["id"].into(), rows);
-    let mut warnings = Vec::new();
-    loop {
-        match search::page(&jira.api, live.site, &pass.search, &mut request).await {
-            Ok(answer) => return Ok((answer.found, warnings)),
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                let answer = search::patiently(&jira.api, live.site, &pass.search, &request, error).await?;
-                return Ok((answer.found, warnings));
+impl Pass {
+    /// Adds the ids of the next page of the search. Whether it was the last one.
+    async fn page(&mut self, jira: &Jira, live: &SiteContext, page: &mut Page) -> Result<bool> {
+        let rows = if live.site == Site::Cloud { ROWS } else { SERVER_ROWS };
+        loop {
+            let fields = if self.search.order == Order::All { &["id"][..] } else { &["id", "updated"] };
+            let mut request = PageRequest::new(fields.iter().copied().collect(), rows);
+            let found = match search::page(&jira.api, live.site, &self.search, &mut request).await {
+                Ok(answer) => answer.found,
+                Err(error) if !is_about_the_object(error.kind()) || self.search.explains(&error) => {
+                    warn!(error = error.full(), "the pass over all ids starts again");
+                    page.warnings.extend(self.search.recover(error)?);
+                    continue;
+                }
+                Err(error) if self.pass_unlisted(jira, live, &error, &request, page).await? => continue,
+                Err(error) => search::patiently(&jira.api, live.site, &self.search, &request, error).await?.found,
+            };
+            let outlines = found.issues.iter().map(|json| Outline::of(json.get()));
+            for outline in outlines {
+                self.changed = outline.updated().or(self.changed);
+                page.seen.extend(outline.id.map(Into::into));
             }
-            Err(error) => {
-                warn!(error = error.full(), "the pass over all ids starts again");
-                warnings.extend(pass.search.recover(error)?);
-            }
+            return match live.site {
+                Site::Cloud => self.search.step(&found),
+                Site::DataCenter => {
+                    self.total = self.total.or(found.total);
+                    self.search.step_rows(&found, self.changed, live.zone())
+                }
+            };
         }
+    }
+
+    /// Goes on where a row cannot be listed: in the order of changes, and there behind the row. Whether it goes on.
+    async fn pass_unlisted(
+        &mut self,
+        jira: &Jira,
+        live: &SiteContext,
+        error: &Error,
+        request: &PageRequest<'_>,
+        page: &mut Page,
+    ) -> Result<bool> {
+        let (Some(zone), true) = (live.zone(), self.unlisted < UNLISTED) else { return Ok(false) };
+        if self.search.order == Order::All {
+            self.search = Search::new(Order::Changed, self.search.projects.clone(), None);
+            return Ok(true);
+        }
+        let listed = self.changed.unwrap_or_default();
+        let stuck = Stuck { api: &jira.api, site: live.site, zone, listed, now: jira.run.now };
+        let Some(around) = stuck.pass(&mut self.search, request, error).await? else { return Ok(false) };
+        self.unlisted += 1;
+        page.seen.extend(around.issues.iter().filter_map(|json| Outline::of(json.get()).id).map(Into::into));
+        page.seen.push(around.unreadable.native_id.clone());
+        page.unreadable.push(around.unreadable);
+        Ok(true)
     }
 }
 

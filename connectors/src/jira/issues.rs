@@ -5,7 +5,8 @@
 //!
 //! - Search is only eventually consistent, so once a day a sweep looks back a day instead of five minutes.
 //! - A page that says its answer is incomplete is read, but the watermark stays.
-//! - An issue that cannot be served is named as unreadable and read again by its id ([`read_again`]).
+//! - An issue that cannot be served is named as unreadable and read again by its id, or by its minute where it has none
+//!   ([`read_again`]).
 //! - Open sprints of boards that we do not list are known from their issues, which do not change when such a sprint is closed.
 //!   So they are asked for one by one at the start of a sweep.
 //! - The watermark never passes the moment of the run: an issue dated in the future does not hide those of today.
@@ -17,6 +18,7 @@ use contextcore_core::ingest::connector::{Cursor, Page, Run, Unreadable};
 use contextcore_core::model::time::{DAY, MINUTE};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::api::{Inline, Outline, Site, is_about_the_object};
 use super::batch::{Batch, Completed, FoundIssue};
@@ -25,7 +27,7 @@ use super::reference::Reference;
 use super::search::{self, Answer, Order, PageRequest, Search};
 use super::session::{ISSUES, Jira, SiteContext};
 use super::settings::Settings;
-use super::unlisted::{Around, Stuck};
+use super::unlisted::{self, Around, Stuck};
 use super::{jql, site, sprint_field, sprints};
 use crate::cursor;
 use crate::scan::{IncrementalScan, Sweep};
@@ -41,7 +43,7 @@ const BATCH: usize = super::api::IDS_PER_CALL;
 /// Search pages of one page of records, for a sweep that finds hardly anything new.
 const SEARCHES: usize = 40;
 /// Rows that cannot be listed in any form of one page of records; with more of them it is the search that fails.
-const UNLISTED: usize = 5;
+pub(super) const UNLISTED: usize = 5;
 /// Rows requested of Cloud, which sends as many as it likes: about a hundred with our fields.
 const ROWS: u64 = 1_000;
 /// Rows requested of Data Center, where each brings its history along.
@@ -239,25 +241,26 @@ async fn complete(
     Ok(())
 }
 
-/// Reads issues by their ids. One that is not found, or is in another project, is left out.
+/// Reads issues by their ids, or by the minute in which one changed that could not be listed. One that is not found, or is in
+/// another project, is left out.
 ///
 /// # Errors
 /// As the session's, when it is not one issue that fails.
 pub(super) async fn read_again(jira: &Jira, live: &Arc<SiteContext>, ids: &[String]) -> Result<Page> {
     let (mut batch, mut inline, mut page) = (Batch::default(), Vec::new(), Page::default());
     let texts = jira.settings.comments.has_texts();
-    let fields = requested_fields(&jira.settings, &live.reference);
-    // Only numbers are ids of issues, and only those may go into an address.
-    for id in ids.iter().filter(|id| id.bytes().all(|byte| byte.is_ascii_digit())) {
-        match jira.api.issue(live.site, id, &fields).await {
-            Ok(json) => {
-                let (found, _) = FoundIssue::of(json.get(), texts);
-                let found = if live.site == Site::DataCenter {
-                    take_inline(found, json.get(), texts, &mut inline)
-                } else {
-                    found
-                };
-                batch.add_if(found, |project| jira.settings.wants(project));
+    for id in ids {
+        match ask_again(jira, live, id).await {
+            Ok(issues) => {
+                for json in issues {
+                    let (found, _) = FoundIssue::of(json.get(), texts);
+                    let found = if live.site == Site::DataCenter {
+                        take_inline(found, json.get(), texts, &mut inline)
+                    } else {
+                        found
+                    };
+                    batch.add_if(found, |project| jira.settings.wants(project));
+                }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) if is_about_the_object(error.kind()) => {
@@ -269,6 +272,30 @@ pub(super) async fn read_again(jira: &Jira, live: &Arc<SiteContext>, ids: &[Stri
     complete(jira, live, batch, inline, None, &mut IssueCursor::default(), &mut page).await?;
     page.records.retain(|record| record.stream == ISSUES);
     Ok(page)
+}
+
+/// Asks for an issue by its id, or for all that changed in a minute. Only numbers are ids of issues, and only those may go into an
+/// address.
+async fn ask_again(jira: &Jira, live: &SiteContext, id: &str) -> Result<Vec<Box<RawValue>>> {
+    let fields = requested_fields(&jira.settings, &live.reference);
+    if let Some((minute, zone)) = unlisted::minute_of(id).zip(live.zone()) {
+        let request = page_request(jira, live);
+        let [from, to] = unlisted::bounds(minute, zone);
+        return unlisted::again(&jira.api, live.site, &jira.settings.projects, [&from, &to], &request).await;
+    }
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![jira.api.issue(live.site, id, &fields).await?])
+}
+
+/// What a sweep requests of a search page.
+fn page_request<'a>(jira: &'a Jira, live: &'a SiteContext) -> PageRequest<'a> {
+    let server = live.site == Site::DataCenter;
+    let rows = if server { SERVER_ROWS } else { ROWS };
+    let mut request = PageRequest::new(requested_fields(&jira.settings, &live.reference), rows);
+    request.histories = server;
+    request
 }
 
 /// Takes the history out of an issue of Data Center. One that cannot be read makes the whole issue an odd one.
@@ -285,10 +312,7 @@ fn take_inline(found: FoundIssue, json: &str, texts: bool, inline: &mut Vec<(Box
 impl Poll<'_> {
     /// Searches until the page of records is full or the sweep has ended. Whether it has ended.
     async fn gather(&mut self) -> Result<bool> {
-        let server = self.live.site == Site::DataCenter;
-        let rows = if server { SERVER_ROWS } else { ROWS };
-        let mut request = PageRequest::new(requested_fields(&self.jira.settings, &self.live.reference), rows);
-        request.histories = server;
+        let mut request = page_request(self.jira, self.live);
         for _ in 0..SEARCHES {
             let answer = match search::page(&self.jira.api, self.live.site, &self.sweep.search, &mut request).await {
                 Ok(answer) => answer,
@@ -330,11 +354,11 @@ impl Poll<'_> {
         let overlap = if self.sweep.wide { WIDE_OVERLAP } else { OVERLAP };
         let listed = self.sweep.listed.high.or(self.cursor.scan.since(overlap)).unwrap_or_default();
         let stuck = Stuck { api: &self.jira.api, site: self.live.site, zone, listed, now: self.now };
-        let Some(Around { issues, warning }) = stuck.pass(&mut self.sweep.search, request, error).await? else {
+        let Some(Around { issues, unreadable }) = stuck.pass(&mut self.sweep.search, request, error).await? else {
             return Ok(false);
         };
         self.unlisted += 1;
-        self.warnings.push(warning);
+        self.unreadable.push(unreadable);
         issues.iter().for_each(|json| _ = self.take_issue(json.get()));
         Ok(true)
     }

@@ -48,8 +48,16 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
 
 /// Reads a list row by row as it came, without those that are nothing.
 pub(super) fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
-    let raw: Vec<Box<RawValue>> = deserializer.deserialize_any(Rows { most: MAX_ROWS, row: PhantomData })?;
-    Ok(raw.into_iter().filter(|row| row.get() != "null").collect())
+    let mut raw: Vec<Box<RawValue>> = deserializer.deserialize_any(Rows { most: MAX_ROWS, row: PhantomData })?;
+    let all = raw.len();
+    raw.retain(|row| row.get() != "null");
+    if raw.len() < all {
+        warn!(
+            rows = all - raw.len(),
+            "rows that are null are left out; the next complete pass looks for what they were"
+        );
+    }
+    Ok(raw)
 }
 
 /// Reads a list of objects whose own fields are read leniently; whatever is no object is left out.

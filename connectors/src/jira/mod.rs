@@ -48,6 +48,7 @@ use contextcore_core::{Error, ErrorKind, Result};
 use crate::credential::Credential;
 use crate::reference_data;
 use api::Api;
+use reference::Reference;
 use session::{IDS, ISSUES, Jira, Memory, SPRINTS};
 use settings::{JiraKeys, Settings};
 
@@ -104,6 +105,11 @@ impl Connector for JiraConnector {
         self.credential.refresh(|token| self.api.authorize(&self.settings.auth(token)))?;
         let (settings, api, memory) = (self.settings.clone(), self.api.clone(), self.memory.clone());
         Ok(Box::new(Jira::open(settings, api, memory, reference_data::read(state), run).await?))
+    }
+
+    fn outlives(&self, state: serde_json::Value) -> Option<serde_json::Value> {
+        let known: Reference = reference_data::read(Some(state))?;
+        reference_data::write(&known.past()).ok()
     }
 
     fn stats(&self) -> Stats {

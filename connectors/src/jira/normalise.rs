@@ -281,7 +281,7 @@ impl<'a> Reader<'a> {
         let today =
             self.issue.fields.status.as_ref().filter(|status| status.id.as_deref().is_some_and(|id| id == value.id));
         let category =
-            today.and_then(|status| status.status_category.as_ref()).map(|category| Category::of(&category.key));
+            today.and_then(|status| status.status_category.as_ref()).and_then(|category| Category::of(&category.key));
         let named = StatusName { id: value.id, name: value.text, category };
         let (status, known) = self.context.mapping.status(self.context.settings, named, state.given_up);
         if !known {
@@ -478,7 +478,7 @@ fn blockers(context: &Context<'_>, issue: &Issue) -> Vec<Blocker> {
 }
 
 fn is_finished(context: &Context<'_>, status: &wire::StatusValue) -> bool {
-    let category = status.status_category.as_ref().map(|category| Category::of(&category.key));
+    let category = status.status_category.as_ref().and_then(|category| Category::of(&category.key));
     let named = StatusName { id: status.id.as_deref().unwrap_or_default(), name: &status.name, category };
     context.mapping.status(context.settings, named, false).0.is_finished()
 }

@@ -45,6 +45,9 @@ pub(super) struct Reference {
     /// Since when lists are refused that were read before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) refused: Option<Millis>,
+    /// Since when lists are refused that were never read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) left_out: Option<Millis>,
 }
 
 /// Types of links that mean blocking.
@@ -87,13 +90,8 @@ pub(super) enum Category {
 }
 
 impl Category {
-    /// By Jira's key.
-    pub(super) fn of(key: &str) -> Self {
-        Self::known(key).unwrap_or(Self::New)
-    }
-
     /// By Jira's key, unless it is that of statuses without a category.
-    fn known(key: &str) -> Option<Self> {
+    pub(super) fn of(key: &str) -> Option<Self> {
         match key {
             "done" => Some(Self::Done),
             "indeterminate" => Some(Self::Indeterminate),
@@ -143,6 +141,18 @@ pub(super) struct KnownType {
 }
 
 impl Reference {
+    /// What the site does not tell again: statuses and types that it no longer lists, and types that were recognised by what
+    /// their issues do.
+    pub(super) fn past(self) -> Self {
+        let Self { statuses, types, epic_types, .. } = self;
+        Self { statuses, types, epic_types, ..Self::default() }
+    }
+
+    /// Whether the site was read under these settings.
+    pub(super) const fn is_known(&self) -> bool {
+        self.fetched_at.0 != 0
+    }
+
     /// Whether it is old, or something was met that it does not know and that was not looked for before.
     pub(super) fn is_due(&self, now: Millis, unknown: &BTreeSet<String>) -> bool {
         let age = now.0 - self.fetched_at.0;
@@ -212,7 +222,7 @@ impl Reference {
             let key = answer.status_category.as_ref().map_or("", |category| &category.key);
             let names = [answer.untranslated_name.as_deref().unwrap_or(&answer.name), &answer.name];
             let by_name = names.iter().find_map(|name| Category::named(name));
-            let category = Category::known(key).or(by_name);
+            let category = Category::of(key).or(by_name);
             let known = self.statuses.get(&id).filter(|_| columns.incomplete);
             let column = columns.of(&id).or_else(|| known.and_then(|known| known.column.clone()));
             let (unplaced, category) = (category.is_none(), category.unwrap_or(Category::New));

@@ -13,7 +13,7 @@ use super::fields::{self, FieldAnswer};
 use super::reference::Reference;
 use super::settings::Settings;
 use super::wire::{IssueType, LinkKind, StatusValue};
-use crate::refusal::{Notes, is_refused};
+use crate::refusal::{Notes, is_refused, pause};
 
 /// Up to so many configured projects are asked for their boards one by one; with more, all boards are listed.
 const PROJECTS_ASKED: usize = 20;
@@ -61,7 +61,8 @@ pub(super) async fn account(api: &Api, site: Site) -> Result<Account> {
 
 /// What is known of the site beyond doubt before anything is asked: an e-mail address goes with Cloud's API tokens only.
 pub(super) fn known_site(settings: &Settings, reference: Option<&Reference>) -> Option<Site> {
-    let kept = reference.map(|reference| if reference.data_center { Site::DataCenter } else { Site::Cloud });
+    let known = reference.filter(|reference| reference.is_known());
+    let kept = known.map(|reference| if reference.data_center { Site::DataCenter } else { Site::Cloud });
     settings.email.as_ref().map(|_| Site::Cloud).or(kept)
 }
 
@@ -75,7 +76,7 @@ pub(super) struct Fetched {
 ///
 /// # Errors
 /// As the session's. A list that fails costs its own data: what was known of it stays, and it is asked for again within the
-/// hour. Boards and their configuration are left out where they were always refused: not every token may see them.
+/// hour. What was always refused is left out: not every token may see boards and their configuration.
 pub(super) async fn fetch(
     api: &Api,
     settings: &Settings,
@@ -84,8 +85,8 @@ pub(super) async fn fetch(
     old: Reference,
     now: Millis,
 ) -> Result<Fetched> {
-    let (notes, failed, refused) = Default::default();
-    let mut lists = Lists { api, settings, site, old, now, notes, failed, refused };
+    let (notes, failed, refused, left_out) = Default::default();
+    let mut lists = Lists { api, settings, site, old, now, notes, failed, refused, left_out };
     let fields = lists.fields().await?;
     let statuses = lists.statuses().await?;
     let (boards, columns) = lists.boards().await?;
@@ -135,28 +136,25 @@ struct Lists<'a> {
     failed: bool,
     /// Since when lists are refused that were read before.
     refused: Option<Millis>,
+    /// Since when lists are refused that were never read.
+    left_out: Option<Millis>,
 }
 
 impl Lists<'_> {
     async fn fields(&mut self) -> Result<Option<Vec<FieldAnswer>>> {
-        let known = self.is_known().then_some(None);
+        let known = self.old.is_known().then_some(None);
         self.bear(self.api.fields(self.site).await.map(Some), "fields", known)
     }
 
     /// Every Jira has statuses, but lists none to anonymous callers, and every status of every history would be a guess.
     async fn statuses(&mut self) -> Result<Option<Vec<StatusValue>>> {
-        let known = self.is_known().then_some(None);
+        let known = self.old.is_known().then_some(None);
         let statuses = self.bear(self.api.statuses(self.site).await.map(Some), "statuses", known)?;
         if statuses.as_ref().is_some_and(Vec::is_empty) {
             let text = "the site lists no statuses, as for an anonymous caller: check the token";
             return Err(Error::new(ErrorKind::Protocol, text));
         }
         Ok(statuses)
-    }
-
-    /// Whether the site was read before.
-    fn is_known(&self) -> bool {
-        !self.old.statuses.is_empty()
     }
 
     async fn types(&mut self) -> Result<Option<Vec<IssueType>>> {
@@ -168,19 +166,23 @@ impl Lists<'_> {
 
     async fn links(&mut self) -> Result<Option<Vec<LinkKind>>> {
         match self.api.link_types(self.site).await {
-            Err(error) if is_refusal(error.kind()) && !(is_refused(&error) && self.old.blocking.is_known()) => {
-                Ok(Some(Vec::new()))
+            Err(error) if is_refused(&error) && !self.old.blocking.is_known() => {
+                self.note(&error, "the types of links cannot be read".to_owned(), false);
+                Ok(None)
             }
+            Err(error) if is_refusal(error.kind()) && !is_refused(&error) => Ok(Some(Vec::new())),
             links => self.bear(links.map(Some), "types of links", Some(None)),
         }
     }
 
-    /// How long the answers are good for: what holds back the export is asked for on the next run, what failed within the hour.
-    const fn good_for(&self) -> i64 {
-        match (self.notes.withheld.is_empty(), self.failed) {
+    /// How long the answers are good for: what holds back the export is asked for on the next run, what failed within the hour,
+    /// what was always refused after growing pauses.
+    fn good_for(&self) -> i64 {
+        let failed = if self.failed { HOUR } else { DAY };
+        match (self.notes.withheld.is_empty(), self.left_out) {
             (false, _) => 1,
-            (true, true) => HOUR,
-            (true, false) => DAY,
+            (true, Some(since)) => pause(since, self.now).min(failed),
+            (true, None) => failed,
         }
     }
 
@@ -197,6 +199,7 @@ impl Lists<'_> {
         let mut new = Reference {
             fetched_at,
             refused: self.refused,
+            left_out: self.left_out,
             data_center: self.site == Site::DataCenter,
             product: product(self.site, info),
             browse: info.and_then(|info| browse(settings, info)),
@@ -229,6 +232,8 @@ impl Lists<'_> {
         if known && is_refused(error) {
             let since = *self.refused.insert(self.old.refused.unwrap_or(self.now));
             self.notes.refused_since(since, self.now, text);
+        } else if is_refused(error) {
+            self.left_out = Some(self.old.left_out.unwrap_or(self.now));
         } else if !is_refusal(error.kind()) {
             self.failed = true;
             self.notes.warnings.push(text);

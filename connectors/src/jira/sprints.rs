@@ -16,7 +16,7 @@ use super::api;
 use super::session::{Jira, SPRINTS, SiteContext};
 use super::wire::{Sprint, SprintRecord};
 use crate::cursor;
-use crate::refusal::is_refused;
+use crate::refusal::{LeftOut, is_refused};
 
 /// Boards of one page of records.
 const BOARDS: usize = 50;
@@ -36,6 +36,9 @@ pub(super) struct SprintCursor {
     /// Boards that were read and are refused, and since when.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     refused: BTreeMap<u64, Millis>,
+    /// Boards that are refused and were never read.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    left_out: BTreeMap<u64, LeftOut>,
     /// When the reference data that says so was fetched: with new data they are asked again.
     reference: Millis,
     /// The last board asked in the pass under way.
@@ -79,6 +82,7 @@ pub(super) async fn poll(jira: &Jira, live: &SiteContext, stored: Option<&Cursor
         cursor.ask_homeless(jira, live, &mut gathered).await?;
     }
     let mut unreadable = &cursor.skipped | &gathered.failed;
+    unreadable.extend(cursor.left_out.keys());
     if continued {
         unreadable.extend(jira.unreadable().iter());
     }
@@ -166,7 +170,8 @@ impl SprintCursor {
     }
 
     async fn ask(&mut self, jira: &Jira, live: &SiteContext, board: u64, gathered: &mut Gathered) -> Result<()> {
-        if self.skipped.contains(&board) {
+        let is_left_out = self.left_out.get(&board).is_some_and(|left_out| !left_out.is_due(jira.run.now));
+        if is_left_out || self.skipped.contains(&board) {
             return Ok(());
         }
         let states = self.read.contains(&board).then_some("active,future");
@@ -176,6 +181,7 @@ impl SprintCursor {
                 sprints.into_iter().for_each(|sprint| self.take(board, sprint, gathered));
                 self.read.insert(board);
                 self.refused.remove(&board);
+                self.left_out.remove(&board);
                 let missing = self.open.iter().filter(|(id, home)| **home == board && !listed.contains(*id));
                 return self.ask_missing(jira, missing.map(|(id, _)| *id).collect(), true, gathered).await;
             }
@@ -195,11 +201,21 @@ impl SprintCursor {
         } else {
             gathered.warnings.push(format!("board {board} is skipped, its sprints cannot be read: {error}"));
         }
-        // What is refused is refused until somebody changes it; what failed may be there next time. 400: no sprints on this
-        // board. 403, 404: private. 422: no column has a status.
-        let skipped = if api::is_refusal(error.kind()) { &mut self.skipped } else { &mut gathered.failed };
-        skipped.insert(board);
+        self.skip(board, &error, jira.run.now, gathered);
         Ok(())
+    }
+
+    /// What is refused is refused until somebody changes it; what failed may be there next time. 400: no sprints on this board. 401,
+    /// 403: no right to it. 404: private. 422: no column has a status.
+    fn skip(&mut self, board: u64, error: &Error, now: Millis, gathered: &mut Gathered) {
+        if is_refused(error) {
+            let before = self.left_out.get(&board).copied();
+            self.left_out.insert(board, LeftOut::note(before, now));
+        } else if api::is_refusal(error.kind()) {
+            self.skipped.insert(board);
+        } else {
+            gathered.failed.insert(board);
+        }
     }
 
     /// Requests open sprints whose board is not among ours any more.

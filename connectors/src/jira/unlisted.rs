@@ -1,18 +1,22 @@
 //! A row that a search cannot list in any form, not even its id. Every page that would hold it fails, and no page begins behind
 //! it: so the minute is looked for in which it changed, and the search goes on after that.
 //!
-//! What else changed in that minute is read from its other end. The row has no name that we could give; the warning says when it
-//! changed. A complete pass fails over it as well, so nothing counts as deleted because of it.
+//! What else changed in that minute is read from its other end. The row has no id that we could know, so it is named by its minute
+//! ([`name`]), and that minute is searched again on every run ([`again`]). What a complete pass does not list may be that row, so
+//! nothing counts as deleted in it.
 
+use contextcore_core::ingest::connector::Unreadable;
 use contextcore_core::model::time::MINUTE;
 use contextcore_core::{Error, Millis, Result};
 use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
-use super::api::{Api, Site, is_about_the_object};
+use super::api::{Api, Found, Site, is_about_the_object};
 use super::jql;
 use super::search::{self, Order, PageRequest, Search};
 
+/// What the name of such a row begins with.
+const NAME: &str = "changed:";
 /// Rows of that minute that are asked for at once at first.
 const ROWS: u64 = 64;
 
@@ -20,8 +24,53 @@ const ROWS: u64 = 64;
 pub(super) struct Around {
     /// What else changed in its minute, as far as that can be listed from the other end.
     pub(super) issues: Vec<Box<RawValue>>,
-    /// What people should know.
-    pub(super) warning: String,
+    /// The row, by its minute.
+    pub(super) unreadable: Unreadable,
+}
+
+/// The name of a row that changed in this minute: no issue has such an id.
+fn name(minute: Millis) -> String {
+    format!("{NAME}{minute}")
+}
+
+/// The minute in such a name.
+pub(super) fn minute_of(name: &str) -> Option<Millis> {
+    Millis::parse(name.strip_prefix(NAME)?)
+}
+
+/// Searches a minute again in which a row could not be listed. Returns all that changed in it, now that every row can be listed.
+///
+/// # Errors
+/// As the session's, also when the row fails still.
+pub(super) async fn again(
+    api: &Api,
+    site: Site,
+    projects: &[String],
+    [from, to]: [&str; 2],
+    request: &PageRequest<'_>,
+) -> Result<Vec<Box<RawValue>>> {
+    let mut search = Search::backwards(projects, from, to);
+    let mut all = Vec::new();
+    loop {
+        let found = search::ask(api, site, &search, request, api.tries()).await?;
+        let last = step(site, &mut search, &found)?;
+        all.extend(found.issues);
+        if last {
+            return Ok(all);
+        }
+    }
+}
+
+/// The bounds of a minute, as JQL reads them.
+pub(super) fn bounds(minute: Millis, zone: &TimeZone) -> [String; 2] {
+    [minute, minute.plus(MINUTE)].map(|at| jql::minute(at, Some(zone)))
+}
+
+fn step(site: Site, search: &mut Search, found: &Found) -> Result<bool> {
+    match site {
+        Site::Cloud => search.step(found),
+        Site::DataCenter => search.step_rows(found, None, None),
+    }
 }
 
 /// A search that failed over its next row.
@@ -47,12 +96,11 @@ impl Stuck<'_> {
         error: &Error,
     ) -> Result<Option<Around>> {
         let Some(minute) = self.minute(search).await? else { return Ok(None) };
-        let [from, to] = [minute, minute.plus(MINUTE)].map(|at| jql::minute(at, Some(self.zone)));
+        let [from, to] = bounds(minute, self.zone);
         let issues = self.rest(&search.projects, &from, &to, request).await?;
         search.seek(Some(to));
-        let warning =
-            format!("an issue that changed at {from} cannot be listed, not even its id, and is passed over: {error}");
-        Ok(Some(Around { issues, warning }))
+        let reason = format!("an issue that changed at {from} cannot be listed, not even its id: {}", error.full());
+        Ok(Some(Around { issues, unreadable: Unreadable { native_id: name(minute), reason } }))
     }
 
     /// The minute in which the row changed: the last from which a search fails at once.
@@ -103,10 +151,7 @@ impl Stuck<'_> {
             let page = request.of_rows(rows);
             match search::ask(self.api, self.site, &search, &page, self.api.tries()).await {
                 Ok(found) => {
-                    let last = match self.site {
-                        Site::Cloud => search.step(&found)?,
-                        Site::DataCenter => search.step_rows(&found, None, None)?,
-                    };
+                    let last = step(self.site, &mut search, &found)?;
                     all.extend(found.issues);
                     if last {
                         break;

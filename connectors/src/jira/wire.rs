@@ -323,7 +323,7 @@ impl Issue {
     /// Reads an issue of Jira's own answer.
     ///
     /// # Errors
-    /// When a field has a shape we do not know; the record is then kept as it came, to be set aside with the reason.
+    /// When a field has a shape we do not know; the record is then kept as it came, to be quarantined with the reason.
     pub(super) fn from_answer(json: &str) -> serde_json::Result<Self> {
         let AnsweredIssue { id, key, fields } = serde_json::from_str(json)?;
         Ok(Self { id, key, fields: fields.known, custom: fields.custom })

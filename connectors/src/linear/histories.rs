@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contextcore_core::ingest::connector::{RawRecord, Unreadable};
-use contextcore_core::{Error, ErrorKind, Result};
+use contextcore_core::{Error, ErrorKind, Result, lock};
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
@@ -74,10 +74,6 @@ pub(super) async fn read_suspects(linear: &Linear, ids: &[Box<str>]) -> Result<F
 }
 
 type SharedSizes = std::sync::Mutex<Sizes>;
-
-fn lock(sizes: &SharedSizes) -> std::sync::MutexGuard<'_, Sizes> {
-    sizes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
 
 /// Some issues that are being read.
 struct Reading<'a> {

@@ -38,6 +38,9 @@ pub(super) struct IssueCursor {
     comments: PagedScan,
     /// The configured teams that were read, by key.
     teams: BTreeSet<String>,
+    /// Lists of names that could not be read yet when issues were.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    absent: BTreeSet<Box<str>>,
     /// The sweep under way reads everything there is.
     everything: bool,
     /// Ids that the sweep has listed and that are still to be read.
@@ -58,6 +61,15 @@ impl IssueCursor {
             *self = Self::default();
         }
         self.teams = teams.iter().cloned().collect();
+    }
+
+    /// Starts again when a list of names can be read that could not be: what was read without it has no such names.
+    fn take_lists(&mut self, absent: &BTreeSet<Box<str>>) {
+        if !self.absent.is_subset(absent) {
+            info!("a list of names can be read now, everything is read again");
+            *self = Self::default();
+        }
+        self.absent.clone_from(absent);
     }
 
     fn scans(&mut self) -> [&mut PagedScan; 3] {
@@ -128,6 +140,7 @@ impl Default for Trouble {
 pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, stored: Option<&Cursor>, run: &Run) -> Result<Page> {
     let mut cursor: IssueCursor = cursor::read(stored, ISSUES);
     linear.adopt(cursor.sizes.take());
+    cursor.take_lists(&live.reference.absent);
     cursor.take_teams(&live.teams);
     cursor.open(linear.settings.comments.is_read(), run.now);
     let warnings = live.missing_teams()?;
@@ -237,7 +250,7 @@ impl Poll<'_> {
         self.take_comments(comments)
     }
 
-    /// Takes issues that changed. One whose time cannot be read is read, so that it is set aside with the reason.
+    /// Takes issues that changed. One whose time cannot be read is read, so that it is quarantined with the reason.
     fn take_issues(&mut self, page: Connection<Row<IssueVersion>>) -> Result<()> {
         let IssueCursor { issues: scan, queue, .. } = &mut self.cursor;
         for row in page.nodes {

@@ -48,6 +48,7 @@ use contextcore_core::{Error, ErrorKind, Result};
 use crate::credential::Credential;
 use crate::reference_data;
 use api::Api;
+use reference::Reference;
 use session::{IDS, ISSUES, Linear, Memory, PLAN};
 use settings::{LinearKeys, Settings};
 
@@ -90,10 +91,20 @@ impl Connector for LinearConnector {
         STREAMS
     }
 
+    /// Since 1, the agents that issues were delegated to.
+    fn readings(&self) -> &'static [(&'static str, u32)] {
+        &[(ISSUES, 1)]
+    }
+
     async fn open(&self, state: Option<serde_json::Value>, run: &Run) -> Result<Box<dyn SourceSession>> {
         self.credential.refresh(|token| self.api.authorize(&settings::auth(token)))?;
         let (settings, api, memory) = (self.settings.clone(), self.api.clone(), self.memory.clone());
         Ok(Box::new(Linear::open(settings, api, memory, reference_data::read(state), run).await?))
+    }
+
+    fn outlives(&self, state: serde_json::Value) -> Option<serde_json::Value> {
+        let known: Reference = reference_data::read(Some(state))?;
+        reference_data::write(&known.past()).ok()
     }
 
     fn stats(&self) -> Stats {

@@ -17,7 +17,8 @@ mod states;
 
 use std::collections::BTreeSet;
 
-use contextcore_core::model::observation::{Observation, TaskObservation};
+use contextcore_core::model::agents::{self, AgentAssisted};
+use contextcore_core::model::observation::{Activity, Observation, TaskObservation};
 use contextcore_core::model::{Blocker, Change, Facts, ParentRef, SmolStr, Status, TaskKey};
 use contextcore_core::{Millis, Result};
 
@@ -141,7 +142,9 @@ fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
         present: present.facts,
         blockers: links.iter().filter_map(|link| blocker(context, link)).collect(),
     };
-    Ok(Read { observations: vec![Observation::Task(Box::new(task))], disputes })
+    let ended = states.last().map(|entered| entered.at).filter(|_| task.present.status.is_finished());
+    let delegation = delegation(&issue, id, ended);
+    Ok(Read { observations: std::iter::once(Observation::Task(Box::new(task))).chain(delegation).collect(), disputes })
 }
 
 fn url(context: &Context<'_>, identifier: &str) -> String {
@@ -363,6 +366,22 @@ impl<'a> Rewind for Reader<'a> {
             word => format!("{own}:{word}"),
         });
     }
+}
+
+/// The agent that an issue is delegated to, as evidence of its last change when that was seen first, or of its end: the history of
+/// delegates would cost a tenth more points. One that was taken back before is not known.
+fn delegation(issue: &Issue, id: &str, ended: Option<Millis>) -> Option<Observation> {
+    let who = issue.delegate.as_ref()?;
+    let changed = issue.updated_at.or(issue.created_at)?;
+    Some(Observation::Activity(Box::new(Activity {
+        native_id: format!("delegate:{id}:{}", who.id),
+        at: ended.map_or(changed, |ended| ended.min(changed)),
+        actor: None,
+        artifact: agents::artifact(AgentAssisted::Delegated, &who.name, issue.url.as_deref().unwrap_or_default()),
+        tasks: vec![id.to_owned()],
+        mentions: Vec::new(),
+        author: None,
+    })))
 }
 
 /// The other end of a link, when it blocks this issue.

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use contextcore_core::ingest::connector::{Cursor, Page, Run};
-use contextcore_core::model::time::DAY;
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +20,10 @@ use super::rows::Row;
 use super::session::{Linear, PLAN, SiteContext};
 use super::sizes;
 use crate::cursor;
-use crate::refusal::{self, confirmed};
+use crate::refusal::{self, LeftOut, confirmed};
 
-/// How long a list that was refused and never read is left out.
-const REFUSED: i64 = DAY;
+/// The list that only some workspaces have.
+const PAID: &str = "initiatives";
 
 /// How far each list has been read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -32,18 +31,29 @@ const REFUSED: i64 = DAY;
 pub(super) struct PlanCursor {
     #[serde(rename = "feeds")]
     scans: BTreeMap<String, PagedScan>,
-    /// Lists that this workspace or token may not read, and since when. One that was read before is asked for all the same.
+    /// Lists that are refused and should not be, and since when. They are asked for all the same.
     refused: BTreeMap<String, Millis>,
+    /// Lists that this workspace does not have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    left_out: BTreeMap<String, LeftOut>,
+    /// Lists of names that could not be read yet when these were.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    absent: BTreeSet<Box<str>>,
 }
 
 impl PlanCursor {
+    /// Starts again when a list of names can be read that could not be.
+    fn take_lists(&mut self, absent: &BTreeSet<Box<str>>) {
+        if !self.absent.is_subset(absent) {
+            self.scans.clear();
+        }
+        self.absent.clone_from(absent);
+    }
+
     fn open(&mut self, now: Millis) {
         let under_way = self.is_open();
-        let scans = &self.scans;
-        let was_read = |name: &str| scans.get(name).is_some_and(|scan| !scan.is_first());
-        self.refused.retain(|name, since| was_read(name) || now.0 - since.0 < REFUSED);
-        let is_left_out = |name: &str| self.refused.contains_key(name) && !was_read(name);
-        for name in NAMES.into_iter().filter(|name| !is_left_out(name)).collect::<Vec<_>>() {
+        let is_left_out = |name: &str| self.left_out.get(name).is_some_and(|left_out| !left_out.is_due(now));
+        for name in NAMES.into_iter().filter(|name| !is_left_out(name)) {
             let scan = self.scans.entry(name.to_owned()).or_default();
             if !under_way || scan.is_open() {
                 scan.open(now);
@@ -53,7 +63,7 @@ impl PlanCursor {
 
     /// What to request: the lists that have pages left and are not refused, or those that are.
     fn request(&self, refused: bool) -> PlanRequest {
-        let names = NAMES.into_iter().filter(|name| self.refused.contains_key(*name) == refused);
+        let names = NAMES.into_iter().filter(|name| self.is_refused(name) == refused);
         let known = names.filter_map(|name| Some((name, self.scans.get(name)?)));
         let open: Vec<(&'static str, &PagedScan)> = known.filter(|(_, scan)| scan.is_open()).collect();
         let many = open.iter().any(|(_, scan)| scan.is_first() || !scan.is_at_start());
@@ -74,17 +84,29 @@ impl PlanCursor {
         self.scans.values().any(PagedScan::is_open)
     }
 
-    /// A list is refused: one that was never read is left out. Returns since when one is that was read before.
+    fn is_refused(&self, name: &str) -> bool {
+        self.refused.contains_key(name) || self.left_out.contains_key(name)
+    }
+
+    /// A list is refused: one that the workspace may not have, and that was never read, is left out. Returns since when, if it is
+    /// another one.
     fn refuse(&mut self, name: &str, now: Millis) -> Option<Millis> {
-        let since = *self.refused.entry(name.to_owned()).or_insert(now);
-        let scan = self.scans.get_mut(name).filter(|scan| !scan.is_first());
+        let scan = self.scans.get_mut(name).filter(|scan| name != PAID || !scan.is_first());
         let Some(scan) = scan else {
             self.scans.remove(name);
+            let before = self.left_out.get(name).copied();
+            self.left_out.insert(name.to_owned(), LeftOut::note(before, now));
             return None;
         };
         scan.mark_incomplete();
         scan.cut();
-        Some(since)
+        Some(*self.refused.entry(name.to_owned()).or_insert(now))
+    }
+
+    /// A list is not refused, or not any more.
+    fn serves(&mut self, name: &str) {
+        self.refused.remove(name);
+        self.left_out.remove(name);
     }
 
     /// Starts all sweeps under way again: a refused page may be refused for any of its cursors.
@@ -104,6 +126,7 @@ impl PlanCursor {
 /// As the session's; [`ErrorKind::Protocol`] for a list that does not end.
 pub(super) async fn poll(linear: &Linear, live: Arc<SiteContext>, stored: Option<&Cursor>, run: &Run) -> Result<Page> {
     let mut cursor: PlanCursor = cursor::read(stored, PLAN);
+    cursor.take_lists(&live.reference.absent);
     cursor.open(run.now);
     let mut gathered = Gathered { linear, live: &live, page: Page::default(), names: BTreeSet::new() };
     let refused = cursor.request(true);
@@ -165,7 +188,7 @@ impl Gathered<'_> {
             let one = PlanRequest { lists: [(*name, from.clone())].into(), ..request.clone() };
             match self.list(cursor, name, &one).await {
                 Ok(listed) => {
-                    cursor.refused.remove(*name);
+                    cursor.serves(name);
                     self.give(cursor.scans.get_mut(*name), name, listed).await?;
                 }
                 Err(error) if refusal::is_refused(&error) => self.refuse(cursor, name, &error, now),
@@ -185,16 +208,18 @@ impl Gathered<'_> {
     /// Requests one list. What is known to be refused is not confirmed again.
     async fn list(&self, cursor: &PlanCursor, name: &str, one: &PlanRequest) -> Result<Listed> {
         let ask = || plan_rows::page(self.linear, one);
-        if cursor.refused.contains_key(name) { ask().await } else { confirmed(ask, || self.linear.probe()).await }
+        if cursor.is_refused(name) { ask().await } else { confirmed(ask, || self.linear.probe()).await }
     }
 
     fn refuse(&mut self, cursor: &mut PlanCursor, name: &str, error: &Error, now: Millis) {
+        let known = cursor.is_refused(name);
         match cursor.refuse(name, now) {
             Some(since) => {
-                let text = format!("{name} cannot be read any more: {error}");
+                let text = format!("{name} cannot be read: {error}");
                 self.linear.notes().refused_since(since, now, text);
             }
-            None => self.warn(format!("{name} cannot be read and are left out for a day: {error}")),
+            None if known => {}
+            None => self.warn(format!("{name} cannot be read and are left out until they can: {error}")),
         }
     }
 

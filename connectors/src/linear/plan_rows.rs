@@ -131,7 +131,7 @@ impl PlanRow {
     }
 }
 
-/// The record of a row. One of an odd shape is kept as it came, to be set aside with the reason.
+/// The record of a row. One of an odd shape is kept as it came, to be quarantined with the reason.
 pub(super) fn record_of(row: &Row<PlanRow>, name: &str, stream: &'static str) -> Result<RawRecord> {
     let kind = match name {
         "cycles" => "cycle",

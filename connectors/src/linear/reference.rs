@@ -46,9 +46,12 @@ pub(super) struct Reference {
     pub(super) milestones: Names,
     /// Cycles, and for those of sub-teams the one they are a copy of.
     pub(super) cycles: BTreeMap<Box<str>, Option<Box<str>>>,
-    /// Lists that were read before and are refused, and since when.
+    /// Lists that are refused, and since when.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) refused: BTreeMap<Box<str>, Millis>,
+    /// Lists that could not be read yet: what they would name has no name.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) absent: BTreeSet<Box<str>>,
     /// Ids that the workspace does not list (deleted since): they are not looked for again.
     pub(super) missing: BTreeSet<String>,
 }
@@ -131,6 +134,17 @@ pub(super) struct ReferencePage {
 }
 
 impl Reference {
+    /// What Linear does not tell again: rows that it no longer lists.
+    pub(super) fn past(self) -> Self {
+        Self {
+            fetched_at: Millis(0),
+            listed: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            missing: BTreeSet::new(),
+            ..self
+        }
+    }
+
     /// Whether it is too old, or lacks something that was met and is not known to be gone.
     pub(super) fn is_due(&self, now: Millis, unknown: &BTreeSet<String>) -> bool {
         now.0 - self.fetched_at.0 >= AGE || unknown.iter().any(|id| !self.missing.contains(id))
@@ -181,8 +195,8 @@ impl Reference {
         }
     }
 
-    /// Notes that a list is refused. Returns since when, if any of its rows is known.
-    pub(super) fn refuse(&mut self, list: &str, now: Millis) -> Option<Millis> {
+    /// Notes that a list cannot be read.
+    pub(super) fn lacks(&mut self, list: &str) {
         let is_known = match list {
             "teams" => !self.teams.is_empty(),
             "states" => !self.states.is_empty(),
@@ -191,7 +205,20 @@ impl Reference {
             "cycles" => !self.cycles.is_empty(),
             _ => !self.milestones.is_empty(),
         };
-        is_known.then(|| *self.refused.entry(list.into()).or_insert(now))
+        if !is_known {
+            self.absent.insert(list.into());
+        }
+    }
+
+    /// Notes that a list was read.
+    pub(super) fn has(&mut self, list: &str) {
+        self.refused.remove(list);
+        self.absent.remove(list);
+    }
+
+    /// Notes that a list is refused, which every token may read. Returns since when.
+    pub(super) fn refuse(&mut self, list: &str, now: Millis) -> Millis {
+        *self.refused.entry(list.into()).or_insert(now)
     }
 
     /// The time of fetching by which the data is too old in so many milliseconds.

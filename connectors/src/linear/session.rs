@@ -34,7 +34,7 @@ const MISSING: usize = 5_000;
 const MAX_PAGES: usize = 1_000;
 /// How long reference data is good for of which a list could not be read.
 const INCOMPLETE_AGE: i64 = HOUR;
-/// How long it is good for when a list is refused that was read before: for this run.
+/// How long it is good for when a list is refused: for this run.
 const NEXT_RUN: i64 = 1;
 
 /// What was learned of a workspace and is worth keeping from one run to the next.
@@ -321,7 +321,7 @@ async fn fetch(
     match fetch_lists(api, all.clone(), FEW_TRIES).await {
         Ok((shown, read)) => {
             reference.merge(read, true);
-            (reference.fetched_at, reference.refused) = (now, BTreeMap::new());
+            (reference.fetched_at, reference.refused, reference.absent) = (now, BTreeMap::new(), BTreeSet::new());
             return Ok(SiteContext::new(settings, shown, reference));
         }
         Err(error) if may_be_one(&error) => warn!(error = error.full(), "will ask for one list at a time"),
@@ -335,15 +335,16 @@ async fn fetch(
             Ok((shown, read)) => {
                 found = shown;
                 reference.merge(read, name == "teams");
-                reference.refused.remove(name);
+                reference.has(name);
             }
             Err(error) if may_be_one(&error) && failed + 1 < LISTS && !reference.needs(name, settings) => {
                 failed += 1;
+                reference.lacks(name);
                 let text = format!("the list of {name} cannot be read, what was known of it stays: {error}");
-                let since = if is_refused(&error) { reference.refuse(name, now) } else { None };
-                match since {
-                    Some(since) => notes.refused_since(since, now, text),
-                    None => notes.warnings.push(text),
+                if is_refused(&error) {
+                    notes.refused_since(reference.refuse(name, now), now, text);
+                } else {
+                    notes.warnings.push(text);
                 }
             }
             Err(error) => return Err(error),

@@ -1,6 +1,6 @@
 //! The shapes of Linear's answers and of our records: what is read of them, leniently.
 //!
-//! [`Record`] is what a raw record holds. Nearly every field may be absent: a row that lacks what it needs is set aside by
+//! [`Record`] is what a raw record holds. Nearly every field may be absent: a row that lacks what it needs is quarantined by
 //! [`super::normalise`] with a reason, and nothing else suffers. Field names are those of the published schema.
 
 use contextcore_core::Millis;
@@ -165,6 +165,8 @@ pub(super) struct Issue {
     pub(super) project_milestone: Option<Ref>,
     pub(super) parent: Option<Parent>,
     pub(super) assignee: Option<Ref>,
+    /// The agent that works on it.
+    pub(super) delegate: Option<Named>,
     pub(super) creator: Option<Ref>,
     pub(super) children: Option<Connection<Ref>>,
     pub(super) history: Option<Connection<Act>>,
@@ -253,7 +255,7 @@ pub(super) struct RelationChange {
     pub(super) code: Box<str>,
 }
 
-/// A stretch of time in one state.
+/// An interval in one state.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Span {

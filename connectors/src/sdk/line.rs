@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use contextcore_core::config::CommentPrivacy;
+use contextcore_core::model::agents::{self, AgentAssisted};
 use contextcore_core::model::guidance::{self, stored::GuidanceReport};
 use contextcore_core::model::insight::{InsightReport, Said, record};
-use contextcore_core::model::observation::{InsightReported, Observation, Operations};
+use contextcore_core::model::observation::{Activity, InsightReported, Observation, Operations};
 use contextcore_core::model::operation::{self, Attributes, Line, Operation, Parsed, Sprint, TaskFields, TaskLink};
 use contextcore_core::model::report::{Fields, Report, Reported, SprintReport};
 use contextcore_core::model::{Artifact, SmolStr, Status, TaskType};
@@ -99,12 +100,12 @@ impl Reading {
             Operation::Progress(progress) => Report::Progress(progress.percent.clamp(0.0, 100.0)),
             Operation::Comment(_) if !self.comments.is_read() => return None,
             Operation::Comment(comment) => Report::Commented(self.comment(Some(comment.text))),
-            Operation::Event(event) => Report::Artifact(Artifact {
+            Operation::Event(event) => Report::Artifact(event.agent_evidence().unwrap_or_else(|| Artifact {
                 kind: "event".to_owned(),
                 reference: event.name,
                 url: String::new(),
                 summary: pairs(&event.attributes),
-            }),
+            })),
             Operation::Link(link) => Report::Artifact(artifact(link)),
             Operation::SprintStart(_)
             | Operation::SprintEnd(_)
@@ -164,12 +165,31 @@ pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observ
     if !reading.projects.is_empty() && !reading.projects.contains(&project) {
         return Ok(Vec::new());
     }
-    let mut observation = observation(reading, writer.unwrap_or_default(), project, *line).map_err(bad)?;
+    let writer = writer.unwrap_or_default();
+    let evidence = evidence(writer, &project, &line);
+    let mut observation = observation(reading, writer, project, *line).map_err(bad)?;
     if let (Some(Observation::Insight(reported)), Some(origin)) = (&mut observation, origin) {
         reported.report.origin = Some(origin.who);
         reported.report.human = origin.human;
     }
-    Ok(observation.into_iter().collect())
+    Ok(observation.into_iter().chain(evidence).collect())
+}
+
+/// What an insight shows of agents: the one that says it works on the insight's task.
+fn evidence(writer: &str, project: &str, line: &Line) -> Option<Observation> {
+    let Operation::InsightEmit(insight) = &line.operation else { return None };
+    let task = insight.task.as_deref().map(str::trim).filter(|task| !task.is_empty())?;
+    let agent = insight.agent_name.as_ref().or(insight.agent.as_ref()).filter(|agent| !agent.is_empty())?;
+    let artifact = agents::artifact(AgentAssisted::Assisted, agent, "");
+    Some(Observation::Activity(Box::new(Activity {
+        native_id: format!("{}:op:{writer}:{}", agents::AGENT, line.seq),
+        at: line.counts_at(),
+        actor: None,
+        artifact,
+        tasks: vec![operation::native_id(project, task)],
+        mentions: vec![task.to_uppercase()],
+        author: None,
+    })))
 }
 
 /// Where a line was written: on this machine, or by somebody who proved to a service who it is.

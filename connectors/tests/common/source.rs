@@ -26,6 +26,7 @@ pub fn config(kind: &str, url: &str, dir: &tempfile::TempDir, token: &str, proje
     let file = dir.path().join("token");
     std::fs::write(&file, token).unwrap();
     SourceConfig {
+        agents: vec![],
         name: format!("acme-{kind}"),
         kind: kind.into(),
         url: url.into(),
@@ -72,6 +73,8 @@ pub struct Outcome {
     pub activities: Vec<Activity>,
     pub failures: Vec<Error>,
     pub seen: BTreeSet<String>,
+    /// A complete pass met a row whose id nobody knows.
+    pub nameless: bool,
     /// What the tool could not serve, with the reason.
     pub unreadable: BTreeMap<String, String>,
     /// The sprints that are not closed, where a page listed them.
@@ -97,6 +100,13 @@ impl Source {
     pub fn restart(&mut self, comments: CommentPrivacy) {
         self.connector = connect(&self.config, comments);
         self.session = None;
+    }
+
+    /// The same under another configuration, as the engine goes on with it.
+    pub fn reconfigure(&mut self) {
+        self.restart(CommentPrivacy::default());
+        self.state = self.state.take().and_then(|state| self.connector.outlives(state));
+        self.cursors.clear();
     }
 
     /// One run over these streams, every page stored.
@@ -154,6 +164,7 @@ impl Source {
 impl Outcome {
     fn page(&mut self, session: &dyn SourceSession, page: Page) {
         self.seen.extend(page.seen);
+        self.nameless |= page.nameless;
         self.total = page.total.or(self.total);
         self.warnings.extend(page.warnings);
         self.withheld.extend(page.withheld);

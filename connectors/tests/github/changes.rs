@@ -296,6 +296,33 @@ async fn iterations_made_anew_go_on_and_those_that_are_deleted_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_github_does_not_tell_again_outlives_a_change_of_settings() {
+    let mut world = small();
+    let id = add(&mut world, "One", NOW - 20 * DAY);
+    let sprint = world.add_sprint(SHOP, "First", "", NOW - 20 * DAY);
+    world.edit(NOW - 8 * DAY).start_sprint(sprint, NOW + 6 * DAY);
+    world.edit(NOW - 8 * DAY).set_sprint(id, Some(sprint));
+    world.edit(NOW - 7 * DAY).transition(id, StatusId::IN_PROGRESS);
+    let mut rig = Rig::shop(world).await;
+    let before = rig.sync().await;
+    rig.github.remake_iterations();
+    rig.edit(NOW, |edit| edit.rename_status(StatusId::IN_PROGRESS, "Whatever"));
+    let after = rig.sync().await;
+    assert_eq!(after.sprints.keys().next(), before.sprints.keys().next());
+    rig.reconfigure();
+    let again = rig.sync().await;
+    assert_eq!(again.sprints.keys().collect::<Vec<_>>(), before.sprints.keys().collect::<Vec<_>>());
+    let task = &again.tasks[&rig.id(id)];
+    let sprints = |task: &TaskObservation| task.present.sprints.clone();
+    assert_eq!(sprints(task), sprints(&before.tasks[&rig.id(id)]));
+    let entered = task
+        .history
+        .iter()
+        .filter(|entry| matches!(&entry.change, Change::Status { native, .. } if native == "Whatever"));
+    assert_eq!(entered.count(), 1, "{:?}", task.history);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reviews_that_were_given_are_activities() {
     let mut world = small();
     let shop = world.find_project("SHOP").unwrap();
@@ -370,7 +397,29 @@ async fn an_issue_that_is_transferred_stays_the_task_that_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_learnt_of_transfers_outlives_a_restart_and_forgotten_cursors() {
+async fn an_issue_in_no_project_that_is_transferred_becomes_another_task() {
+    let (world, [_, moves, _]) = family();
+    let mut rig = Rig::start(world, dot_com(), |config| {
+        config.projects.clear();
+        set_repositories(config, &["acme/shop".into(), "acme/depot".into()]);
+    })
+    .await;
+    let first = rig.sync().await;
+    let old = rig.id(moves);
+    let depot = rig.github.world().find_project("DEPOT").unwrap();
+    rig.edit(NOW - HOUR, |edit| edit.move_project(moves, depot));
+    let (new, after) = (rig.id(moves), rig.sync().await);
+    let task = &after.tasks[&new];
+    assert_eq!((task.present.key.as_str(), after.tasks.contains_key(&old)), ("acme/depot#1", false));
+    assert_eq!(task.history[0].at, first.tasks[&old].history[0].at, "its history comes with it");
+    // The old one is not listed any more, nor found by its id: two complete passes delete it.
+    let ids = rig.ids().await;
+    assert!(ids.contains(&new) && !ids.contains(&old), "{ids:?}");
+    assert!(rig.read_again(&[&old]).await.tasks.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_learnt_of_transfers_outlives_a_change_of_settings() {
     let (world, [_, moves, child]) = family();
     let mut rig = Rig::shop(world).await;
     rig.sync().await;
@@ -380,10 +429,7 @@ async fn what_was_learnt_of_transfers_outlives_a_restart_and_forgotten_cursors()
         rig.edit(NOW - hours * HOUR, |edit| edit.move_project(moves, to));
         assert!(rig.sync().await.tasks.contains_key(&old), "{name}");
     }
-    rig.restart(CommentPrivacy::default());
-    rig.cursors.clear();
-    let state = rig.state.take().unwrap();
-    rig.state = Some(json!({"identities": state["identities"]}));
+    rig.reconfigure();
     let all = rig.sync().await;
     assert!(all.tasks.contains_key(&old) && !all.tasks.contains_key(&rig.id(moves)), "{:?}", all.tasks.keys());
     assert_eq!(all.tasks[&of_child].present.parent.as_ref().map(|parent| &*parent.native_id), Some(&*old));

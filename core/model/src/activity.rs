@@ -202,6 +202,7 @@ mod tests {
             artifact: artifact("commit", "a1"),
             tasks: vec!["I_7".into()],
             mentions: vec!["PROJ-1".into(), "and PROJ-1".into()],
+            author: None,
         };
         assert_eq!(names("gh", &activity).into_iter().collect::<Vec<_>>(), ["PROJ-1", "id:gh/I_7"]);
     }
@@ -215,6 +216,7 @@ mod tests {
             artifact: Artifact { url: "https://github.com/acme/shop/commit/a1".into(), ..artifact("commit", "a1") },
             tasks: vec![],
             mentions: vec!["feat: pay by card\n\nTask: eng-7\nCloses: #12\nPart-of: SHOP-1\n".into()],
+            author: None,
         };
         assert_eq!(names("gh", &activity).into_iter().collect::<Vec<_>>(), ["ACME/SHOP#12", "ENG-7", "SHOP-1"]);
         activity.mentions = vec!["feat: pay by card, see eng-7".into()];
@@ -252,6 +254,7 @@ mod tests {
             artifact: Artifact { summary, ..artifact("commit", "a1") },
             tasks: vec![],
             mentions: vec![],
+            author: None,
         };
         assert_eq!(StoredActivity::of("gh", &activity).artifact.summary, "é".repeat(MAX_SUMMARY / 2));
     }

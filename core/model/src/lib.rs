@@ -7,6 +7,8 @@
 #![warn(missing_docs)]
 
 pub mod activity;
+pub mod agent_flow;
+pub mod agents;
 pub mod blocking;
 pub mod config;
 pub mod diff;
@@ -39,6 +41,8 @@ pub mod timeline;
 pub mod totals;
 pub mod trailers;
 pub mod transitions;
+#[cfg(any(test, feature = "yaml"))]
+pub mod yaml;
 
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use secret::Secret;

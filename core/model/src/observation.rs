@@ -1,6 +1,7 @@
 //! What a connector reports: tasks, sprints and activities in the common model, before [`crate::diff`] compares them
 //! with the store.
 
+use crate::agents::Author;
 use crate::guidance::stored::GuidanceReport;
 use crate::insight::InsightReport;
 use crate::report::{Report, Reported, SprintReport};
@@ -79,8 +80,10 @@ pub struct Activity {
     pub artifact: Artifact,
     /// Native ids of tasks of the same source that it belongs to (closing references, links).
     pub tasks: Vec<String>,
-    /// Texts that may mention tasks of any source by key: branch, title, body, commit message.
+    /// Texts that may mention tasks of any source by key: branch, title, body, commit message. The last one is its own text.
     pub mentions: Vec<String>,
+    /// Who made a commit or a pull request, for [`crate::agents`].
+    pub author: Option<Author>,
 }
 
 /// A task as a tool shows it.

@@ -1,7 +1,7 @@
 //! Small sample values that the tests of several crates start from.
 
 use crate::time::Millis;
-use crate::{Artifact, Change, Event, EventId, Facts, Status, StoredEvent, TaskType};
+use crate::{Artifact, Change, Event, EventId, Facts, Status, StoredEvent, TaskRecord, TaskType};
 
 /// A story in this status.
 pub fn facts(status: Status) -> Facts {
@@ -31,6 +31,11 @@ pub fn facts(status: Status) -> Facts {
 pub fn stored(at: i64, change: Change) -> StoredEvent {
     let id = EventId(at.unsigned_abs() * 100 + u64::from(change_number(&change)));
     StoredEvent { event: Event { id, at: Millis(at), actor: None, observed: false, change }, seq: 1 }
+}
+
+/// A record with this timeline, and nothing else.
+pub fn record(timeline: Vec<StoredEvent>) -> TaskRecord {
+    TaskRecord { url: String::new(), reporter: None, updated: Millis(0), blockers: vec![], absences: 0, timeline }
 }
 
 /// A change to this status.

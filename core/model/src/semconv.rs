@@ -121,6 +121,7 @@ attributes! {
     TASK_STALE = "task.stale", Bool, Span, "no activity for longer than `stale_after`";
     TASK_LAST_COMMIT_SHA = "task.last_commit_sha", Text, Span, "the last commit that mentions it";
     TASK_REVIEWER = "task.reviewer", Text, Span, "the person asked to review";
+    TASK_AGENT_ASSISTED = "task.agent_assisted", Text, Span, "whether an agent took part, as far as is known then: `delegated`, `assisted`, `none` (declared) or `unknown` (no evidence)";
     PHASE_STATUS = "phase.status", Text, Span, "the status of this phase";
     PHASE_SEQ = "phase.seq", Int, Span, "the number of the phase within the task, from 0";
     PHASE_NEXT = "phase.next", Text, Span, "the status that followed";
@@ -183,6 +184,7 @@ attributes! {
     LINK_TYPE = "link.type", Text, Link, "`blocked_by`, `history`, `moved_from`, `continues`, `parent`, `task` or `runtime`";
 
     BLOCKING = "blocking", Text, Point, "`true` for what a task waits for, else `false`";
+    TASK_SIZE = "task.size", Text, Point, "`small` (at most 2 points), `medium` (at most 5), `large` or `unestimated`";
     EPIC_ID = "epic.id", Text, Point, "the epic's key";
     EPIC_TITLE = "epic.title", Text, Point, "the epic's title";
     QUANTILE = "quantile", Text, Point, "`0.5`, `0.85` or `1`; of a required latency `0.5`, `0.9`, `0.95` or `0.99`";
@@ -332,6 +334,13 @@ metrics! {
     M_INSIGHT_COUNT = "insight.count", "{insight}", Gauge, [INSIGHT_TYPE, INSIGHT_STATUS], "insights by type and state";
     M_QUESTION_AGE = "insight.question.age", "s", Gauge, [BLOCKING], "how long the oldest question without a person's answer has waited; 0 without one";
     M_AGENT_ACTIVE = "agent.active", "{agent}", Gauge, [], "agents that reported an insight, or what became of one, in the last 24 hours";
+    M_AGENT_COVERAGE = "agent_assisted.coverage", "%", Gauge, [], "share of the tasks completed in the last 90 days of which it is known whether agents took part (without epics)";
+    M_AGENT_COMPLETED = "agent_assisted.completed", "{task}", Gauge, [], "tasks completed in the last 90 days (without epics)";
+    M_AGENT_HIDDEN = "agent_assisted.hidden", "{task}", Gauge, [], "those in groups of fewer than 20 tasks or 5 people, of which nothing else is said";
+    M_AGENT_TASKS = "agent_assisted.tasks", "{task}", Gauge, [TASK_AGENT_ASSISTED, TASK_TYPE, TASK_SIZE], "those in each group that is large enough: tasks of one type and size, by whether agents took part";
+    M_AGENT_CYCLE_TIME = "agent_assisted.cycle_time", "s", Gauge, [TASK_AGENT_ASSISTED, TASK_TYPE, TASK_SIZE, QUANTILE], "started to completed, of the tasks in a group";
+    M_AGENT_BLOCKED_TIME = "agent_assisted.blocked_time", "s", Gauge, [TASK_AGENT_ASSISTED, TASK_TYPE, TASK_SIZE, QUANTILE], "blocked until completed, of the tasks in a group";
+    M_AGENT_REWORK = "agent_assisted.rework", "%", Gauge, [TASK_AGENT_ASSISTED, TASK_TYPE, TASK_SIZE], "share of the tasks in a group that were reopened or sent back from review";
     M_SYNC_LAST_SUCCESS = "contextcore.sync.last_success", "s", Gauge, [SOURCE_NAME], "when a run last succeeded, epoch seconds";
     M_SYNC_LAG = "contextcore.sync.lag", "s", Gauge, [SOURCE_NAME], "seconds since then";
     M_PROJECT_LAST_SUCCESS = "contextcore.project.last_success", "s", Gauge, [PROJECT_ID, SOURCE_NAME, SOURCE_TOOL], "when a run of a source of the project last succeeded, epoch seconds";
@@ -342,10 +351,10 @@ metrics! {
     M_SYNC_CHANGES = "contextcore.sync.changes", "{change}", Counter, [SOURCE_NAME], "new events";
     M_SYNC_SET_ASIDE = "contextcore.sync.set_aside", "{record}", Gauge, [SOURCE_NAME], "records that could not be understood; they are read again on every complete pass";
     M_SYNC_UNREADABLE = "contextcore.sync.unreadable", "{record}", Gauge, [SOURCE_NAME], "records that the tool lists and could not serve; they are read again on every run";
-    M_SYNC_LISTED = "contextcore.sync.listed", "{task}", Gauge, [SOURCE_NAME], "ids that the tool listed in the last complete pass: held, set aside, unreadable, out of scope or missing";
+    M_SYNC_LISTED = "contextcore.sync.listed", "{task}", Gauge, [SOURCE_NAME], "ids that the tool listed in the last complete pass: held, quarantined, unreadable, out of scope or missing";
     M_SYNC_OUT_OF_SCOPE = "contextcore.sync.out_of_scope", "{task}", Gauge, [SOURCE_NAME], "ids among them that are no tasks of this source";
     M_SYNC_MISSING = "contextcore.sync.missing", "{task}", Gauge, [SOURCE_NAME], "ids among them that are nowhere, although they were asked for again: always 0";
-    M_SYNC_HISTORIES = "contextcore.sync.histories_complete", "", Gauge, [SOURCE_NAME], "1 when the history of every record read is complete in the store: a run succeeded and no record is set aside or unreadable; else 0";
+    M_SYNC_HISTORIES = "contextcore.sync.histories_complete", "", Gauge, [SOURCE_NAME], "1 when the history of every record read is complete in the store: a run succeeded and no record is quarantined or unreadable; else 0";
     M_SYNC_TASKS = "contextcore.sync.tasks", "{task}", Gauge, [SOURCE_NAME], "tasks in the store";
     M_SYNC_TOOL_TASKS = "contextcore.sync.tool_tasks", "{task}", Gauge, [SOURCE_NAME], "tasks by the tool's own count";
     M_RATE_REMAINING = "contextcore.sync.rate_limit.remaining", "{request}", Gauge, [SOURCE_NAME], "requests left by the tool's own count";

@@ -208,18 +208,6 @@ pub(crate) fn insert(timeline: &mut Vec<StoredEvent>, stored: StoredEvent) {
     timeline.insert(place, stored);
 }
 
-/// Folds a timeline: calls `visit` with each group of events of one millisecond, the state before them (`None` before
-/// creation) and the state after.
-fn walk(timeline: &[StoredEvent], mut visit: impl FnMut(&[StoredEvent], Option<&State>, &State)) {
-    let Some(mut state) = State::first(timeline) else { return };
-    let mut before: Option<State> = None;
-    for group in timeline.chunk_by(|one, next| one.event.at == next.event.at) {
-        group.iter().for_each(|stored| drop(state.apply(&stored.event)));
-        visit(group, before.as_ref(), &state);
-        before = Some(state.clone());
-    }
-}
-
 /// A task after all events of one millisecond.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
@@ -229,6 +217,21 @@ pub struct Snapshot {
     pub seq: u64,
     /// The state after them.
     pub state: State,
+    /// Whether work had begun after one of them: a tool can take a task through several statuses in one millisecond.
+    begun: bool,
+}
+
+impl Snapshot {
+    /// Applies the events of one millisecond.
+    fn after(group: &[StoredEvent], state: &mut State) -> Self {
+        let begun = group.iter().fold(false, |begun, stored| {
+            state.apply(&stored.event);
+            begun || state.facts.status.is_wip(true)
+        });
+        let seq = group.iter().map(|stored| stored.seq).max().unwrap_or_default();
+        let at = group.first().map_or(Millis(0), |stored| stored.event.at);
+        Self { at, seq, state: state.clone(), begun }
+    }
 }
 
 /// A whole timeline, folded once: phases, finishes and durations are read from it.
@@ -241,13 +244,9 @@ pub struct TaskHistory {
 impl TaskHistory {
     /// Folds a timeline; `None` when it does not begin with a creation.
     pub fn new(timeline: &[StoredEvent]) -> Option<Self> {
-        let mut snapshots = Vec::with_capacity(timeline.len());
-        walk(timeline, |group, _, state| {
-            if let Some(stored) = group.iter().max_by_key(|stored| stored.seq) {
-                snapshots.push(Snapshot { at: stored.event.at, seq: stored.seq, state: state.clone() });
-            }
-        });
-        (!snapshots.is_empty()).then_some(Self { snapshots })
+        let mut state = State::first(timeline)?;
+        let groups = timeline.chunk_by(|one, next| one.event.at == next.event.at);
+        Some(Self { snapshots: groups.map(|group| Snapshot::after(group, &mut state)).collect() })
     }
 
     /// Its snapshots, oldest first; never empty.
@@ -318,8 +317,7 @@ impl TaskHistory {
     /// When work first started: the first entry into in progress, in review, or a workflow status named blocked, which
     /// tools file among those. The blocked *flag* starts nothing.
     pub fn started(&self) -> Option<Millis> {
-        let begun = |status: Status| status.is_wip(true);
-        self.snapshots.iter().find(|snapshot| begun(snapshot.state.facts.status)).map(|snapshot| snapshot.at)
+        self.snapshots.iter().find(|snapshot| snapshot.begun).map(|snapshot| snapshot.at)
     }
 
     /// Its durations at `now`. It must not hold snapshots after that.
@@ -535,6 +533,17 @@ mod tests {
         assert_eq!(summary(&timeline, Millis(4_000)).unwrap().started, None);
         timeline.push(stored(5_000, to(Status::Blocked)));
         assert_eq!(summary(&timeline, Millis(7_000)).unwrap().started, Some(Millis(5_000)));
+    }
+
+    #[test]
+    fn work_that_began_and_ended_in_one_millisecond_was_begun() {
+        let timeline = [
+            stored(0, Change::Created(Box::new(facts(Status::Todo)))),
+            stored(1_000, to(Status::InProgress)),
+            stored(1_000, to(Status::Done)),
+        ];
+        let summary = summary(&timeline, Millis(4_000)).unwrap();
+        assert_eq!((summary.started, summary.cycle_time()), (Some(Millis(1_000)), Some(0.0)));
     }
 
     #[test]

@@ -8,10 +8,12 @@ use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::json_schema::WithoutNullDefaults;
 use super::problems::{ConfigErrors, Problems};
-use super::{document, raw, shape};
+use super::shape;
 use crate::model::config::project::Guidance;
 use crate::model::guidance::{Severity, until};
+use crate::model::yaml;
 
 /// Where the file is in a repository.
 pub const PATH: &str = ".contextcore/guidance.yaml";
@@ -34,7 +36,7 @@ pub fn parse(origin: &str, text: &str) -> Result<Guidance, ConfigErrors> {
         return Err(ConfigErrors::whole_file(origin, None, message));
     }
     let (mut document, lines) =
-        document::parse(text).map_err(|(line, message)| ConfigErrors::whole_file(origin, line, message))?;
+        yaml::document(text).map_err(|(line, message)| ConfigErrors::whole_file(origin, line, message))?;
     let mut problems = Problems::new(lines);
     shape::check(&schema(), &mut document, &mut problems);
     // Cannot fail while `shape` and the types agree; what is wrong must not pass if they ever do not.
@@ -56,7 +58,7 @@ fn check(guidance: &Guidance, problems: &mut Problems) {
         place = if place.0.0 == list { ((list, place.1), place.1 + 1) } else { ((list, 0), 1) };
         let at = |key: &str| format!("{list}[{}].{key}", place.0.1);
         if !is_slug(id) {
-            problems.add(&at("id"), "is no id: use a-z, 0-9 and hyphens, such as no-breaking-api");
+            problems.add(&at("id"), "is not an id: use a-z, 0-9 and hyphens, such as no-breaking-api");
         } else if !known.insert((list, id)) {
             problems.add(&at("id"), format!("is the id of another one, too: {id}"));
         }
@@ -77,7 +79,7 @@ fn check(guidance: &Guidance, problems: &mut Problems) {
 
 fn check_end(text: Option<&str>, path: &str, problems: &mut Problems) {
     if text.is_some_and(|text| until(text).is_none()) {
-        problems.add(path, "is no date and no time: write it like 2027-01-31 or 2027-01-31T12:00:00Z");
+        problems.add(path, "is neither a date nor a time: write it like 2027-01-31 or 2027-01-31T12:00:00Z");
     }
 }
 
@@ -90,7 +92,7 @@ pub fn is_slug(text: &str) -> bool {
 }
 
 fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().with_transform(raw::WithoutNullDefaults);
+    let settings = SchemaSettings::draft2020_12().with_transform(WithoutNullDefaults);
     settings.into_generator().into_root_schema_for::<GuidanceFile>().to_value()
 }
 

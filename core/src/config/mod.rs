@@ -1,7 +1,7 @@
 //! The configuration file: read, checked, and turned into types the program can run on.
 //!
 //! Read [`Config`] first: that is what the program uses. On the way to it a file becomes a tree with line numbers
-//! (`document`), is checked against the JSON Schema of its types (`raw`, `shape`), and then against the rules that a schema
+//! (`yaml` of the model), is checked against the JSON Schema of its types (`raw`, `shape`), and then against the rules that a schema
 //! cannot express (`validate`, `otlp`). All problems are found in one go, and no message repeats a secret.
 //!
 //! A source has keys that every kind has, and keys of its kind, which come in as [`SourceKind`]s: this module knows no tool.
@@ -9,9 +9,9 @@
 //! are taken from the working directory, but `store.path` and `projects_file` from the directory of the file.
 
 pub(crate) mod bounded;
-mod document;
 mod env;
 pub mod guidance;
+mod json_schema;
 pub mod kind;
 mod otlp;
 mod problems;
@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::yaml;
 
 pub use contextcore_model::config::*;
 pub(crate) use env::Env;
@@ -121,9 +122,9 @@ pub fn parse(text: &str, origin: &str, kinds: &[SourceKind]) -> Result<Config, C
 
 fn parse_in(text: &str, origin: &str, kinds: &[SourceKind], env: &Env) -> Result<Config, ConfigErrors> {
     let (mut document, lines) =
-        document::parse(text).map_err(|(line, message)| ConfigErrors::whole_file(origin, line, message))?;
+        yaml::document(text).map_err(|(line, message)| ConfigErrors::whole_file(origin, line, message))?;
     let mut problems = problems::Problems::new(lines);
-    shape::check(&raw::schema(kinds), &mut document, &mut problems);
+    shape::check(&json_schema::schema(kinds), &mut document, &mut problems);
     let settings = raw::take_settings(&mut document);
     let config = match raw::RawConfig::deserialize(document) {
         Ok(raw) => validate::config(raw, settings, kinds, env, &mut problems),
@@ -136,7 +137,7 @@ fn parse_in(text: &str, origin: &str, kinds: &[SourceKind], env: &Env) -> Result
 
 /// The JSON Schema of the file, as `config/schema.json` holds it and `contextcore schema` prints it.
 pub fn json_schema(kinds: &[SourceKind]) -> String {
-    format!("{:#}\n", raw::schema(kinds))
+    format!("{:#}\n", json_schema::schema(kinds))
 }
 
 #[cfg(test)]

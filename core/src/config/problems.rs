@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::document::Lines;
 use crate::model::error::{Error, ErrorKind};
+use crate::model::yaml::Lines;
 
 /// One thing that is wrong, on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]

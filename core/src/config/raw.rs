@@ -7,14 +7,13 @@
 
 use std::collections::BTreeMap;
 
-use schemars::generate::SchemaSettings;
-use schemars::transform::{Transform, transform_subschemas};
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::kind::SourceKind;
-use crate::model::config::{BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration};
+use crate::model::config::{
+    AgentsConfig, BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration,
+};
 use crate::model::signal::{Protocol, Signal};
 use crate::model::{Status, TaskType};
 
@@ -39,6 +38,8 @@ pub(super) struct RawConfig {
     pub guidance: GuidanceConfig,
     /// What the hooks of `contextcore git install` do.
     pub git: GitConfig,
+    /// Which programs count as agents.
+    pub agents: AgentsConfig,
     /// How many insights of agents and people are kept, and for how long.
     pub insights: RawInsights,
     /// What personal data leaves the program.
@@ -372,74 +373,6 @@ pub(super) struct RawWebhook {
     pub secret: Option<SecretRef>,
 }
 
-/// Takes out defaults that say nothing.
-#[derive(Debug, Clone)]
-pub(super) struct WithoutNullDefaults;
-
-impl Transform for WithoutNullDefaults {
-    fn transform(&mut self, schema: &mut Schema) {
-        if schema.get("default").is_some_and(Value::is_null) {
-            schema.remove("default");
-        }
-        transform_subschemas(self, schema);
-    }
-}
-
-/// The JSON Schema of the file, with a schema of its own for the sources of each kind. An absent `Option` has no default to
-/// show.
-pub(super) fn schema(kinds: &[SourceKind]) -> Value {
-    let settings = SchemaSettings::draft2020_12().with_transform(WithoutNullDefaults);
-    let mut generator = settings.into_generator();
-    let own: Vec<Schema> = kinds.iter().map(|kind| (kind.keys.schema)(&mut generator)).collect();
-    let mut root = generator.into_root_schema_for::<RawConfig>().to_value();
-    let sources = kinds.iter().zip(&own).map(|(kind, own)| (definition(kind), source_schema(&root, kind, own)));
-    let sources: Vec<(String, Value)> = sources.collect();
-    if sources.is_empty() {
-        return root;
-    }
-    let references = sources.iter().map(|(name, _)| json!({"$ref": format!("#/$defs/{name}")}));
-    root["properties"]["sources"]["items"] = json!({"oneOf": references.collect::<Vec<_>>()});
-    if let Some(definitions) = root["$defs"].as_object_mut() {
-        definitions.remove(SOURCE);
-        definitions.retain(|name, _| !own.iter().any(|own| name_of(own) == Some(name)));
-        definitions.extend(sources);
-    }
-    root
-}
-
-/// The definition of the common keys.
-const SOURCE: &str = "Source";
-
-/// The name of the definition of a kind's sources: `JiraSource` for `jira`.
-fn definition(kind: &SourceKind) -> String {
-    let (first, rest) = kind.name.split_at(kind.name.len().min(1));
-    format!("{}{rest}{SOURCE}", first.to_uppercase())
-}
-
-/// The name of the definition that a schema refers to.
-fn name_of(reference: &Schema) -> Option<&str> {
-    reference.get("$ref")?.as_str()?.strip_prefix("#/$defs/")
-}
-
-/// The common keys and those of one kind.
-fn source_schema(root: &Value, kind: &SourceKind, own: &Schema) -> Value {
-    let own = name_of(own).map_or(own.as_value(), |name| &root["$defs"][name]);
-    let mut schema = root["$defs"][SOURCE].clone();
-    let list = |schema: &Value| schema["required"].as_array().cloned().unwrap_or_default();
-    let mut required = list(&schema);
-    required.extend(kind.keys.has_url.then(|| "url".into()));
-    required.extend(list(own));
-    schema["required"] = required.into();
-    schema["properties"]["kind"]["const"] = kind.name.into();
-    if let Some(properties) = schema["properties"].as_object_mut() {
-        if !kind.keys.has_url {
-            properties.remove("url");
-        }
-        properties.extend(own["properties"].as_object().cloned().unwrap_or_default());
-    }
-    schema
-}
-
 /// Takes the keys that only some kinds have out of the sources of a document, an object for each source.
 pub(super) fn take_settings(document: &mut Value) -> Vec<Value> {
     let common = schemars::schema_for!(RawSource);
@@ -466,6 +399,7 @@ impl Default for RawConfig {
             mcp: RawMcp::default(),
             guidance: GuidanceConfig::default(),
             git: GitConfig::default(),
+            agents: AgentsConfig::default(),
             insights: RawInsights::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),

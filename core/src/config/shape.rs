@@ -8,8 +8,8 @@
 
 use serde_json::{Map, Value};
 
-use super::document::join;
 use super::problems::{Problems, hint, nearest_known};
+use crate::model::yaml::join;
 
 pub(super) const LITERAL_SECRET: &str = "is a literal secret, and a configuration file gets copied and committed: \
                                          write {env: NAME} or {file: PATH} instead";

@@ -20,8 +20,8 @@ use super::raw::{
 };
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{
-    Config, ExportConfig, InsightsConfig, McpConfig, McpToken, OpsConfig, OpsToken, ProjectsFile, Schedule, SecretRef,
-    SourceConfig, StoreConfig, WebhooksConfig, WrittenProject, duration,
+    AgentsConfig, Config, ExportConfig, InsightsConfig, McpConfig, McpToken, OpsConfig, OpsToken, ProjectsFile,
+    Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig, WrittenProject, duration,
 };
 use crate::model::insight::InsightType;
 
@@ -47,7 +47,9 @@ pub(super) fn config(
     let sources = sources(raw.sources, settings, kinds, problems);
     let projects_file = optional_path(raw.projects_file);
     let written_projects = projects(raw.projects, &sources, projects_file.is_some(), problems);
-    let sources: Vec<SourceConfig> = sources.into_iter().flatten().collect();
+    let agents = agents(raw.agents, problems);
+    let sources: Vec<SourceConfig> =
+        sources.into_iter().flatten().map(|source| SourceConfig { agents: agents.clone(), ..source }).collect();
     Some(Config {
         store: StoreConfig { path: PathBuf::from(raw.store.path) },
         export,
@@ -76,6 +78,18 @@ fn webhooks(raw: RawWebhooks, shared: Option<SocketAddr>, problems: &mut Problem
 
 /// The name of the token that has none.
 const ONLY_TOKEN: &str = "ops";
+
+/// The agents that are named besides the known ones, sorted, so that their order changes nothing.
+fn agents(raw: AgentsConfig, problems: &mut Problems) -> Vec<String> {
+    for (place, name) in raw.names.iter().enumerate().filter(|(_, name)| name.trim().is_empty()) {
+        problems.add(
+            &format!("agents.names[{place}]"),
+            format!("`{name}` names no agent: write its name, account or address"),
+        );
+    }
+    let names: BTreeSet<String> = raw.names.into_iter().map(|name| name.trim().to_owned()).collect();
+    names.into_iter().collect()
+}
 
 fn ops(raw: RawOps, problems: &mut Problems) -> Option<OpsConfig> {
     let named = !raw.projects.is_empty();
@@ -255,6 +269,7 @@ fn source(
         stale_after,
         statuses: raw.statuses,
         types: raw.types,
+        agents: Vec::new(),
     };
     (rules.read)(&mut source, &mut KeyProblems { source: path, problems });
     complete.then_some(source)

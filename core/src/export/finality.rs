@@ -15,7 +15,7 @@ use super::otlp::{Batch, Delivery, Outcome, Sink};
 use super::*;
 use crate::config;
 use crate::lock;
-use crate::model::samples::{facts, stored, to};
+use crate::model::samples::{facts, record, stored, to};
 use crate::model::time::MINUTE;
 use crate::model::{Change, Facts, ParentRef, Status, StoredEvent, TaskKey, TaskRecord, TaskType};
 use crate::progress::Quiet;
@@ -85,14 +85,7 @@ impl Polls {
         let kind = if task == 0 { TaskType::Epic } else { TaskType::Task };
         let parent = self.random.random_bool(0.7).then(|| parent(self.random.random_range(0..TASKS))).flatten();
         let first = Facts { task_type: kind, parent, ..facts(Status::Todo) };
-        TaskRecord {
-            url: String::new(),
-            reporter: None,
-            updated: Millis(0),
-            blockers: vec![],
-            absences: 0,
-            timeline: vec![stored(self.now, Change::Created(Box::new(first)))],
-        }
+        record(vec![stored(self.now, Change::Created(Box::new(first)))])
     }
 
     /// Something a poll may bring: a new task, a new or a late event, or what follows from another mapping.
@@ -181,16 +174,11 @@ async fn a_replay_of_one_project_sends_no_span_of_another() {
     let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
     let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
     let store = Store::over(Arc::new(crate::store::MemoryKv::default())).unwrap();
-    let task = |project: &str, parent: Option<ParentRef>| TaskRecord {
-        url: String::new(),
-        reporter: None,
-        updated: Millis(0),
-        blockers: vec![],
-        absences: 0,
-        timeline: vec![
+    let task = |project: &str, parent: Option<ParentRef>| {
+        record(vec![
             stored(100, Change::Created(Box::new(Facts { project: project.into(), parent, ..facts(Status::Todo) }))),
             stored(200, to(Status::Done)),
-        ],
+        ])
     };
     let mut transaction = store.begin().unwrap();
     transaction.put_task(&key(0), None, &task("WHOLE", None), true).unwrap();

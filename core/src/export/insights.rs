@@ -282,7 +282,7 @@ pub(crate) fn numbers(
 
 /// The source that insights of a project come from, as far as the configuration puts it into a project of the portfolio.
 fn sdk_source(context: &ExportContext<'_>, project: &str) -> String {
-    let of_kind = context.config.sources.iter().filter(|source| source.kind == "sdk");
+    let of_kind = context.config.sources.iter().filter(|source| source.takes_reports());
     let mut names = of_kind.map(|source| source.name.as_str());
     let first = names.clone().next().unwrap_or_default();
     names.find(|name| context.config.project_of(name, project).is_some()).unwrap_or(first).to_owned()

@@ -441,7 +441,7 @@ pub fn current(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Option<(Trace
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::samples::{facts, stored};
+    use crate::model::samples::{facts, record, stored};
     use crate::model::{ParentRef, Status};
 
     fn task(
@@ -454,14 +454,7 @@ mod tests {
         let first = Facts { task_type, parent: parent.map(reference), ..facts(Status::Todo) };
         let mut timeline = vec![stored(100, Change::Created(Box::new(first)))];
         timeline.extend(later.iter().map(|(at, parent)| stored(*at, Change::Parent(parent.map(reference)))));
-        let record = TaskRecord {
-            url: String::new(),
-            reporter: None,
-            updated: Millis(0),
-            blockers: vec![],
-            absences: 0,
-            timeline,
-        };
+        let record = record(timeline);
         (TaskKey::new("jira", native_id), record)
     }
 

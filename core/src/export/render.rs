@@ -15,6 +15,7 @@ use super::exported::{Identity, next_cycle};
 use super::lineage::{self, Anchor, Lineage, TimelineCache};
 use super::message::{Attributes, Events, Link, Outcome, Span};
 use crate::model::activity;
+use crate::model::agents;
 use crate::model::error::Result;
 use crate::model::ids::{self, Role, SpanId, TraceId};
 use crate::model::inference;
@@ -244,13 +245,14 @@ impl RenderContext<'_> {
             .double(names::TASK_BLOCKED_TIME, summary.blocked_time))
     }
 
-    /// The newest commit and the reviewer, up to a moment.
+    /// The newest commit, the reviewer, and whether agents took part, up to a moment.
     pub(crate) fn work(&self, attributes: Attributes, record: &TaskRecord, upto: Millis) -> Attributes {
         let last = |kind| activity::last_of(&record.timeline, kind, upto);
         let reviewer = last(inference::REVIEW_REQUESTED).map(|review| review.summary.as_str());
         attributes
             .maybe(names::TASK_LAST_COMMIT_SHA, last(inference::COMMIT).map(|commit| commit.reference.as_str()))
             .maybe(names::TASK_REVIEWER, self.context.person(reviewer).as_deref())
+            .text(names::TASK_AGENT_ASSISTED, agents::assistance(&record.timeline, upto).as_str())
     }
 
     /// The attributes that every span of a task has, so that one span answers a question alone. The facts are those of
@@ -452,9 +454,9 @@ fn runs_at(sprint: &SprintFacts, at: Millis) -> bool {
 mod tests {
     use super::*;
     use crate::config;
-    use crate::model::Artifact;
     use crate::model::samples::artifact;
-    use crate::model::samples::{facts, stored, to};
+    use crate::model::samples::{facts, record, stored, to};
+    use crate::model::{Artifact, Change};
     use crate::store::Store;
 
     fn evidence(at: i64, seq: u64, artifact: Artifact) -> StoredEvent {
@@ -468,14 +470,7 @@ mod tests {
         let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
         let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
         let key = TaskKey::new("jira", "1");
-        let record = TaskRecord {
-            url: String::new(),
-            reporter: None,
-            updated: Millis(0),
-            blockers: vec![],
-            absences: 0,
-            timeline: timeline.to_vec(),
-        };
+        let record = record(timeline.to_vec());
         let mut transaction = store.begin().unwrap();
         transaction.put_task(&key, None, &record, true).unwrap();
         transaction.commit().unwrap();

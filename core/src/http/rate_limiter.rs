@@ -147,6 +147,7 @@ impl RateLimiter {
 
 /// The error for a wait that is longer than the limit. The caller keeps its checkpoint and retries after the wait.
 pub(super) fn rate_limited(wait: Duration, limit: Duration) -> Error {
+    let wait = backoff::requested(wait);
     let (wait_seconds, limit_seconds) = (wait.as_secs(), limit.as_secs());
     Error::new(ErrorKind::RateLimited, format!("rate limited: retry in {wait_seconds} s (limit {limit_seconds} s)"))
         .with_retry(Retry::After(wait))

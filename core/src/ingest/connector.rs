@@ -50,6 +50,9 @@ pub struct Page {
     pub seen: Vec<String>,
     /// How many rows such a pass saw on this page that are no tasks of the source.
     pub out_of_scope: u64,
+    /// Such a pass met a row whose id nobody knows, because the tool fails over it. It may be any task, so absence from this pass
+    /// means nothing.
+    pub nameless: bool,
     /// Every sprint that the tool has and that is not closed, where one page lists them all. The engine ends the others.
     pub open_sprints: Option<Vec<String>>,
     /// The stream's cursor once these records are stored.
@@ -220,13 +223,25 @@ pub trait Connector: Send + Sync {
     /// data.
     ///
     /// - `state` is what [`SourceSession::state`] returned last (`None` at first; when the configuration of the source changed,
-    ///   only what stands under [`IDENTITIES`]). Reference data younger than a day costs no request.
+    ///   what [`Self::outlives`] left of it). Reference data younger than a day costs no request.
     /// - Sends only reads.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Config`] when the credential cannot be read, [`crate::ErrorKind::Auth`] when it is refused,
     /// [`crate::ErrorKind::Permission`] when it lacks a right; else as the HTTP session's.
     async fn open(&self, state: Option<serde_json::Value>, run: &Run) -> Result<Box<dyn SourceSession>>;
+
+    /// Streams of whose records it reads more than its first version did, each with a number that rises when it does: such a
+    /// stream is read again once after an upgrade.
+    fn readings(&self) -> &'static [(&'static str, u32)] {
+        &[]
+    }
+
+    /// What is left of a state when the configuration of the source changed: what the tool does not tell again, such as names
+    /// that it has forgotten, and ids that go on under another one. Everything else is fetched again.
+    fn outlives(&self, _state: serde_json::Value) -> Option<serde_json::Value> {
+        None
+    }
 
     /// Requests made, waits and what is left of the limits, since the connector was made.
     fn stats(&self) -> Stats;
@@ -249,16 +264,10 @@ pub trait Connector: Send + Sync {
     }
 }
 
-/// The key of a connector's state under which it keeps which ids of the tool go on under another one. Everything else of a state
-/// can be fetched again; this cannot, and without it a task would begin anew.
-pub const IDENTITIES: &str = "identities";
-
 /// A connector that was opened for one run.
 #[async_trait]
 pub trait SourceSession: Send + Sync {
     /// What is stored for the next run: reference data. Asked for when the session was opened, and again after its streams.
-    ///
-    /// What stands under [`IDENTITIES`] outlives a change of the configuration.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Internal`] when it cannot be written as JSON.
@@ -282,7 +291,7 @@ pub trait SourceSession: Send + Sync {
     /// As the HTTP session's; [`crate::ErrorKind::Protocol`] for an answer that cannot be believed.
     async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>) -> Result<Page>;
 
-    /// Reads records by their ids: what was set aside or unreadable, and what a complete pass listed and the store lacks. The
+    /// Reads records by their ids: what was quarantined or unreadable, and what a complete pass listed and the store lacks. The
     /// page has no cursor.
     ///
     /// What the tool still cannot serve is in [`Page::unreadable`], and what the connector cannot ask for by id as well. An id

@@ -322,7 +322,7 @@ fn ambiguous(id: &str, found: &[Folded]) -> Error {
 fn read_cursor(cursor: &Cursor) -> Result<Mark> {
     let decoded = BASE64.decode(cursor.to_string()).ok();
     decoded.and_then(|json| serde_json::from_slice(&json).ok()).ok_or_else(|| {
-        let text = format!("`{cursor}` is no cursor of insights: leave it out to begin at the first page");
+        let text = format!("`{cursor}` is not a cursor of insights: leave it out to begin at the first page");
         Error::new(ErrorKind::Config, text)
     })
 }

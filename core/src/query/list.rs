@@ -130,7 +130,7 @@ impl Cursor {
         let read = decoded.and_then(|json| serde_json::from_slice::<(String, F::Place)>(&json).ok());
         let place = read.filter(|(list, _)| list == F::NAME).map(|(_, place)| place);
         place.ok_or_else(|| {
-            let message = format!("`{self}` is no cursor of {}: leave it out to begin at the first page", F::NAME);
+            let message = format!("`{self}` is not a cursor of {}: leave it out to begin at the first page", F::NAME);
             Error::new(ErrorKind::Config, message)
         })
     }

@@ -61,7 +61,7 @@ impl Viewer<'_> {
     pub(super) fn insight_projects(&self, typed: &str) -> Result<Vec<String>> {
         let all = self.store.search_insights(|index| index.projects().map(str::to_owned).collect::<Vec<_>>())?;
         let belongs = |project: &String| {
-            let mut sources = self.config.sources.iter().filter(|source| source.kind == "sdk");
+            let mut sources = self.config.sources.iter().filter(|source| source.takes_reports());
             is_same(project, typed) || sources.any(|source| is_same(&self.project_id(&source.name, project), typed))
         };
         let found: Vec<String> = all.iter().filter(|project| belongs(project)).cloned().collect();

@@ -35,7 +35,7 @@ fn problems(view: &StatusView, config: &Config) -> Vec<Problem> {
         let cause = letter.hint.clone().unwrap_or_else(|| "look at the reason below".to_owned());
         Problem {
             part: ProblemPart::Backend,
-            what: format!("{} {} refused for good ({})", letter.items, letter.signal, short(&letter.reason)),
+            what: format!("{} {} permanently refused ({})", letter.items, letter.signal, short(&letter.reason)),
             next: format!("{cause}; then `contextcore replay` exports it again"),
         }
     }));
@@ -126,11 +126,11 @@ fn incomplete(source: &SourceView) -> Vec<Problem> {
     let name = &source.name;
     let records = |count: u64| if count == 1 { "1 record".to_owned() } else { format!("{count} records") };
     let missing = source.coverage.listed.map_or(0, |listed| listed.missing);
-    let again = || "`contextcore status -v` gives the reasons; each is read again at the next complete pass".to_owned();
+    let again = |when: &str| format!("`contextcore status -v` gives the reasons; each is read again {when}");
     let all = [
         (missing, "listed by the tool and missing", format!("`contextcore sync --full {name}` reads everything again")),
-        (source.coverage.set_aside, "set aside, as not understood", again()),
-        (source.coverage.unreadable, "not served by the tool", again()),
+        (source.coverage.set_aside, "quarantined, as not understood", again("at the next complete pass")),
+        (source.coverage.unreadable, "not served by the tool", again("on the next run")),
     ];
     let problem = |(count, why, next): (u64, &str, String)| Problem {
         part: ProblemPart::Source,
@@ -259,7 +259,7 @@ mod tests {
             incomplete(&SourceView { coverage, ..source(Some(0), None) }).into_iter().map(|found| found.what).collect();
         assert_eq!(
             whats,
-            ["1 record of acme-jira set aside, as not understood", "2 records of acme-jira not served by the tool"]
+            ["1 record of acme-jira quarantined, as not understood", "2 records of acme-jira not served by the tool"]
         );
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::events::{self, EventView};
 use super::viewer::Viewer;
 use crate::export::lineage;
+use crate::model::agents::{self, AgentAssisted};
 use crate::model::blocking::{self, BlockerHistory};
 use crate::model::error::Result;
 use crate::model::interval::{self, Interval};
@@ -95,6 +96,9 @@ pub struct TaskView {
     /// Attributes that its source reports beside these, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// Whether an agent took part, as far as evidence shows.
+    #[serde(default)]
+    pub agent_assisted: AgentAssisted,
     /// Its direct children.
     pub subtasks: Subtasks,
     /// The history trace that holds it.
@@ -156,6 +160,7 @@ impl Viewer<'_> {
                 .map(Into::into),
             sprint: self.current_sprint(&key.source, &facts.sprints)?,
             percent_complete: rollup.percent_complete().unwrap_or(leaf),
+            agent_assisted: agents::assistance(&record.timeline, now),
             subtasks: Subtasks { total: rollup.children, completed: rollup.children_done },
             waiting_time: if links_block { 0.0 } else { interval::seconds(&waiting.intervals) },
             blocked_by: waiting.blocked_by,

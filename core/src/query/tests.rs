@@ -157,7 +157,7 @@ fn a_task_reads_as_the_contract_says() {
 const TASK: &str = "source tool native_id id url project project_id type native_type title status native_status blocked priority \
     assignee reporter labels estimate parent root sprint sprints due created started completed cancelled updated \
     deleted lead_time cycle_time blocked_time waiting_time status_time blocked_by waiting_on percent_complete \
-    attributes subtasks trace_id span_id timeline";
+    attributes agent_assisted subtasks trace_id span_id timeline";
 const SPRINT: &str = "source native_id id name goal project project_id state start end completed committed added removed reestimated \
     scope completed_points carried_over remaining committed_tasks added_tasks removed_tasks completed_tasks \
     carried_over_tasks exact burndown";
@@ -541,7 +541,7 @@ fn a_cursor_of_another_list_and_an_unknown_field_are_refused() {
         let result: Result<_> = world.at(DAY).each_json(&query, |_| Ok(()));
         result.unwrap_err().to_string()
     };
-    assert!(refuse(ListOptions { cursor, ..ListOptions::default() }).contains("is no cursor of sprints"));
+    assert!(refuse(ListOptions { cursor, ..ListOptions::default() }).contains("is not a cursor of sprints"));
     let fields = Some(Fields::new(["id", "title"]));
     assert!(
         refuse(ListOptions { fields, ..ListOptions::default() })

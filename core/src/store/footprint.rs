@@ -103,8 +103,7 @@ pub(crate) fn names_ever(record: &TaskRecord) -> BTreeSet<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::samples::{facts, stored};
-    use crate::model::time::Millis;
+    use crate::model::samples::{facts, record, stored};
     use crate::model::{ParentRef, Status};
 
     #[test]
@@ -116,14 +115,7 @@ mod tests {
         let changes = [Change::Parent(parent("2")), Change::Deleted, Change::Parent(None), Change::Parent(parent("3"))];
         for (at, change) in (2..).zip([Change::Unblocked].into_iter().chain(changes)) {
             timeline.push(stored(at, change));
-            let record = TaskRecord {
-                url: String::new(),
-                reporter: None,
-                updated: Millis(0),
-                blockers: vec![],
-                absences: 0,
-                timeline: timeline.clone(),
-            };
+            let record = record(timeline.clone());
             assert_eq!(parent_of(&record), Footprint::of(&TaskKey::new("jira", "9"), Some(&record)).parent, "at {at}");
         }
         assert_eq!(timeline.len(), 6);

@@ -24,6 +24,7 @@ mod memory;
 pub(crate) mod prefetch;
 mod reader;
 mod records;
+mod rollups;
 mod sled;
 mod transaction;
 mod witness;

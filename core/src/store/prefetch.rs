@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::format;
 use super::key::{self, Key, Kind};
 use super::kv::KeyRange;
-use super::transaction::{MAX_DEPTH, Transaction};
+use super::rollups::MAX_DEPTH;
+use super::transaction::Transaction;
 use crate::model::TaskKey;
 use crate::model::error::Result;
 

@@ -371,7 +371,7 @@ impl Store {
         self.scan(prefix).map(|item| format::decode(&item?.1)).collect()
     }
 
-    /// Everything that backends refused for good, oldest first.
+    /// Everything that backends permanently refused, oldest first.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -61,7 +61,7 @@ impl Quarantined {
     }
 }
 
-/// Something that a backend refused for good.
+/// Something that a backend permanently refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The signal.
@@ -105,9 +105,13 @@ pub struct SourceStatus {
     /// What the newest complete pass found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<Listed>,
-    /// The program version that last read again what was set aside.
+    /// The program version that last read again what was quarantined.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reread_by: String,
+    /// The reading of each stream that was last begun anew: an upgraded connector that reads more of a stream's records has
+    /// another one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub readings: BTreeMap<String, u32>,
     /// Hash of the settings that the cursors were made with. With other settings everything is read again.
     pub settings: u64,
     /// The number of the newest complete pass.

@@ -7,7 +7,7 @@ use super::prefetch::Wanted;
 use super::*;
 use crate::model::activity::StoredActivity;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::samples::{artifact, facts, stored};
+use crate::model::samples::{artifact, facts, record, stored};
 use crate::model::time::Millis;
 use crate::model::{Change, Facts, ParentRef, Status, TaskKey, TaskRecord};
 
@@ -125,14 +125,7 @@ fn a_long_journal_is_cut_in_steps_and_completely(kv: &Engine) {
 fn task(parent: Option<&str>, name: &str, status: Status) -> TaskRecord {
     let parent = parent.map(|id| ParentRef { native_id: id.into(), key: None });
     let first = Facts { key: name.into(), parent, estimate: Some(2.0), ..facts(status) };
-    TaskRecord {
-        url: String::new(),
-        reporter: None,
-        updated: Millis(0),
-        blockers: vec![],
-        absences: 0,
-        timeline: vec![stored(1, Change::Created(Box::new(first)))],
-    }
+    record(vec![stored(1, Change::Created(Box::new(first)))])
 }
 
 pub(super) fn of(id: &str) -> TaskKey {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::dead::DeadId;
-use super::footprint::{self, Footprint};
+use super::footprint::Footprint;
 use super::format;
 use super::insight_totals::InsightTotals;
 use super::key::{self, Key, Kind};
@@ -22,11 +22,9 @@ use crate::model::insight::Folded;
 use crate::model::report::Reported;
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
-use crate::model::totals::{Rollup, Totals};
+use crate::model::totals::Totals;
 use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 
-/// No real hierarchy is deeper. A loop of parents must end.
-pub(super) const MAX_DEPTH: usize = 64;
 /// Bytes that a quarantined record keeps of its JSON.
 const QUARANTINED_BYTES: usize = 16 << 10;
 /// Quarantined records of a source that keep as much. More of them keep only their id, the reason and a beginning.
@@ -50,7 +48,7 @@ pub struct Transaction<'a> {
     pub(super) writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
     /// Keys among the writes that are looked up by prefix: names, pending activities, dependents.
     fresh: BTreeSet<Vec<u8>>,
-    totals: BTreeMap<(SmolStr, SmolStr), Totals>,
+    pub(super) totals: BTreeMap<(SmolStr, SmolStr), Totals>,
     /// Insights that changed, by key; `None` for those that are forgotten.
     pub(super) insights: BTreeMap<Vec<u8>, Option<Folded>>,
     /// What the changes add to the totals of each project.
@@ -60,7 +58,7 @@ pub struct Transaction<'a> {
     /// Tasks read ahead, as the store holds them.
     pub(super) tasks: HashMap<TaskKey, Option<Arc<TaskRecord>>>,
     /// The parent of every task that was looked up for it or written.
-    parents: HashMap<TaskKey, Option<SmolStr>>,
+    pub(super) parents: HashMap<TaskKey, Option<SmolStr>>,
     /// Other values read ahead.
     pub(super) values: HashMap<Vec<u8>, Option<Vec<u8>>>,
     /// The keys under each prefix read ahead.
@@ -107,11 +105,11 @@ impl Transaction<'_> {
         }
     }
 
-    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
+    pub(super) fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
         self.raw(key)?.map(|bytes| format::decode(&bytes)).transpose()
     }
 
-    fn put<T: Serialize>(&mut self, key: Key, value: &T) -> Result<()> {
+    pub(super) fn put<T: Serialize>(&mut self, key: Key, value: &T) -> Result<()> {
         self.writes.insert(key.build(), Some(format::encode(value)?));
         Ok(())
     }
@@ -163,58 +161,6 @@ impl Transaction<'_> {
             self.move_rollups(key, &after, 1)?;
         }
         if journal { self.journal(&key.source, &Item::Task(key.clone())) } else { Ok(()) }
-    }
-
-    fn move_totals(&mut self, source: &str, by: &BTreeMap<SmolStr, Totals>, sign: i64) {
-        for (project, totals) in by {
-            self.totals.entry((source.into(), project.clone())).or_default().add(totals, sign);
-        }
-    }
-
-    /// Adds what a task and its descendants sum up to (or, with a `sign` of -1, subtracts it) in all its ancestors.
-    fn move_rollups(&mut self, key: &TaskKey, footprint: &Footprint, sign: i64) -> Result<()> {
-        let Some(parent) = &footprint.parent else { return Ok(()) };
-        let mut weight = self.rollup(key)?;
-        weight.add_descendants(&footprint.own, 1);
-        for (level, ancestor) in
-            self.ancestors(TaskKey::new(&*key.source, parent.as_str()), key)?.into_iter().enumerate()
-        {
-            let mut rollup = self.rollup(&ancestor)?;
-            rollup.add_descendants(&weight, sign);
-            if level == 0 {
-                rollup.children += sign * footprint.own.all.tasks;
-                rollup.children_done += sign * footprint.own.done.tasks;
-            }
-            self.put(Key::new(Kind::Rollup).task(&ancestor), &rollup)?;
-        }
-        Ok(())
-    }
-
-    fn rollup(&self, key: &TaskKey) -> Result<Rollup> {
-        Ok(self.get(&Key::new(Kind::Rollup).task(key).build())?.unwrap_or_default())
-    }
-
-    /// `from` and its ancestors as this transaction knows them, ending at the top, at `stop`, or at a loop.
-    fn ancestors(&mut self, from: TaskKey, stop: &TaskKey) -> Result<Vec<TaskKey>> {
-        let mut chain = Vec::new();
-        let mut next = Some(from);
-        while let Some(key) = next.filter(|key| key != stop && !chain.contains(key) && chain.len() < MAX_DEPTH) {
-            next = self.parent(&key)?;
-            chain.push(key);
-        }
-        Ok(chain)
-    }
-
-    pub(super) fn parent(&mut self, key: &TaskKey) -> Result<Option<TaskKey>> {
-        let parent = match self.parents.get(key) {
-            Some(parent) => parent.clone(),
-            None => {
-                let parent = self.task(key)?.and_then(|record| footprint::parent_of(&record));
-                self.parents.insert(key.clone(), parent.clone());
-                parent
-            }
-        };
-        Ok(parent.map(|parent| TaskKey::new(&*key.source, parent)))
     }
 
     /// The tasks whose key is, or ever was, `name` (in upper case), with what this transaction already changed.
@@ -514,22 +460,6 @@ impl Transaction<'_> {
         self.store.kv.write_batch(self.writes.drain().collect(), &Guard::moving(seq - 1, seq))?;
         self.store.index_insights(&self.insights);
         Ok(seq)
-    }
-
-    fn write_totals(&mut self) -> Result<()> {
-        let added = std::mem::take(&mut self.totals);
-        if added.is_empty() {
-            return Ok(());
-        }
-        let key = |(source, project): &(SmolStr, SmolStr)| Key::new(Kind::Totals).text(source).text(project).build();
-        let keys: Vec<Vec<u8>> = added.keys().map(key).collect();
-        let stored = self.store.kv.get_many(&keys)?;
-        for ((key, stored), by) in keys.into_iter().zip(stored).zip(added.values()) {
-            let mut totals: Totals = stored.map(|bytes| format::decode(&bytes)).transpose()?.unwrap_or_default();
-            totals.add(by, 1);
-            self.writes.insert(key, Some(format::encode(&totals)?));
-        }
-        Ok(())
     }
 }
 

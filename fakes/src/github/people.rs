@@ -57,11 +57,17 @@ pub(super) fn login(view: View<'_>, id: UserId) -> String {
     view.world.users[usize::from(id.0)].name.to_lowercase()
 }
 
+/// Whether a user is an App.
+pub(super) fn is_bot(view: View<'_>, id: UserId) -> bool {
+    view.world.users[usize::from(id.0)].is_bot
+}
+
 impl Object for Person<'_> {
     fn type_name(&self) -> &str {
         match self {
             Self::Owner { view } if !view.options.owner_is_user => "Organization",
             Self::Workflow { .. } => "Bot",
+            Self::User { view, id } if is_bot(*view, *id) => "Bot",
             _ => "User",
         }
     }

@@ -1,7 +1,7 @@
 //! Pull requests, commits and their checks, deployments.
 
 use super::ids::NodeId;
-use super::people::login;
+use super::people::{is_bot, login};
 use super::view::{View, maybe_time, time};
 use crate::graphql::{Answer, Arguments, Object, Plain, Value, connection};
 use crate::world::{Commit, CommitId, Deployment, ProjectId, Pull, Review, UserId, Verdict};
@@ -165,7 +165,8 @@ fn verdict(review: Review) -> &'static str {
 
 /// A person as plain fields.
 fn person(view: View<'_>, id: UserId) -> Json {
-    json!({"__typename": "User", "id": NodeId::User(id).to_string(), "login": login(view, id),
+    let kind = if is_bot(view, id) { "Bot" } else { "User" };
+    json!({"__typename": kind, "id": NodeId::User(id).to_string(), "login": login(view, id),
         "name": view.world.users[usize::from(id.0)].name})
 }
 
@@ -250,11 +251,16 @@ impl Object for CommitNode<'_> {
             "committedDate" | "authoredDate" => time(commit.at).into(),
             "url" | "commitUrl" => url().into(),
             "author" | "committer" => {
-                let name = &view.world.users[usize::from(commit.by.0)].name;
-                let email = format!("{}@example.com", login(view, commit.by));
-                Value::Json(
-                    json!({"name": name, "email": email, "date": time(commit.at), "user": person(view, commit.by)}),
-                )
+                let (login, name) = (login(view, commit.by), &view.world.users[usize::from(commit.by.0)].name);
+                // An App is no user, and GitHub shows it by its address alone.
+                let (name, email, user) = match is_bot(view, commit.by) {
+                    true => {
+                        let email = format!("{}+{login}[bot]@users.noreply.github.com", 4711 + u32::from(commit.by.0));
+                        (format!("{login}[bot]"), email, serde_json::Value::Null)
+                    }
+                    false => (name.clone(), format!("{login}@example.com"), person(view, commit.by)),
+                };
+                Value::Json(json!({"name": name, "email": email, "date": time(commit.at), "user": user}))
             }
             "repository" => view.repository(commit.project).unwrap_or(Value::NULL),
             "statusCheckRollup" => return self.rollup(),
@@ -282,7 +288,7 @@ impl<'w> CommitNode<'w> {
         let bound = |name| arguments.text(name).and_then(|at| at.parse::<jiff::Timestamp>().ok());
         let (since, until) = (bound("since"), bound("until"));
         let mut found = history(view, self.commit.project);
-        let after = |commit: &&Commit| (commit.landed, commit.id) > (self.commit.landed, self.commit.id);
+        let after = |commit: &&Commit| (commit.on_default, commit.id) > (self.commit.on_default, self.commit.id);
         found.retain(|commit| {
             let at = commit.at.div_euclid(1_000);
             !after(commit)
@@ -394,8 +400,8 @@ impl DeploymentNode<'_> {
 /// The commits on the default branch, the newest first.
 pub(super) fn history(view: View<'_>, id: ProjectId) -> Vec<&Commit> {
     let mine = view.world.code_host.commits.iter().filter(|commit| commit.project == id);
-    let mut found: Vec<_> = mine.filter(|commit| commit.landed.is_some()).collect();
-    found.sort_by_key(|commit| std::cmp::Reverse((commit.landed, commit.id)));
+    let mut found: Vec<_> = mine.filter(|commit| commit.on_default.is_some()).collect();
+    found.sort_by_key(|commit| std::cmp::Reverse((commit.on_default, commit.id)));
     found
 }
 

@@ -82,7 +82,7 @@ impl<'w> RepositoryNode<'w> {
 
     fn pushed(&self) -> Option<i64> {
         let commits = self.view.world.code_host.commits.iter().filter(|commit| commit.project == self.id);
-        commits.map(|commit| commit.landed.map_or(commit.at, |landed| landed.max(commit.at))).max()
+        commits.map(|commit| commit.on_default.map_or(commit.at, |on_default| on_default.max(commit.at))).max()
     }
 
     fn moments(&self) -> impl Iterator<Item = i64> {

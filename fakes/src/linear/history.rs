@@ -37,8 +37,30 @@ pub(super) fn acts(root: &Workspace<'_>, issue: &Issue) -> Vec<Json> {
         (None, Some(at)) => rows.push(bare(0x2000_0000 + issue.id.0, at, "autoArchived")),
         (None, None) => {}
     }
+    rows.extend(delegations(root, issue));
+    rows.sort_by(|one, other| one["createdAt"].as_str().cmp(&other["createdAt"].as_str()));
     rows.reverse();
     rows
+}
+
+/// The acts by which an issue was delegated.
+fn delegations(root: &Workspace<'_>, issue: &Issue) -> Vec<Json> {
+    let all = root.world.code_host.delegated.get(&issue.id).into_iter().flatten();
+    let mut before: Json = Json::Null;
+    let acts = all.enumerate().map(|(n, (at, by, to))| {
+        let to: Json = to.map(|id| root.user(id)).into();
+        let from = std::mem::replace(&mut before, to.clone());
+        let number = 0x6000_0000 + issue.id.0 * 64 + u32::try_from(n).unwrap_or_default();
+        json!({"id": uuid(Kind::Act, number), "createdAt": time(*at), "updatedAt": time(*at),
+            "actorId": uuid(Kind::User, u32::from(by.0)), "fromDelegate": from, "toDelegate": to})
+    });
+    acts.collect()
+}
+
+/// The agent that works on an issue.
+pub(super) fn delegate(root: &Workspace<'_>, issue: &Issue) -> Json {
+    let last = root.world.code_host.delegated.get(&issue.id).and_then(|all| all.last());
+    last.and_then(|(_, _, to)| *to).map(|id| root.user(id)).into()
 }
 
 fn act(root: &Workspace<'_>, step: &Step<'_>) -> Json {

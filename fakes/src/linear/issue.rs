@@ -66,6 +66,7 @@ impl IssueNode<'_> {
                 view().parent.map(|id| json!({"id": uuid(Kind::Issue, id.0), "identifier": world.key_of(id)})).into()
             }
             "assignee" => issue.fields.assignee.map(|id| root.user(id)).into(),
+            "delegate" => history::delegate(root, issue),
             "creator" => root.user(issue.creator),
             "startedAt" | "completedAt" | "canceledAt" => self.milestone_time(name),
             _ => Json::Null,

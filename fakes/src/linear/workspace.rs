@@ -66,7 +66,7 @@ impl<'w> Workspace<'w> {
         let user = &self.world.users[usize::from(id.0)];
         let nick = user.name.to_lowercase();
         json!({"id": uuid(Kind::User, u32::from(id.0)), "name": user.name, "displayName": nick,
-            "email": format!("{nick}@example.com"), "active": true, "app": false, "archivedAt": null})
+            "email": format!("{nick}@example.com"), "active": true, "app": user.is_bot, "archivedAt": null})
     }
 }
 

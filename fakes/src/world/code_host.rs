@@ -37,6 +37,8 @@ pub struct CodeHost {
     pub milestones: Vec<Milestone>,
     /// When an issue was given a milestone or lost it, and by whom; oldest first.
     pub(crate) milestoned: BTreeMap<IssueId, Vec<(i64, UserId, Option<MilestoneId>)>>,
+    /// The agents that an issue was delegated to (none: taken back), when and by whom; oldest first.
+    pub(crate) delegated: BTreeMap<IssueId, Vec<(i64, UserId, Option<UserId>)>>,
     cards: BTreeMap<(BoardId, Content), Card>,
     /// The pull request that closed an issue at an instant.
     closers: BTreeMap<(IssueId, i64), PullId>,
@@ -154,7 +156,7 @@ pub struct Commit {
     pub by: UserId,
     pub at: i64,
     /// Since when it is on the default branch.
-    pub landed: Option<i64>,
+    pub on_default: Option<i64>,
     /// Finished runs of CI, oldest first; a later run of a name replaces the earlier.
     pub checks: Vec<Check>,
 }
@@ -278,7 +280,7 @@ impl Edit<'_> {
     /// Commits to the default branch.
     pub fn commit(&mut self, project: ProjectId, message: impl Into<String>) -> CommitId {
         let id = self.add_commit(project, message.into());
-        self.code_host().commits[id.0 as usize - 1].landed = Some(self.at);
+        self.code_host().commits[id.0 as usize - 1].on_default = Some(self.at);
         id
     }
 
@@ -286,7 +288,7 @@ impl Edit<'_> {
         let (at, by) = (self.at, self.by);
         let code_host = self.code_host();
         let id = CommitId(code_host.commits.len() as u32 + 1);
-        code_host.commits.push(Commit { id, project, oid: oid(id), message, by, at, landed: None, checks: vec![] });
+        code_host.commits.push(Commit { id, project, oid: oid(id), message, by, at, on_default: None, checks: vec![] });
         self.changed();
         id
     }
@@ -362,7 +364,7 @@ impl Edit<'_> {
         self.with_pull(pull, |pull| (pull.merged, pull.closed) = (Some((at, by)), Some(at)));
         let merged = self.code_host().pull(pull).clone();
         for commit in &merged.commits {
-            self.code_host().commits[commit.0 as usize - 1].landed = Some(at);
+            self.code_host().commits[commit.0 as usize - 1].on_default = Some(at);
         }
         for issue in merged.closes {
             self.code_host().closers.insert((issue, at), pull);
@@ -430,6 +432,13 @@ impl Edit<'_> {
             moves.push((at, by, to));
             self.touched(issue);
         }
+    }
+
+    /// Delegates an issue to an agent, or takes it back.
+    pub fn delegate(&mut self, issue: IssueId, to: Option<UserId>) {
+        let (at, by) = (self.at, self.by);
+        self.code_host().delegated.entry(issue).or_default().push((at, by, to));
+        self.touched(issue);
     }
 
     /// Gives a status another name. What happened before keeps the old one.

@@ -649,7 +649,7 @@ impl Builder {
         self.rng.random_bool(of)
     }
 
-    /// A random stretch of time between two numbers of hours.
+    /// A random length of time between two numbers of hours.
     fn hours(&mut self, from: i64, to: i64) -> i64 {
         self.rng.random_range(from * HOUR..to * HOUR)
     }

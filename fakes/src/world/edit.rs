@@ -328,6 +328,15 @@ impl<'w> Edit<'w> {
         &mut self.world.statuses[usize::from(id.0)].name
     }
 
+    /// Adds a program that acts like a person: an App of GitHub, an agent of Linear.
+    pub fn add_bot(&mut self, name: &str) -> UserId {
+        let id = UserId(self.world.users.len() as u16);
+        let account = format!("app-{}", id.0);
+        self.world.users.push(super::User { name: name.to_owned(), account, is_bot: true });
+        self.changed();
+        id
+    }
+
     pub(super) fn status_of(&self, id: IssueId) -> StatusId {
         self.fields(id).status
     }

@@ -87,6 +87,8 @@ pub struct User {
     pub name: String,
     /// Opaque account id.
     pub account: String,
+    /// A program, not a person.
+    pub is_bot: bool,
 }
 
 /// Who may see a project.

@@ -99,7 +99,11 @@ pub(super) fn users() -> Vec<User> {
     NAMES
         .iter()
         .zip(0u64..)
-        .map(|(name, n)| User { name: (*name).to_owned(), account: format!("5b10a2844c20165700ede{:03x}", 0x21 + n) })
+        .map(|(name, n)| User {
+            name: (*name).to_owned(),
+            account: format!("5b10a2844c20165700ede{:03x}", 0x21 + n),
+            is_bot: false,
+        })
         .collect()
 }
 

@@ -313,7 +313,7 @@ impl<'w> Truth<'w> {
     }
 }
 
-/// A stretch of time in one stage.
+/// An interval in one stage.
 struct Span {
     stage: Stage,
     from: i64,

@@ -290,6 +290,8 @@ pub(crate) fn moment(name: &str, text: &str) -> Result<Millis, Problem> {
     let day = || Millis::parse(&format!("{}T00:00:00Z", text.trim()));
     let parsed = Millis::parse(text).or_else(day);
     parsed.ok_or_else(|| {
-        Problem::usage(format!("`{name}` is no date or time: write it like 2026-11-26 or 2026-11-26T09:00:00Z"))
+        Problem::usage(format!(
+            "`{name}` is neither a date nor a time: write it like 2026-11-26 or 2026-11-26T09:00:00Z"
+        ))
     })
 }

@@ -1,6 +1,7 @@
 //! A task as agents see it: short, and under the key that people use.
 
 use contextcore_core::Millis;
+use contextcore_core::model::agents::AgentAssisted;
 use contextcore_core::query::{EventKind, EventView, ShowView, TaskView, blocked};
 use serde_json::{Map, Value, json};
 
@@ -92,6 +93,7 @@ pub(crate) fn whole(view: &ShowView, now: Millis) -> Value {
         "subtasks": (task.subtasks.total > 0).then_some(task.subtasks),
         "links": view.links,
         "attributes": task.attributes,
+        "agent_assisted": (task.agent_assisted != AgentAssisted::Unknown).then_some(task.agent_assisted),
         "trace_id": task.trace_id,
         "span_id": task.span_id,
     });

@@ -203,6 +203,9 @@ impl Passes {
             return None;
         }
         let mut shared = world.results.conditions.clone();
+        if world.settings.routing.per_namespace {
+            shared.routing = world.results.routes.get(&place.namespace).cloned();
+        }
         let restarts = world.settings.collector.mode != CollectorMode::ConfigMap;
         let waits = restarts && world.results.rolled.get(place) != Some(&seen.generation);
         if waits && shared.sampling.as_ref().is_some_and(|verdict| verdict.status == "True") {

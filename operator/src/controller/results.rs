@@ -53,6 +53,8 @@ pub(crate) struct Results {
     pub(crate) rolled: BTreeMap<Place, i64>,
     /// What the shared outputs came to.
     pub(crate) conditions: SharedConditions,
+    /// `RoutingReady` by namespace, where each has its own routes.
+    pub(crate) routes: BTreeMap<String, Verdict>,
 }
 
 /// Conditions that all accepted contexts have in common.

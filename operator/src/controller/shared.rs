@@ -1,6 +1,6 @@
 //! The pass over what all contexts share: the collector, routing, the projects of the sync service; and what nobody wants any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -14,15 +14,24 @@ use super::plan::{Step, Wanted};
 use super::results::{ObjectState, SharedConditions, Verdict};
 use super::trouble;
 use super::world::{Availability, World};
-use crate::derive::{FRAGMENT, GATEWAY, Judged, SAMPLING, TRANSFORM, marker_of};
-use crate::settings::{CollectorMode, GrafanaMode, Settings};
+use crate::derive::{FORWARD, FRAGMENT, GATEWAY, Judged, ROUTING, SAMPLING, TRANSFORM, marker_of};
+use crate::settings::{CollectorMode, GrafanaMode, Settings, Strategy};
 
 /// What ConfigMaps for the sync service begin with.
 const PROJECTS: &str = "contextcore-projects-";
 /// What ConfigMaps with dashboards begin with.
 const DASHBOARD: &str = "contextcore-dashboard-";
+/// Which fragments the collectors have loaded. A policy is called after its processor as well (`contextcore.fragment-…`); where
+/// sampling is consistent it is a processor that has the name.
+const LOADED: &str = "group by (fragment) (label_replace({__name__=~\"otelcol_processor_tail_sampling_.+\",\
+                      policy=~\"(.+[.])?fragment-.+\"}, \"fragment\", \"$1\", \"policy\", \"(?:.+[.])?(fragment-.+)\")) or \
+                      group by (fragment) (label_replace({__name__=~\"otelcol_processor_.+\",\
+                      processor=~\"transform/fragment-.+\"}, \"fragment\", \"$1\", \"processor\", \"transform/(.+)\"))";
 /// A collector is changed at most this often, because it restarts.
 pub(crate) const ROLL: Duration = Duration::from_secs(60);
+
+/// `RoutingReady` by namespace.
+type Routes = BTreeMap<String, Verdict>;
 
 impl Passes {
     /// Brings what all contexts share into force, then removes what nobody wants.
@@ -38,25 +47,28 @@ impl Passes {
             judged.shared()
         };
         let mut conditions = SharedConditions::default();
+        let mut routes = routes_of(&effective, &input.settings);
         let mut keys = BTreeSet::new();
         for object in &objects {
             keys.extend(Key::of(object));
-            self.shared_object(&input, object, &mut conditions).await;
+            self.shared_object(&input, object, &mut conditions, &mut routes).await;
         }
         conditions.dashboard = self.dashboard_objects(&input, &keys);
         let failed = [&conditions.sampling, &conditions.routing, &conditions.dashboard];
-        let failed = failed.into_iter().flatten().any(|verdict| verdict.status == "False");
-        self.finish_shared(&input, conditions, keys);
+        let failed = failed.into_iter().flatten().chain(routes.values()).any(|verdict| verdict.status == "False");
+        self.finish_shared(&input, conditions, routes, keys);
         self.sweep(&input, &effective).await;
         self.metrics.reconciled(begun.elapsed(), if failed { "error" } else { "ok" });
     }
 
     /// The contexts hear of it through their status.
-    fn finish_shared(&self, input: &Input, conditions: SharedConditions, keys: BTreeSet<Key>) {
+    fn finish_shared(&self, input: &Input, conditions: SharedConditions, routes: Routes, keys: BTreeSet<Key>) {
         let mut world = self.world.lock();
         let covered = Self::generations(input);
-        if world.results.conditions != conditions || world.results.covered != covered {
+        let known = &world.results;
+        if known.conditions != conditions || known.routes != routes || known.covered != covered {
             world.results.conditions = conditions;
+            world.results.routes = routes;
             world.results.covered = covered;
             world.status_changes += 1;
         }
@@ -65,7 +77,13 @@ impl Passes {
         self.world.news.notify_one();
     }
 
-    async fn shared_object(&self, input: &Input, object: &Value, conditions: &mut SharedConditions) {
+    async fn shared_object(
+        &self,
+        input: &Input,
+        object: &Value,
+        conditions: &mut SharedConditions,
+        routes: &mut Routes,
+    ) {
         match Kind::of(object) {
             Some(Kind::OpenTelemetryCollector) if input.settings.collector.mode == CollectorMode::Attach => {
                 let verdict = self.attach(&input.settings, object).await;
@@ -77,7 +95,11 @@ impl Passes {
             }
             Some(Kind::AlertmanagerConfig) => {
                 let Some(wanted) = Wanted::of(object) else { return };
-                conditions.routing = Some(verdict_of(self.ensure(input, &wanted, object).await));
+                let verdict = verdict_of(self.ensure(input, &wanted, object).await);
+                match routes.get_mut(&wanted.key.namespace) {
+                    Some(known) => *known = verdict,
+                    None => conditions.routing = Some(verdict),
+                }
             }
             Some(_) => {
                 let Some(wanted) = Wanted::of(object) else { return };
@@ -100,9 +122,16 @@ impl Passes {
             return verdict_of(state);
         }
         let (namespace, key) = (&settings.namespace, "contextcore.yaml");
+        let in_pipelines = match settings.sampling.strategy {
+            Strategy::Consistent => {
+                format!(
+                    "name {TRANSFORM} in the pipelines, export traces to {ROUTING} and receive them again from {FORWARD}"
+                )
+            }
+            Strategy::Tail | Strategy::Head => format!("name {TRANSFORM} and {SAMPLING} in the pipelines"),
+        };
         let mount = format!(
-            "mount ConfigMap {namespace}/{FRAGMENT}, give the collector a second --config with its {key}, and name \
-             {TRANSFORM} and {SAMPLING} in the pipelines"
+            "mount ConfigMap {namespace}/{FRAGMENT}, give the collector a second --config with its {key}, and {in_pipelines}"
         );
         let (Some(url), Some(marker)) = (&settings.prometheus.url, marker_of(object)) else {
             return Verdict::new(
@@ -111,8 +140,7 @@ impl Passes {
                 format!("whether a collector reads it is not known: {mount}"),
             );
         };
-        let query = "group by (policy) ({__name__=~\"otelcol_processor_tail_sampling_.+\",policy=~\"fragment-.+\"})";
-        let loaded = match self.outside.query(url, query).await {
+        let loaded = match self.outside.query(url, LOADED).await {
             Ok(samples) => samples,
             Err(message) => {
                 let message =
@@ -120,8 +148,8 @@ impl Passes {
                 return Verdict::new("Unknown", "NotAttached", message);
             }
         };
-        let mut policies = loaded.iter().filter_map(|sample| sample.labels.get("policy"));
-        match (policies.any(|policy| *policy == marker), loaded.is_empty()) {
+        let mut fragments = loaded.iter().filter_map(|sample| sample.labels.get("fragment"));
+        match (fragments.any(|fragment| *fragment == marker), loaded.is_empty()) {
             (true, _) => Verdict::new("True", "Applied", ""),
             (false, true) => Verdict::new("Unknown", "NotAttached", format!("no collector has it: {mount}")),
             (false, false) => Verdict::new(
@@ -239,6 +267,16 @@ impl Passes {
             }
         }
     }
+}
+
+/// What is said of routing in each namespace with contexts, as long as no object there says otherwise: one whose channels nobody set
+/// up needs none. Empty where all share one.
+fn routes_of(effective: &Effective, settings: &Settings) -> Routes {
+    if !settings.routing.per_namespace || settings.channels.is_empty() {
+        return Routes::new();
+    }
+    let namespaces = effective.contexts.iter().filter_map(|context| context.metadata.namespace.clone());
+    namespaces.map(|namespace| (namespace, Verdict::new("True", "Applied", ""))).collect()
 }
 
 /// Objects of this installation that nobody wants: pure.

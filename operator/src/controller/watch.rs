@@ -368,13 +368,7 @@ pub(crate) fn wanted(world: &World, options: &Options) -> BTreeSet<Stream> {
                 }
             }
             Kind::PrometheusRule | Kind::ServiceMonitor => everywhere.iter().for_each(|namespace| children(*namespace)),
-            // Once there were channels, the routes are watched until they are removed.
-            Kind::AlertmanagerConfig => {
-                let stream = Stream::new(Source::Children(kind), Some(&settings.routing.namespace));
-                if !settings.channels.is_empty() || world.streams.contains_key(&stream) {
-                    wanted.insert(stream);
-                }
-            }
+            Kind::AlertmanagerConfig => wanted.extend(routes(world, &everywhere)),
             Kind::OpenTelemetryCollector => {
                 wanted.extend(collector(settings));
             }
@@ -389,6 +383,22 @@ pub(crate) fn wanted(world: &World, options: &Options) -> BTreeSet<Stream> {
         }
     }
     wanted
+}
+
+/// Where routes are. Once there were channels, they are watched until they are removed.
+fn routes(world: &World, everywhere: &[Option<&str>]) -> Vec<Stream> {
+    let settings = &world.settings;
+    let stream = |namespace: Option<&str>| Stream::new(Source::Children(Kind::AlertmanagerConfig), namespace);
+    let shared = [Some(settings.routing.namespace.as_str())];
+    let places = if settings.routing.per_namespace { everywhere } else { &shared };
+    let streams = places.iter().map(|place| stream(*place));
+    let left = |known: &Stream| {
+        let is_there = |key: &Key| known.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace);
+        let is_ours = |key: &Key| key.kind == Kind::AlertmanagerConfig && is_there(key);
+        known.source == Source::Children(Kind::AlertmanagerConfig) && world.children.keys().any(is_ours)
+    };
+    let is_wanted = |stream: &Stream| !settings.channels.is_empty() || world.streams.contains_key(stream);
+    streams.filter(is_wanted).chain(world.streams.keys().filter(|known| left(known)).cloned()).collect()
 }
 
 fn collector(settings: &Settings) -> Option<Stream> {

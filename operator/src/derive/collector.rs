@@ -4,6 +4,10 @@
 //! claims itself is overwritten. The second keeps traces at the rate of their service, all errors, and every writing request of
 //! services under extended audit. A rate belongs to a service, never to a project: two services of a project may differ. There is
 //! one policy a rate, so their number does not grow with that of the services.
+//!
+//! With the strategy `consistent` the second is replaced by what is in `consistent`.
+
+mod consistent;
 
 use std::collections::BTreeSet;
 
@@ -17,10 +21,14 @@ use crate::settings::{CollectorMode, Settings, Strategy};
 use crate::units;
 use crate::yaml;
 
+pub(crate) use consistent::{FORWARD, ROUTING};
+
 pub(crate) const TRANSFORM: &str = "transform/contextcore";
 pub(crate) const SAMPLING: &str = "tail_sampling/contextcore";
 /// Of the gateway only: in a collector of others it is theirs.
 const CLAIMS: &str = "transform/claims";
+/// What all telemetry passes first in our own gateway.
+const ARRIVING: [&str; 4] = ["memory_limiter", CLAIMS, "k8sattributes", TRANSFORM];
 /// The ConfigMap with the fragment, and our own collector: never removed while a pipeline could name what is in them.
 pub(crate) const FRAGMENT: &str = "contextcore-collector";
 pub(crate) const GATEWAY: &str = "contextcore-gateway";
@@ -30,7 +38,7 @@ pub(crate) const MARKER: &str = "fragment-";
 const RATE: &str = "contextcore.sampling";
 const AUDIT: &str = "contextcore.audit";
 const OTHERS: &str = "others";
-const WRITES: &str = "resource.attributes[\"contextcore.audit\"] == \"extended\" and \
+const AUDITED: &str = "resource.attributes[\"contextcore.audit\"] == \"extended\" and \
                       IsMatch(span.attributes[\"http.request.method\"], \"^(POST|PUT|PATCH|DELETE)$\")";
 /// The block of statements is written once and used three times: a thousand services would not fit a ConfigMap otherwise.
 const STATEMENTS: &str = "trace_statements:";
@@ -56,49 +64,79 @@ pub(crate) fn object(plans: &[&Plan], settings: &Settings) -> Object {
 
 /// Both processors, as the configuration of a collector has them.
 fn processors(plans: &[&Plan], settings: &Settings) -> Value {
+    json!({TRANSFORM: transform_of_all(plans), SAMPLING: tail_sampling(plans, settings)})
+}
+
+fn transform_of_all(plans: &[&Plan]) -> Value {
     let mut transform = transform(plans);
     transform["metric_statements"] = transform["trace_statements"].clone();
     transform["log_statements"] = transform["trace_statements"].clone();
-    json!({TRANSFORM: transform, SAMPLING: tail_sampling(plans, settings)})
+    transform
 }
 
 /// A gateway of ours: OTLP in, both processors, and the exporters of the settings out.
 fn gateway(plans: &[&Plan], settings: &Settings) -> Value {
     let collector = &settings.collector;
-    let mut all = processors(plans, settings);
-    all["memory_limiter"] = json!({"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20});
-    all[CLAIMS] = claims();
-    all["k8sattributes"] = json!({"pod_association": [{"sources": [{"from": "connection"}]}]});
-    all["batch"] = json!({});
-    let mut pipelines = Map::new();
-    for signal in ["traces", "metrics", "logs"] {
-        let exporters = collector.exporters_of(signal);
-        if exporters.is_empty() {
-            continue;
-        }
-        let mut order = vec!["memory_limiter", CLAIMS, "k8sattributes", TRANSFORM];
-        order.extend((signal == "traces").then_some(SAMPLING));
-        order.push("batch");
-        pipelines
-            .insert(signal.to_owned(), json!({"receivers": ["otlp"], "processors": order, "exporters": exporters}));
-    }
-    let protocols = json!({"grpc": {"endpoint": "0.0.0.0:4317"}, "http": {"endpoint": "0.0.0.0:4318"}});
-    let mut spec = json!({
-        "mode": "deployment",
-        "replicas": collector.replicas,
-        "config": {
-            "receivers": {"otlp": {"protocols": protocols}},
-            "processors": all,
-            "exporters": collector.exporters,
-            "service": {"pipelines": pipelines},
-        },
-    });
+    let mut spec =
+        json!({"mode": "deployment", "replicas": collector.replicas, "config": gateway_config(plans, settings)});
     for (field, value) in [("image", &collector.image), ("serviceAccount", &collector.service_account)] {
         if let Some(value) = value {
             spec[field] = value.as_str().into();
         }
     }
     spec
+}
+
+fn gateway_config(plans: &[&Plan], settings: &Settings) -> Value {
+    let protocols = json!({"grpc": {"endpoint": "0.0.0.0:4317"}, "http": {"endpoint": "0.0.0.0:4318"}});
+    let mut config = json!({
+        "receivers": {"otlp": {"protocols": protocols}},
+        "processors": {
+            "memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20},
+            CLAIMS: claims(),
+            "k8sattributes": {"pod_association": [{"sources": [{"from": "connection"}]}]},
+            TRANSFORM: transform_of_all(plans),
+            "batch": {},
+        },
+        "exporters": settings.collector.exporters,
+        "service": {"pipelines": {}},
+    });
+    for signal in ["traces", "metrics", "logs"] {
+        let exporters = settings.collector.exporters_of(signal);
+        if !exporters.is_empty() {
+            config["service"]["pipelines"][signal] =
+                pipeline("otlp", &[&ARRIVING[..], &["batch"]].concat(), &exporters);
+        }
+    }
+    sample(&mut config, plans, settings);
+    config
+}
+
+/// Puts the sampling into the pipeline of traces, if there is one.
+fn sample(config: &mut Value, plans: &[&Plan], settings: &Settings) {
+    let exporters = settings.collector.exporters_of("traces");
+    if settings.sampling.strategy != Strategy::Consistent {
+        config["processors"][SAMPLING] = tail_sampling(plans, settings);
+        if !exporters.is_empty() {
+            let order = [&ARRIVING[..], &[SAMPLING, "batch"]].concat();
+            config["service"]["pipelines"]["traces"] = pipeline("otlp", &order, &exporters);
+        }
+    } else if !exporters.is_empty() {
+        let mut parts = consistent::parts(plans, settings);
+        parts.pipelines.insert("traces".to_owned(), pipeline("otlp", &ARRIVING, &[ROUTING]));
+        parts.pipelines.insert("traces/contextcore".to_owned(), pipeline(FORWARD, &["batch"], &exporters));
+        merge(&mut config["processors"], parts.processors);
+        merge(&mut config["service"]["pipelines"], parts.pipelines);
+        config["connectors"] = parts.connectors;
+    }
+}
+
+fn pipeline(receiver: &str, processors: &[&str], exporters: &[&str]) -> Value {
+    json!({"receivers": [receiver], "processors": processors, "exporters": exporters})
+}
+
+fn merge(into: &mut Value, more: Map<String, Value>) {
+    more.into_iter().for_each(|(name, value)| into[name] = value);
 }
 
 /// Takes away what applications say of their place in the cluster: `k8sattributes` leaves alone what is there already, and an
@@ -113,13 +151,21 @@ fn claims() -> Value {
     })
 }
 
-/// The fragment for a second `--config`. Maps of several files are merged, lists are not: it names no pipeline.
+/// The fragment for a second `--config`. Maps of several files are merged, lists are not: it names no pipeline of others.
 fn fragment(plans: &[&Plan], settings: &Settings) -> String {
     let who = yaml::text(&json!({"processors": {TRANSFORM: transform(plans)}}));
     let who = who.replacen(STATEMENTS, &format!("{STATEMENTS} &who"), 1);
-    let rates = yaml::text(&json!({SAMPLING: tail_sampling(plans, settings)}));
-    let rates: String = rates.lines().map(|line| format!("  {line}\n")).collect();
-    format!("{who}    metric_statements: *who\n    log_statements: *who\n{rates}")
+    let mut text = format!("{who}    metric_statements: *who\n    log_statements: *who\n");
+    let indented = |value: &Value| yaml::text(value).lines().map(|line| format!("  {line}\n")).collect::<String>();
+    if settings.sampling.strategy == Strategy::Consistent {
+        let parts = consistent::parts(plans, settings);
+        text.push_str(&indented(&Value::Object(parts.processors)));
+        let rest = json!({"connectors": parts.connectors, "service": {"pipelines": parts.pipelines}});
+        text.push_str(&yaml::text(&rest));
+    } else {
+        text.push_str(&indented(&json!({SAMPLING: tail_sampling(plans, settings)})));
+    }
+    text
 }
 
 fn transform(plans: &[&Plan]) -> Value {
@@ -158,8 +204,8 @@ fn tail_sampling(plans: &[&Plan], settings: &Settings) -> Value {
     let sampling = &settings.sampling;
     let mut policies = match sampling.strategy {
         Strategy::Tail => policies(plans, sampling.others),
-        // The applications have decided; what arrives is kept.
-        Strategy::Head => vec![json!({"name": "all", "type": "always_sample"})],
+        // The applications have decided, or other processors do; what arrives is kept.
+        Strategy::Head | Strategy::Consistent => vec![json!({"name": "all", "type": "always_sample"})],
     };
     if settings.prometheus.url.is_some() {
         policies.push(marker(plans, &policies));
@@ -193,15 +239,20 @@ fn policies(plans: &[&Plan], others: f64) -> Vec<Value> {
         json!({"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}),
         json!({"name": "audit", "type": "ottl_condition", "ottl_condition": {
             "error_mode": "ignore",
-            "span": [escape::collector(WRITES)],
+            "span": [escape::collector(AUDITED)],
         }}),
     ];
+    policies.extend(rates(plans).iter().filter_map(|(percent, rate)| of_rate(rate, *percent)));
+    policies.extend(of_rate(OTHERS, others * 100.0));
+    policies
+}
+
+/// The rates of all services, the highest first: in percent, and as they name a policy.
+fn rates(plans: &[&Plan]) -> Vec<(f64, String)> {
     let rates: BTreeSet<String> = plans.iter().map(|plan| rate(plan)).collect();
     let mut rates: Vec<(f64, String)> = rates.into_iter().filter_map(|rate| Some((rate.parse().ok()?, rate))).collect();
     rates.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    policies.extend(rates.iter().filter_map(|(percent, rate)| of_rate(rate, *percent)));
-    policies.extend(of_rate(OTHERS, others * 100.0));
-    policies
+    rates
 }
 
 /// The policy of a rate. Nothing is kept at 0, which needs none.

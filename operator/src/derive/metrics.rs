@@ -61,7 +61,7 @@ pub(crate) fn env(plan: &Plan, settings: &Settings) -> Option<Object> {
     set("OTEL_RESOURCE_ATTRIBUTES", attributes);
     match settings.sampling.strategy {
         // A rate here times the rate of the collector would be too few, and errors would be lost.
-        Strategy::Tail => {
+        Strategy::Tail | Strategy::Consistent => {
             set("OTEL_TRACES_SAMPLER", "parentbased_always_on".to_owned());
         }
         Strategy::Head => {

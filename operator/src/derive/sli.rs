@@ -11,6 +11,7 @@ use promql_parser::parser::{self, Expr};
 use promql_parser::util::{ExprVisitor, walk_expr};
 
 use super::names::{OWN_METRIC_PREFIX, OWN_METRICS};
+use super::promql;
 use super::subject::Subject;
 use crate::escape;
 use crate::resource::{self, Histogram, Profile};
@@ -18,6 +19,7 @@ use crate::settings::Prometheus;
 use crate::units;
 
 const WINDOW: &str = "{{window}}";
+const CONCRETE: &str = "000000005m";
 
 /// The metrics of an instrumentation.
 #[derive(Debug)]
@@ -352,8 +354,10 @@ fn check_query(query: &str) -> Result<(), String> {
     if !query.contains(WINDOW) {
         return Err(format!("must contain {WINDOW}, which is replaced by each window"));
     }
-    let concrete = query.replace(WINDOW, "5m");
-    let expr = parser::parse(&concrete).map_err(|error| format!("is not PromQL: {}", one_line(&error)))?;
+    // As long as what it stands for, so that places in one are places in the other.
+    let concrete = query.replace(WINDOW, CONCRETE);
+    let wrong = |error: String| format!("is not PromQL: {}, {}", one_line(&error), promql::place(&concrete));
+    let expr = parser::parse(&concrete).map_err(wrong)?;
     if expr.value_type() != ValueType::Vector {
         return Err(format!("must be a rate for each series, such as rate(requests_total[{WINDOW}])"));
     }

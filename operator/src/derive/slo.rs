@@ -75,7 +75,7 @@ fn availability(required: &Requirements, sli: &Sli) -> Result<Option<Slo>, Strin
         (None, None) => return Ok(None),
     };
     let percent = units::percent(text).ok_or_else(|| {
-        format!("spec.requirements.{field}: {text} is no percentage between 0 and 100, both excluded")
+        format!("spec.requirements.{field}: {text} is not a percentage between 0 and 100, both excluded")
     })?;
     if sli.failed("5m").is_none() {
         return Err(format!("spec.requirements.{field} needs spec.requirements.sli.errors in profile custom"));

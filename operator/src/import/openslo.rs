@@ -49,7 +49,7 @@ fn objectives(source: &Source, shared: &Shared) -> Result<Vec<Objective>, Proble
     let name = metadata["name"].as_str().ok_or_else(|| problem("metadata.name", "is missing: name the objective"))?;
     let service = spec["service"].as_str().ok_or_else(|| problem("spec.service", "is missing: name the service"))?;
     if let Some(method) = spec["budgetingMethod"].as_str().filter(|method| *method != "Occurrences") {
-        let message = format!("{method} counts stretches of time, and a context counts requests: write Occurrences");
+        let message = format!("{method} counts time slices, and a context counts requests: write Occurrences");
         return Err(("spec.budgetingMethod".to_owned(), message));
     }
     let window = window(spec)?;

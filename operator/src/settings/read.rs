@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{CollectorMode, NAMESPACE, Settings};
+use super::{CollectorMode, NAMESPACE, Settings, Strategy};
 use crate::units;
 use crate::yaml;
 
@@ -28,7 +28,7 @@ impl Settings {
         }
         let default = || Self { namespace: namespace.to_owned(), ..Self::default() };
         let Some(document) = documents.pop() else { return Ok(default()) };
-        let (mut value, lines) = document.into_parts();
+        let (mut value, lines) = document;
         if let Value::Object(map) = &mut value {
             map.entry("namespace").or_insert_with(|| namespace.into());
         }
@@ -76,6 +76,11 @@ impl Settings {
             let message = "needs the `name` of the OpenTelemetryCollector in mode attach";
             found.push(("collector".to_owned(), message.to_owned()));
         }
+        if self.collector.mode == CollectorMode::Attach && self.sampling.strategy == Strategy::Consistent {
+            let message = "consistent needs collector.mode configMap or managed: mode attach adds processors only, and this strategy has \
+                           pipelines of its own";
+            found.push(("sampling.strategy".to_owned(), message.to_owned()));
+        }
         found.extend(self.gateway_problems().map(|message| ("collector".to_owned(), message)));
         found
     }
@@ -121,6 +126,11 @@ mod tests {
             ("grafana: {url: grafana}\n", "s.yaml:1: grafana.url: is no web address"),
             ("grafana: {folderUid: 'a b'}\n", "s.yaml:1: grafana.folderUid: is no uid"),
             ("collector: {mode: attach}\n", "s.yaml:1: collector: needs the `name`"),
+            (
+                "collector: {mode: attach, name: a}\nsampling: {strategy: consistent}\n",
+                "s.yaml:2: sampling.strategy: consistent needs collector.mode configMap or managed",
+            ),
+            ("sampling: {strategy: consistant}\n", "expected one of `tail`, `consistent`, `head`"),
             ("collector: {mode: managed}\n", "s.yaml:1: collector: needs `exporters`"),
             ("collector: {exporters: {a: {}}, pipelines: {logs: [b]}}\n", "pipelines.logs names exporter b"),
             ("a: [\n", "not valid YAML"),

@@ -51,6 +51,24 @@ fn the_line_of_the_blueprint_is_one_of_them() {
     assert_eq!(helm.template(NAMESPACE, &line).unwrap(), rendered(&helm, "blueprint"));
 }
 
+/// Routes in each namespace need rights there, and none beside Alertmanager.
+#[test]
+fn rights_on_routes_are_where_the_routes_are() {
+    let Some(helm) = Helm::find() else { return };
+    let places = |arguments: &[&str]| {
+        let own = ["--set", "controller.settings.routing.perNamespace=true"];
+        let all = objects(&helm.template(NAMESPACE, &[&own, arguments].concat()).unwrap());
+        let roles = all.into_iter().filter(|object| object["kind"].as_str().is_some_and(|kind| kind.ends_with("Role")));
+        let with_routes = roles.filter(|role| role["rules"].to_string().contains("alertmanagerconfigs"));
+        with_routes.map(|role| role["metadata"]["namespace"].as_str().unwrap_or("all").to_owned()).collect::<Vec<_>>()
+    };
+    let watched = files("watched").0;
+    let watched = ["--values", watched.to_str().unwrap()];
+    assert_eq!(places(&watched), ["commerce", "search"]);
+    assert_eq!(places(&[&watched[..], &["--set", "controller.watchNamespaces={}"]].concat()), ["all"]);
+    assert_eq!(places(&[]), Vec::<String>::new(), "without channels there is no routing");
+}
+
 /// Plain YAML for those without Helm: what the chart renders, less what only Helm reads.
 #[test]
 fn the_plain_yaml_is_what_the_chart_renders() {

@@ -161,3 +161,37 @@ fn what_is_installed_later_is_noticed_and_a_spec_that_cannot_be_read_stops_nobod
     until_condition(&cluster, &ns, "good", "Ready", ("True", "Ready"));
     assert!(cluster.get(RULES, &ns, "contextcore-good").is_some());
 }
+
+#[test]
+fn each_namespace_has_routes_of_its_own_where_the_settings_say_so() {
+    const ROUTES: &str = "alertmanagerconfigs.monitoring.coreos.com";
+    let Some((cluster, ns)) = cluster("routes") else { return };
+    let main = cluster.namespace("routes-main");
+    let taken = json!({
+        "apiVersion": "monitoring.coreos.com/v1alpha1", "kind": "AlertmanagerConfig", "metadata": {"name": "contextcore"},
+        "spec": {"receivers": [{"name": "theirs"}], "route": {"receiver": "theirs"}},
+    });
+    cluster.apply(&ns, &[taken, context("a", &json!({}))]).succeeds();
+    let settings = |routing: &str| {
+        format!("channels: {{shop-oncall: {{webhookConfigs: [{{url: 'http://a'}}]}}}}\nrouting: {{{routing}}}\n")
+    };
+    let controller = Controller::start(cluster, &ns, &settings("perNamespace: true"));
+    let message = until_condition(cluster, &ns, "a", "RoutingReady", ("False", "ApplyFailed"));
+    assert!(message.contains(&format!("AlertmanagerConfig {ns}/contextcore exists and is not ours")), "{message}");
+    cluster.kubectl(&["delete", ROUTES, "contextcore", "-n", &ns]).succeeds();
+    until_condition(cluster, &ns, "a", "RoutingReady", ("True", "Applied"));
+    let routes = cluster.get(ROUTES, &ns, "contextcore").unwrap();
+    assert!(routes["spec"]["route"]["matchers"].to_string().contains(&ns), "{routes:#}");
+    // A context whose channels nobody set up needs no routes.
+    let quiet = context("a", &json!({"business": {"owner": "nobody"}}));
+    cluster.apply(&ns, &[quiet]).succeeds();
+    until("the routes are gone", || cluster.get(ROUTES, &ns, "contextcore").is_none().then_some(()));
+    until_condition(cluster, &ns, "a", "RoutingReady", ("True", "Applied"));
+    cluster.apply(&ns, &[context("a", &json!({}))]).succeeds();
+    until("the routes are back", || cluster.get(ROUTES, &ns, "contextcore"));
+    // Whoever goes back to one for all finds no second one.
+    controller.set(&settings(&format!("namespace: {main}")));
+    until("one for all", || cluster.get(ROUTES, &main, "contextcore"));
+    until("none in the namespace", || cluster.get(ROUTES, &ns, "contextcore").is_none().then_some(()));
+    until_condition(cluster, &ns, "a", "RoutingReady", ("True", "Applied"));
+}

@@ -199,7 +199,7 @@ fn rows(answer: Value, field: &str) -> io::Result<Vec<Value>> {
     }
 }
 
-/// What people have laid down for a project. Guidance binds; insights inform.
+/// Guidance from people for a project. Guidance binds; insights inform.
 #[derive(Debug, Clone)]
 pub struct GuidanceReader {
     querier: InsightQuerier,

@@ -92,7 +92,7 @@ pub(crate) fn tidy(operation: Operation, complaints: &mut Complaints) -> Result<
             let id = id(&of.id)?;
             Operation::InsightUpdate(Box::new(insight_update(InsightUpdate { id, ..*of }, complaints)))
         }
-        // People lay guidance down, by the command line; no call of this crate writes it.
+        // People add guidance by the command line; no call of this crate writes it.
         guidance @ (Operation::GuidanceAdd(_) | Operation::GuidanceEnd(_)) => guidance,
     })
 }

@@ -71,7 +71,7 @@ export class InsightQuerier {
   }
   /** Questions without an answer. */
   getOpenQuestions(asked: Question = {}): Promise<Answer[]> { return this.query({ ...asked, insightType: "question" }); }
-  /** What people have laid down, for a path if one is given. It binds. */
+  /** Guidance from people, for a path if one is given. It binds. */
   getGuidance(path?: string): Promise<Answer[]> {
     return this.#answer("guidance.query", { project: this.#options.projectId, path }, "guidance", ["guide", "list"]);
   }

@@ -1,7 +1,7 @@
 //! From records of what people did to activities: pure.
 
-use contextcore_core::model::Artifact;
 use contextcore_core::model::observation::{Activity, Observation};
+use contextcore_core::model::{Artifact, agents};
 use contextcore_core::{Millis, Result};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -104,7 +104,16 @@ pub(super) struct Commit {
 #[serde(default)]
 struct Author {
     name: Option<Box<str>>,
+    email: Option<Box<str>>,
     user: Option<Login>,
+}
+
+impl Author {
+    fn of_commit(&self) -> agents::Author {
+        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        let account = self.user.as_ref().map(Login::author).unwrap_or_default();
+        agents::Author { name: text(&self.name), email: text(&self.email), ..account }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -229,6 +238,7 @@ fn of_pull_request(pull: &PullRequest, seen: Option<Millis>) -> Vec<Activity> {
         },
         tasks: belongs.tasks.clone(),
         mentions: belongs.mentions.clone(),
+        author: pull.author.as_ref().map(Login::author),
     };
     let author = Login::of(pull.author.as_ref());
     let id = &pull.id;
@@ -271,6 +281,7 @@ fn of_commit(commit: &Commit, belongs: &Belongs) -> Option<Activity> {
         },
         tasks: belongs.tasks,
         mentions: belongs.mentions,
+        author: author.map(Author::of_commit),
     })
 }
 
@@ -296,6 +307,7 @@ fn of_checks(commit: &Commit, belongs: &Belongs, url: &str, seen: Option<Millis>
         artifact: Artifact { kind: kind.to_owned(), reference: commit.oid.to_string(), url: url.to_owned(), summary },
         tasks: belongs.tasks.clone(),
         mentions: belongs.mentions.clone(),
+        author: None,
     })
 }
 
@@ -321,5 +333,6 @@ fn of_deployment(deployment: &Deployment) -> Option<Activity> {
         },
         tasks: Vec::new(),
         mentions: said.into_iter().flatten().collect(),
+        author: None,
     })
 }

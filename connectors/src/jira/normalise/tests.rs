@@ -173,6 +173,16 @@ fn an_unknown_status_is_reported_once_and_taken_for_work() {
 }
 
 #[test]
+fn a_status_without_a_category_goes_by_its_name() {
+    let listed = r#"[{"id": "9", "name": "Erledigt", "statusCategory": {"key": "undefined"}}]"#;
+    for (id, name, want) in [("9", "Erledigt", Status::Done), ("10", "In Arbeit", Status::InProgress)] {
+        let status = json!({"id": id, "name": name, "statusCategory": {"key": "undefined"}});
+        let task = task(&plain(), &site(listed, None, None), &made(json!({"status": status}), json!([])));
+        assert_eq!(task.present.status, want, "{name}");
+    }
+}
+
+#[test]
 fn the_configuration_has_the_last_word() {
     let settings = plain()
         .with_status("已完成", Status::InReview)

@@ -173,5 +173,6 @@ pub(super) fn activity(context: &Context<'_>, attachment: &Attachment) -> Option
         artifact,
         tasks: attachment.issue.iter().map(|issue| issue.id.to_string()).collect(),
         mentions: vec![attachment.title.to_string()],
+        author: None,
     })))
 }

@@ -12,7 +12,10 @@ const UNITS: [(&str, u64); 6] =
 /// About 292 years: what still fits signed nanoseconds.
 const LONGEST: u64 = 9_223_372_036_854;
 
-/// Reads one or more numbers with their units; the error is a fragment that says how to write it.
+/// Reads one or more numbers with their units.
+///
+/// # Errors
+/// A fragment that says how to write it.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
     if rest.is_empty() {

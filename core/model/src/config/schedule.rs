@@ -103,7 +103,7 @@ fn weekday(text: &str) -> Result<usize, String> {
 }
 
 fn bad_weekday(text: &str) -> String {
-    format!("`{text}` is no day of the week (0 to 7, or SUN to SAT)")
+    format!("`{text}` is not a day of the week (0 to 7, or SUN to SAT)")
 }
 
 impl fmt::Display for Schedule {
@@ -166,8 +166,8 @@ mod tests {
         assert_eq!(error(""), "it has 0 fields instead of five");
         assert_eq!(error("61 * * * *"), "a field is malformed or out of range");
         assert_eq!(error("*/0 * * * *"), "a field is malformed or out of range");
-        assert_eq!(error("* * * * 8"), "`8` is no day of the week (0 to 7, or SUN to SAT)");
-        assert_eq!(error("* * * * 1/0"), "`1/0` is no day of the week (0 to 7, or SUN to SAT)");
+        assert_eq!(error("* * * * 8"), "`8` is not a day of the week (0 to 7, or SUN to SAT)");
+        assert_eq!(error("* * * * 1/0"), "`1/0` is not a day of the week (0 to 7, or SUN to SAT)");
         assert_eq!(error("0 0 30 2 *"), "no such date exists");
         assert!(error("@often").starts_with("known nicknames are @hourly"));
     }

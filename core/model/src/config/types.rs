@@ -82,6 +82,16 @@ pub struct GitConfig {
     pub strict: bool,
 }
 
+/// Which programs count as agents.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Agents")]
+pub struct AgentsConfig {
+    /// Agents besides the known ones: the name, the account or the e-mail address that commits and trailers show. A change of the
+    /// list reads the sources again.
+    pub names: Vec<String>,
+}
+
 /// Who may report work over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpsConfig {
@@ -354,6 +364,8 @@ pub struct SourceConfig {
     pub statuses: BTreeMap<String, Status>,
     /// The tool's types by name, where they differ from what the connector would say.
     pub types: BTreeMap<String, TaskType>,
+    /// Names, accounts and addresses of agents besides the known ones, of the whole configuration.
+    pub agents: Vec<String>,
 }
 
 impl SourceConfig {
@@ -365,6 +377,11 @@ impl SourceConfig {
     /// Everything it is configured to read: projects, and what its kind reads besides. Empty: all that the token can see.
     pub fn scopes(&self) -> impl Iterator<Item = &String> {
         self.projects.iter().chain(&self.extra_scopes)
+    }
+
+    /// Whether it takes what code and agents report themselves: the kind that comes with the SDK.
+    pub fn takes_reports(&self) -> bool {
+        self.kind == "sdk"
     }
 }
 

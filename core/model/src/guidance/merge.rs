@@ -1,4 +1,4 @@
-//! What holds, of all that was laid down.
+//! Which guidance holds, of all that people gave.
 
 use std::collections::BTreeMap;
 

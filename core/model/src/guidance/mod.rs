@@ -1,4 +1,4 @@
-//! Guidance: what people have laid down for agents, from every source it can come from. It is pure.
+//! Guidance: what people require of agents or recommend to them, from every source it can come from. It is pure.
 //!
 //! A [`GuidanceItem`] is one line of it. [`of_project`] reads what the entries of the projects file say, [`of_repository`] what a
 //! `.contextcore/guidance.yaml` says, and [`stored`] folds what the command line reported. [`in_force`] merges them: ids

@@ -45,7 +45,7 @@ pub fn check(insight: &InsightEmit) -> Result<(), String> {
         return Err("confidence: write a number from 0 to 1".to_owned());
     }
     match insight.supersedes.iter().find(|id| !identity::is_id(id)) {
-        Some(id) => Err(format!("supersedes: `{id}` is no id of an insight")),
+        Some(id) => Err(format!("supersedes: `{id}` is not the id of an insight")),
         None => Ok(()),
     }
 }

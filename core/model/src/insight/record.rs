@@ -199,7 +199,11 @@ pub fn accepted_update(mut update: InsightUpdate) -> Result<InsightUpdate, Strin
 }
 
 fn id_of(id: &str) -> Result<(), String> {
-    if identity::is_id(id) { Ok(()) } else { Err(format!("`{id}` is no id of an insight: `ins_` and 16 hex digits")) }
+    if identity::is_id(id) {
+        Ok(())
+    } else {
+        Err(format!("`{id}` is not the id of an insight: `ins_` and 16 hex digits"))
+    }
 }
 
 impl InsightRecord {

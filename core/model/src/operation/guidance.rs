@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::guidance::GuidanceKind;
 
-/// Somebody lays something down for agents. What is known of its id is replaced.
+/// Somebody adds guidance for agents; it replaces what has the same id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuidanceAdd {
     /// A short id, unique within the project.

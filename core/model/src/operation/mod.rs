@@ -5,6 +5,7 @@
 //! operations of a task come to is folded in [`crate::reported`]. A line of another version, or of an operation that this
 //! program does not know, is kept for a newer one: [`parse`] returns it as [`Parsed::Newer`].
 
+mod agent;
 mod attributes;
 mod guidance;
 mod insight;
@@ -129,7 +130,7 @@ pub enum Operation {
     /// What became of it.
     #[serde(rename = "insight.update")]
     InsightUpdate(Box<InsightUpdate>),
-    /// Somebody lays something down for agents.
+    /// Somebody adds guidance for agents.
     #[serde(rename = "guidance.add")]
     GuidanceAdd(Box<GuidanceAdd>),
     /// It holds no more.

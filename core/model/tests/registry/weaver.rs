@@ -1,5 +1,7 @@
 //! The registry in Weaver's format `definition/2`.
 
+use contextcore_model::agent_flow::TaskSize;
+use contextcore_model::agents::AgentAssisted;
 use contextcore_model::semconv::{ATTRIBUTES, Attribute, EVENTS, Instrument, METRICS, On, Type};
 use contextcore_model::task::{SprintState, Status, TaskType};
 use serde::Serialize;
@@ -203,6 +205,8 @@ fn kind(attribute: &Attribute) -> Kind {
             Status::ALL.iter().map(|each| each.as_str()).collect()
         }
         "sprint.state" => SprintState::ALL.iter().map(|each| each.as_str()).collect(),
+        "task.agent_assisted" => AgentAssisted::ALL.iter().map(|each| each.as_str()).collect(),
+        "task.size" => TaskSize::ALL.iter().map(|each| each.as_str()).collect(),
         "task.attr" => return Kind::Simple("template[string]"),
         _ => Vec::new(),
     };

@@ -5,14 +5,16 @@ use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::config::json_schema::WithoutNullDefaults;
 use crate::config::problems::{ConfigErrors, Problems};
 use crate::config::raw::RawInclude;
+use crate::config::shape;
 use crate::config::values::required;
-use crate::config::{document, raw, shape};
 use crate::model::config::project::{
     Design, Guidance, Origin, Requirements, Risk, ServiceContext, Slo, Target, percent, seconds,
 };
 use crate::model::config::{Criticality, SourceConfig};
+use crate::model::yaml;
 
 /// What is said about projects. `contextcore controller render -o projects` writes such files.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -101,7 +103,7 @@ impl ProjectEntry {
 }
 
 pub(super) fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().with_transform(raw::WithoutNullDefaults);
+    let settings = SchemaSettings::draft2020_12().with_transform(WithoutNullDefaults);
     settings.into_generator().into_root_schema_for::<RawEntries>().to_value()
 }
 
@@ -109,7 +111,7 @@ pub(super) fn schema() -> Value {
 /// Everything that is wrong with the text.
 pub(super) fn parse(file: &str, text: &str) -> Result<Vec<ProjectEntry>, ConfigErrors> {
     let (mut document, lines) =
-        document::parse(text).map_err(|(line, message)| ConfigErrors::whole_file(file, line, message))?;
+        yaml::document(text).map_err(|(line, message)| ConfigErrors::whole_file(file, line, message))?;
     let mut problems = Problems::new(lines);
     shape::check(&schema(), &mut document, &mut problems);
     let raw = RawEntries::deserialize(document).map_err(|error| {
@@ -161,7 +163,7 @@ fn entry(raw: RawEntry, file: &str, path: &str, problems: &mut Problems) -> Opti
 fn check_requirements(required: &Requirements, path: &str, problems: &mut Problems) {
     for (key, text) in [("availability", &required.availability), ("errorRate", &required.error_rate)] {
         if text.as_deref().is_some_and(|text| percent(text).is_none()) {
-            let message = "is no percentage between 0 and 100, both excluded: write one such as \"99.95\"";
+            let message = "is not a percentage between 0 and 100, both excluded: write one such as \"99.95\"";
             problems.add(&format!("{path}.{key}"), message);
         }
     }
@@ -172,7 +174,7 @@ fn check_requirements(required: &Requirements, path: &str, problems: &mut Proble
     for (key, _, text) in required.latency_texts() {
         let path = format!("{path}.{key}");
         let Some(seconds) = seconds(text) else {
-            problems.add(&path, "is no duration above zero: write one such as 200ms or 1.5s");
+            problems.add(&path, "is not a duration above zero: write one such as 200ms or 1.5s");
             continue;
         };
         if let Some((lower, _)) = shorter.filter(|(_, known)| *known > seconds) {

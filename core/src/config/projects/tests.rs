@@ -116,7 +116,7 @@ fn what_is_wrong_names_file_line_and_key() {
     let error =
         load(MAIN, &[("a.yaml", broken), ("b.yaml", "projects:\n- {id: x, ownr: y}"), ("c.yaml", "[")]).unwrap_err();
     for part in [
-        "DIR/projects/a.yaml:4: projects[0].requirements.availability: is no percentage between 0 and 100",
+        "DIR/projects/a.yaml:4: projects[0].requirements.availability: is not a percentage between 0 and 100",
         "DIR/projects/a.yaml:6: projects[0].requirements.latencyP99: is below latencyP95",
         "DIR/projects/b.yaml:2: projects[0].ownr: unknown key `ownr`: did you mean `owner`?",
         "DIR/projects/c.yaml",

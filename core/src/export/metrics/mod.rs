@@ -4,6 +4,7 @@
 //! How far the grid was exported is stored per project, after the backend accepted it. So a service that was down fills
 //! the gap, and no point is sent twice with different values. The grid goes no further than its sources were read.
 
+mod agents;
 mod packer;
 mod points;
 mod project;
@@ -212,12 +213,14 @@ fn collect(
     each_task(store, (!all).then(|| earliest.plus(-FLOW_WINDOW)), &mut place)?;
     let mut sprints = sprint_series(cache, context, &all_series, now, scope.source)?;
     let mut insights = insight_points(store, context, now, scope)?;
+    let mut agents = agents::points(store, context, &all_series, now, scope)?;
     let mut without_work = without_work(context, &all_series, now);
     let projects = all_series.into_iter().map(|(project_id, series)| {
         let mut series = project_points(&series, context, &project_id);
         series.extend(infos.remove(&project_id).unwrap_or_default());
         series.extend(sprints.remove(&project_id).unwrap_or_default());
         series.extend(insights.remove(&project_id).unwrap_or_default());
+        series.extend(agents.remove(&project_id).unwrap_or_default());
         ProjectMetrics { project_id, series, has_history: true }
     });
     let mut projects: Vec<ProjectMetrics> = projects.collect();
@@ -399,7 +402,7 @@ mod tests {
     /// A store with this many tasks of each source, which ended long ago, and the calls it gets.
     async fn drained(config: &crate::config::Config, sources: &[&str], tasks: usize) -> (Store, Arc<CountingKv>) {
         use crate::model::Change;
-        use crate::model::samples::{facts, stored, to};
+        use crate::model::samples::{facts, record, stored, to};
         let calls = Arc::new(CountingKv::over(Arc::new(crate::store::MemoryKv::default())));
         let store = Store::over(Arc::clone(&calls) as Arc<dyn crate::store::Kv>).unwrap();
         let mut transaction = store.begin().unwrap();
@@ -407,14 +410,7 @@ mod tests {
             for task in 0..tasks {
                 let first = Facts { project: format!("P{place}").as_str().into(), ..facts(Status::Todo) };
                 let timeline = vec![stored(1_000, Change::Created(Box::new(first))), stored(2_000, to(Status::Done))];
-                let record = TaskRecord {
-                    url: String::new(),
-                    reporter: None,
-                    updated: Millis(0),
-                    blockers: vec![],
-                    absences: 0,
-                    timeline,
-                };
+                let record = record(timeline);
                 transaction.put_task(&TaskKey::new(*source, task.to_string()), None, &record, true).unwrap();
             }
             transaction.seal(source).unwrap();

@@ -1,12 +1,15 @@
 //! OTLP over gRPC: one channel per sink, opened when first needed and reopened automatically.
 
 use std::error::Error as StdError;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::http::uri::PathAndQuery;
 use ::http::{HeaderMap, Uri};
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -42,8 +45,11 @@ pub(super) struct GrpcSink {
     known: KnownSecrets,
     timeout: Duration,
     gzip: bool,
+    url: Uri,
     endpoint: String,
     signal: Signal,
+    /// The other side has answered in gRPC.
+    answered: AtomicBool,
 }
 
 impl GrpcSink {
@@ -55,9 +61,23 @@ impl GrpcSink {
             known: target::known_secrets(target),
             timeout: target.timeout,
             gzip: target.gzip,
+            url: url.clone(),
             endpoint: url.to_string().trim_end_matches('/').to_owned(),
             signal,
+            answered: AtomicBool::new(false),
         })
+    }
+
+    /// What a failed call means. A web server may close the connection before its answer in HTTP/1 is read: so where nothing ever
+    /// answered in gRPC, the port is asked once what it speaks.
+    async fn refusal(&self, status: &Status) -> Refusal {
+        let refusal = refusal(status, &self.known);
+        if status.source().is_none() {
+            self.answered.store(true, Ordering::Relaxed);
+        } else if refusal.ambiguous && !self.answered.load(Ordering::Relaxed) && answers_in_http1(&self.url).await {
+            return answer::other_protocol(Protocol::HttpProtobuf);
+        }
+        refusal
     }
 
     /// One attempt; `partial_success` as count and message.
@@ -126,8 +146,11 @@ impl Decoder for Encoded {
 impl Sink for GrpcSink {
     async fn export(&self, batch: &Batch) -> Result<Outcome> {
         let refusal = match tokio::time::timeout(self.timeout, self.send(batch)).await {
-            Ok(Ok(partial)) => return Ok(outcome(partial, &self.known)),
-            Ok(Err(status)) => refusal(&status, &self.known),
+            Ok(Ok(partial)) => {
+                self.answered.store(true, Ordering::Relaxed);
+                return Ok(outcome(partial, &self.known));
+            }
+            Ok(Err(status)) => self.refusal(&status).await,
             Err(_) => answer::timed_out(self.timeout),
         };
         Err(refusal.into_error(self.signal, &self.endpoint))
@@ -161,6 +184,18 @@ fn endpoint(target: &OtlpTarget, url: &Uri) -> Result<Endpoint> {
         tls = tls.ca_certificate(Certificate::from_pem(tls::ca_pem(path)?));
     }
     endpoint.tls_config(tls).map_err(refused)
+}
+
+/// Whether a port answers a plain request in HTTP/1. Not asked behind TLS, where the protocol is agreed on.
+async fn answers_in_http1(url: &Uri) -> bool {
+    let (Some(host), Some(port), Some("http")) = (url.host(), url.port_u16(), url.scheme_str()) else { return false };
+    let mut answer = [0; 7];
+    let asked = async {
+        let mut stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+        stream.write_all(format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").as_bytes()).await?;
+        stream.read_exact(&mut answer).await
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, asked).await.is_ok_and(|read| read.is_ok()) && answer == *b"HTTP/1."
 }
 
 /// What a failed call means: the server's own status, or a connection that failed before or after the request was sent.

@@ -17,6 +17,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
@@ -522,6 +523,29 @@ async fn the_other_protocol_on_a_port_gets_a_hint() {
             assert_eq!(error.retry(), Retry::Never);
         }
     }
+}
+
+/// A web server that closes the connection at the first words of HTTP/2, so that its answer to them is lost.
+#[tokio::test]
+async fn a_web_server_that_hangs_up_gets_the_hint_as_well() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = async {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut first = [0; 4];
+            if stream.read_exact(&mut first).await.is_ok() && first == *b"GET " {
+                stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            }
+        }
+    };
+    let sink = connect(&OtlpTarget::new(url, Protocol::Grpc), Signal::Logs).unwrap();
+    let one = logs(1);
+    let error = tokio::select! {
+        () = serving => unreachable!("it serves for good"),
+        sent = sink.export(&one) => sent.unwrap_err(),
+    };
+    assert!(error.full().contains("this port speaks HTTP"), "{}", error.full());
 }
 
 /// Fails this many times, then accepts everything.

@@ -1,7 +1,7 @@
-//! Reading records again by their ids: what was set aside or unreadable, and what a complete pass listed and the store lacks.
+//! Reading records again by their ids: what was quarantined or unreadable, and what a complete pass listed and the store lacks.
 //!
 //! What the tool could not serve is asked for on every run, what we could not understand on every complete pass and after an
-//! upgrade. A complete pass ends with the count of [`Listed`]: every id that the tool lists is held, set aside, unreadable or
+//! upgrade. A complete pass ends with the count of [`Listed`]: every id that the tool lists is held, quarantined, unreadable or
 //! out of scope. What is nowhere is asked for once more; if it is nowhere still, the run ends with an error.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,12 +3,13 @@
 //! An activity is attached to every task it names. It is also stored under each name it mentions, so that a task that appears
 //! under that name later, from whatever source, picks it up in the transaction that stores the task. So the order in which
 //! sources are polled never shows. A task of another source is exported through *that* source's journal, whose seal only moves
-//! while no sweep of it is half done.
+//! while no sweep of it is half done. What an activity shows of agents is an activity of its own.
 
 use std::collections::BTreeSet;
 
 use super::job::Job;
 use crate::model::activity::{self, Attached, StoredActivity};
+use crate::model::agents;
 use crate::model::error::Result;
 use crate::model::observation::Activity;
 use crate::model::time::{DAY, Millis};
@@ -28,6 +29,13 @@ const EXPIRED: &str = "waiting";
 impl Job<'_> {
     /// Finds the tasks that an activity names. They get it at the end of the page, so that each is written once.
     pub(super) fn match_activity(&mut self, to: &mut Transaction<'_>, activity: &Activity) -> Result<()> {
+        if let Some(evidence) = agents::evidence(activity, &self.agents) {
+            self.match_one(to, &evidence)?;
+        }
+        self.match_one(to, activity)
+    }
+
+    fn match_one(&mut self, to: &mut Transaction<'_>, activity: &Activity) -> Result<()> {
         let stored = StoredActivity::of(self.name(), activity);
         let recent = stored.at >= self.run.now.plus(-PENDING_FOR);
         let own = activity.tasks.iter().map(|id| self.key(id));

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::config::{InsightsConfig, ProjectConfig, SourceConfig};
 use crate::ingest::connector::{Connector, Run};
 use crate::model::activity::StoredActivity;
+use crate::model::agents::KnownAgents;
 use crate::model::error::Error;
 use crate::model::guidance::stored::GuidanceReport;
 use crate::model::insight::InsightReport;
@@ -70,6 +71,8 @@ pub(super) struct Job<'a> {
     pub(super) work: PageWork,
     /// Rows of the complete pass that are no tasks of this source.
     pub(super) out_of_scope: u64,
+    /// The complete pass met a row whose id nobody knows.
+    pub(super) nameless: bool,
     /// Ids that the tool said nothing of when they were asked for.
     pub(super) not_ours: BTreeSet<String>,
     /// Ids of records that this run has quarantined.
@@ -80,6 +83,8 @@ pub(super) struct Job<'a> {
     pub(super) other_sources: BTreeSet<SmolStr>,
     /// There are as many insights as there may be, and none that nobody ever asked for.
     pub(super) is_full_of_use: bool,
+    /// Who counts as an agent.
+    pub(super) agents: KnownAgents,
 }
 
 /// What is gathered from the records of a page and done at its end, so that each task is written once.
@@ -120,11 +125,13 @@ impl<'a> Job<'a> {
             changes_read: false,
             work: PageWork::default(),
             out_of_scope: 0,
+            nameless: false,
             not_ours: BTreeSet::new(),
             just_quarantined: BTreeSet::new(),
             doubtful: None,
             other_sources: BTreeSet::new(),
             is_full_of_use: false,
+            agents: KnownAgents::with(&source.config.agents),
         }
     }
 }

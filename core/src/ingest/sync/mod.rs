@@ -29,7 +29,7 @@ pub use self::job::{Source, SourceReport};
 use crate::clock;
 use crate::config::SourceConfig;
 use crate::http::Stats;
-use crate::ingest::connector::{Cursor, IDENTITIES, SourceSession, Stream};
+use crate::ingest::connector::{Cursor, SourceSession, Stream};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::time::{DAY, Millis};
 use crate::progress::{Progress, Update};
@@ -123,12 +123,14 @@ impl Job<'_> {
         let changed = status.settings != settings;
         let first = status.last_success.is_none() || changed;
         let stored: Option<serde_json::Value> = self.store.metadata(STATE, self.name())?;
-        let known_state = if changed { stored.and_then(identities) } else { stored };
-        let session = self.or_cancelled(self.source.connector.open(known_state.clone(), &self.run)).await?;
+        let connector = &self.source.connector;
+        let known_state = if changed { stored.and_then(|state| connector.outlives(state)) } else { stored };
+        let session = self.or_cancelled(connector.open(known_state.clone(), &self.run)).await?;
         let (session, state) = (&*session, session.state()?);
         if self.run.full || changed {
-            self.forget_cursors(session, changed)?;
+            self.forget_cursors(session)?;
         }
+        self.read_anew(session, &mut status)?;
         status.settings = settings;
         status.last_attempt = Some(self.run.now);
         self.record_start(&status, (known_state.as_ref() != Some(&state)).then_some(&state))?;
@@ -172,17 +174,31 @@ impl Job<'_> {
         self.run.full || (!first && age.is_none_or(|age| age >= DAY))
     }
 
-    /// Has every stream read everything again. Under other settings nothing that was learned counts.
-    fn forget_cursors(&self, session: &dyn SourceSession, changed: bool) -> Result<()> {
+    /// Has every stream read everything again.
+    fn forget_cursors(&self, session: &dyn SourceSession) -> Result<()> {
         if self.dry_run {
             return Ok(());
         }
         let mut transaction = self.store.begin()?;
         for stream in self.source.connector.streams() {
-            let cursor = if changed { None } else { self.restarted(session, stream)? };
+            let cursor = self.restarted(session, stream)?;
             transaction.put_cursor(self.name(), stream.name, cursor.as_ref())?;
         }
         transaction.commit().map(drop)
+    }
+
+    /// Has the streams read everything again of which the connector reads more than when they were read. Notes the readings.
+    fn read_anew(&self, session: &dyn SourceSession, status: &mut SourceStatus) -> Result<()> {
+        for (name, reading) in self.source.connector.readings() {
+            let known = status.readings.insert((*name).to_owned(), *reading).unwrap_or_default();
+            let stream = self.source.connector.streams().iter().find(|stream| stream.name == *name);
+            let Some(stream) = stream.filter(|_| known < *reading && !self.dry_run) else { continue };
+            let cursor = self.restarted(session, stream)?;
+            let mut transaction = self.store.begin()?;
+            transaction.put_cursor(self.name(), stream.name, cursor.as_ref())?;
+            transaction.commit()?;
+        }
+        Ok(())
     }
 
     /// The cursor with which a stream reads everything again.
@@ -256,12 +272,6 @@ impl Job<'_> {
     }
 }
 
-/// What of a connector's state a change of its configuration leaves in force.
-fn identities(mut state: serde_json::Value) -> Option<serde_json::Value> {
-    let kept = state.get_mut(IDENTITIES)?.take();
-    Some(serde_json::json!({ IDENTITIES: kept }))
-}
-
 /// Runs blocking work (the store's fsync). Where the runtime has further threads, they continue meanwhile.
 fn allow_blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
@@ -280,12 +290,14 @@ fn settings_hash(config: &SourceConfig) -> u64 {
 /// What [`settings_hash`] is the hash of. Its hash is stored: another text for the same configuration would read everything
 /// again after an upgrade.
 fn settings_text(config: &SourceConfig) -> String {
-    let SourceConfig { kind, url, projects, extra_scopes, fields, blocked, statuses, types, derive_status, .. } =
-        config;
+    let SourceConfig {
+        kind, url, projects, extra_scopes, fields, blocked, statuses, types, derive_status, agents, ..
+    } = config;
     let (labels, names, links) = (&blocked.labels, &blocked.statuses, blocked.links);
     let location = config.location.as_deref().unwrap_or_default();
+    let agents = if agents.is_empty() { String::new() } else { format!("{agents:?}") };
     format!(
-        "{kind:?}{url:?}{projects:?}{extra_scopes:?}{fields:?}{labels:?}{names:?}{links}{statuses:?}{types:?}{derive_status}{location}"
+        "{kind:?}{url:?}{projects:?}{extra_scopes:?}{fields:?}{labels:?}{names:?}{links}{statuses:?}{types:?}{derive_status}{location}{agents}"
     )
 }
 

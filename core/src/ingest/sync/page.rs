@@ -37,6 +37,7 @@ impl Job<'_> {
         self.report.warnings.append(&mut page.warnings);
         self.withhold(&page.withheld);
         self.out_of_scope += page.out_of_scope;
+        self.nameless |= page.nameless;
         let records = normalise(session, std::mem::take(&mut page.records));
         let doubt = doubt(&records, &page.unreadable);
         let (count, before) = (records.len() as u64, self.report.changes);

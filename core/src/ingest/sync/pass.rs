@@ -49,7 +49,12 @@ impl Job<'_> {
         let in_scope = |project: &SmolStr| wanted.is_empty() || wanted.iter().any(|wanted| *wanted == project);
         let (lost, stored): (Vec<_>, Vec<_>) =
             census.into_iter().partition(|(project, census)| in_scope(project) && census.is_lost());
-        let missing: Vec<TaskKey> = stored.into_iter().flat_map(|(_, census)| census.missing).collect();
+        let mut missing: Vec<TaskKey> = stored.into_iter().flat_map(|(_, census)| census.missing).collect();
+        if self.nameless && !missing.is_empty() {
+            let text = "tasks are not listed, and a row that is listed cannot be named: nothing counts as deleted";
+            self.report.warnings.push(format!("{} {text}", missing.len()));
+            missing.clear();
+        }
         for chunk in missing.chunks(CHUNK) {
             self.in_transaction(chunk, |job, transaction, key, record| job.count_absence(transaction, key, record))?;
         }
@@ -190,7 +195,7 @@ fn lost_error(lost: &[(SmolStr, Census)]) -> Error {
 mod tests {
     use super::*;
     use crate::model::Status;
-    use crate::model::samples::{facts, stored};
+    use crate::model::samples::{facts, record, stored};
 
     fn census(seen: usize, missing: usize) -> Census {
         let missing = (0..missing).map(|n| TaskKey::new("jira", n.to_string())).collect();
@@ -218,14 +223,7 @@ mod tests {
     #[test]
     fn a_task_missing_from_two_passes_in_a_row_is_deleted() {
         let key = TaskKey::new("jira", "1");
-        let record = TaskRecord {
-            url: String::new(),
-            reporter: None,
-            updated: Millis(0),
-            blockers: vec![],
-            absences: 0,
-            timeline: vec![stored(0, Change::Created(Box::new(facts(Status::Todo))))],
-        };
+        let record = record(vec![stored(0, Change::Created(Box::new(facts(Status::Todo))))]);
         let (once, gone) = absent(&key, &record, 7, Millis(50));
         assert!(!gone && once.timeline.len() == 1);
         let (twice, gone) = absent(&key, &once, 8, Millis(60));

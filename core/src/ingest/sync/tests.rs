@@ -222,6 +222,7 @@ fn activity(at: i64, kind: &str, reference: &str, mentions: &str) -> Observation
         artifact: artifact(kind, reference),
         tasks: vec![],
         mentions: vec![mentions.into()],
+        author: None,
     }))
 }
 

@@ -29,30 +29,51 @@ pub(super) async fn alertmanager(scope: &Scope<'_>) -> Vec<Finding> {
                 ))];
             }
             let labels = labels(settings);
-            servers.iter().flat_map(|server| routes(server, &labels)).collect()
+            let reaches = if settings.routing.per_namespace { reads_all } else { routes_all };
+            servers.iter().flat_map(|server| [reaches(server), selects(server, &labels)]).collect()
         }
     }
 }
 
-fn routes(server: &Value, labels: &BTreeMap<String, String>) -> Vec<Finding> {
+/// The one config for all namespaces must not be held to its own.
+fn routes_all(server: &Value) -> Finding {
     let name = place(server);
     let strategy = server["spec"]["alertmanagerConfigMatcherStrategy"]["type"].as_str().unwrap_or("OnNamespace");
-    let first = if [STRATEGY, "None"].contains(&strategy) {
-        good(format!("Alertmanager {name} routes alerts of all namespaces"))
-    } else {
-        wrong(format!(
-            "Alertmanager {name} routes only alerts of its own namespace: set \
-             spec.alertmanagerConfigMatcherStrategy.type to {STRATEGY}"
-        ))
-    };
-    let second = match mismatch(&server["spec"]["alertmanagerConfigSelector"], labels) {
+    if [STRATEGY, "None"].contains(&strategy) {
+        return good(format!("Alertmanager {name} routes alerts of all namespaces"));
+    }
+    wrong(format!(
+        "Alertmanager {name} routes only alerts of its own namespace: set \
+         spec.alertmanagerConfigMatcherStrategy.type to {STRATEGY}"
+    ))
+}
+
+/// A config in each namespace must be looked for there. Which namespaces a selector means, only the operator knows.
+fn reads_all(server: &Value) -> Finding {
+    let name = place(server);
+    match &server["spec"]["alertmanagerConfigNamespaceSelector"] {
+        Value::Null => wrong(format!(
+            "Alertmanager {name} reads AlertmanagerConfigs of its own namespace only: set \
+             spec.alertmanagerConfigNamespaceSelector to {{}}, or to labels that all namespaces with contexts have"
+        )),
+        selector if selector.as_object().is_some_and(serde_json::Map::is_empty) => {
+            good(format!("Alertmanager {name} reads AlertmanagerConfigs of all namespaces"))
+        }
+        selector => note(format!(
+            "Alertmanager {name} reads AlertmanagerConfigs of namespaces with {selector}: see that those with contexts are among them"
+        )),
+    }
+}
+
+fn selects(server: &Value, labels: &BTreeMap<String, String>) -> Finding {
+    let name = place(server);
+    match mismatch(&server["spec"]["alertmanagerConfigSelector"], labels) {
         None => good(format!("Alertmanager {name} selects our AlertmanagerConfig")),
         Some(why) => wrong(format!(
             "Alertmanager {name} does not select our AlertmanagerConfig: its alertmanagerConfigSelector {why}: add the label to \
              `objectLabels` of the settings, or widen the selector"
         )),
-    };
-    vec![first, second]
+    }
 }
 
 #[cfg(test)]
@@ -70,10 +91,18 @@ mod tests {
                 "spec": {"alertmanagerConfigMatcherStrategy": {"type": strategy}, "alertmanagerConfigSelector": {}},
             })
         };
-        let levels =
-            |server: &Value| routes(server, &BTreeMap::new()).iter().map(|found| found.level).collect::<Vec<_>>();
-        assert_eq!(levels(&server(STRATEGY)), [Level::Good, Level::Good]);
-        assert_eq!(levels(&server("OnNamespace")), [Level::Wrong, Level::Good]);
-        assert_eq!(levels(&json!({})), [Level::Wrong, Level::Wrong]);
+        assert_eq!(routes_all(&server(STRATEGY)).level, Level::Good);
+        assert_eq!(routes_all(&server("OnNamespace")).level, Level::Wrong);
+        assert_eq!(routes_all(&json!({})).level, Level::Wrong);
+        assert_eq!(selects(&server(STRATEGY), &BTreeMap::new()).level, Level::Good);
+        assert_eq!(selects(&json!({}), &BTreeMap::new()).level, Level::Wrong);
+    }
+
+    #[test]
+    fn where_each_namespace_has_routes_they_must_be_read_there() {
+        let server = |selector: Value| json!({"spec": {"alertmanagerConfigNamespaceSelector": selector}});
+        assert_eq!(reads_all(&json!({})).level, Level::Wrong);
+        assert_eq!(reads_all(&server(json!({}))).level, Level::Good);
+        assert_eq!(reads_all(&server(json!({"matchLabels": {"alerts": "yes"}}))).level, Level::Note);
     }
 }

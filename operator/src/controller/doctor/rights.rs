@@ -57,10 +57,9 @@ fn needed_rights(settings: &Settings, namespace: &str) -> Vec<Right> {
         if settings.env.enabled { config_maps() } else { within(config_maps(), &settings.namespace) },
     ];
     if !settings.channels.is_empty() {
-        rights.push(within(
-            right("monitoring.coreos.com", "alertmanagerconfigs", ALL_VERBS),
-            &settings.routing.namespace,
-        ));
+        let routes = right("monitoring.coreos.com", "alertmanagerconfigs", ALL_VERBS);
+        let is_shared = !settings.routing.per_namespace;
+        rights.push(if is_shared { within(routes, &settings.routing.namespace) } else { routes });
     }
     let collectors = |verbs| right("opentelemetry.io", "opentelemetrycollectors", verbs);
     match settings.collector.mode {
@@ -195,6 +194,12 @@ mod tests {
             (&config_maps.at, config_maps.words(None).as_str()),
             (&At::Contexts, "configmaps in the whole cluster")
         );
+        let own = needed_rights(&settings("channels: {a: {}}\nrouting: {perNamespace: true}\n"), "contextcore");
+        let of_routes = |rights: &[Right]| {
+            rights.iter().find(|right| right.resource == "alertmanagerconfigs").map(|right| right.at.clone())
+        };
+        assert_eq!(of_routes(&more), Some(At::Namespace("monitoring".to_owned())));
+        assert_eq!(of_routes(&own), Some(At::Contexts));
         let definitions = plain.iter().find(|right| right.resource == "customresourcedefinitions").unwrap();
         assert_eq!(definitions.missing("list", None, false).level, Level::Wrong);
         assert_eq!(definitions.missing("list", None, true).level, Level::Note);

@@ -278,12 +278,12 @@ class InsightQuerier:
         return self.query(insight_type="question", **kw)
 
     def get_guidance(self, path: "str | None" = None) -> "list[dict[str, Any]]":
-        """What people have laid down: constraints, preferences, focus. For a path if one is given."""
+        """Guidance from people: constraints, preferences, focus. For a path if one is given."""
         return self._source.guidance(self.project_id, path)
 
 
 class GuidanceReader:
-    """What people have laid down for a project. Guidance binds; insights inform."""
+    """Guidance from people for a project. Guidance binds; insights inform."""
 
     def __init__(self, project_id: "str | None" = None, **options: Any) -> None:
         """Takes the options of `InsightQuerier`."""

@@ -46,6 +46,8 @@ struct Tool {
     asked: Arc<Mutex<Vec<String>>>,
     refuses: Arc<Mutex<bool>>,
     withheld: Arc<Mutex<Vec<String>>>,
+    /// A row of the complete pass has no id.
+    nameless: Arc<Mutex<bool>>,
 }
 
 impl Tool {
@@ -99,7 +101,8 @@ impl SourceSession for Tool {
 
     async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>) -> Result<Page> {
         if stream == "ids" {
-            return Ok(Page { seen: self.rows.lock().unwrap().keys().cloned().collect(), ..Page::default() });
+            let seen = self.rows.lock().unwrap().keys().cloned().collect();
+            return Ok(Page { seen, nameless: *self.nameless.lock().unwrap(), ..Page::default() });
         }
         let given_once = cursor.is_some();
         let mut page = self.page(|_, row| Some(row).filter(|row| !given_once && *row != Row::OnlyById));
@@ -285,6 +288,28 @@ async fn a_listed_task_that_is_nowhere_is_an_error_after_everything_else() {
     assert!(error.full().contains("first=2"), "{}", error.full());
     assert_eq!((rig.listed().held, rig.listed().missing), (1, 1));
     assert_eq!(rig.store.source_status("acme").unwrap().last_complete, Some(rig.now), "the pass itself ended");
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_while_a_row_of_the_pass_has_no_id() {
+    let mut rig = Rig::new(&[("1", Row::Served), ("2", Row::Served)]);
+    rig.run(0).await;
+    let open = |rig: &Rig| {
+        let tasks = rig.store.tasks(None).map(|item| item.unwrap().1);
+        tasks.filter(|task| crate::model::timeline::last(&task.timeline).unwrap().deleted.is_none()).count()
+    };
+    *rig.tool.nameless.lock().unwrap() = true;
+    rig.tool.put(&[("1", Row::Served), ("changed:1", Row::Unserved)]);
+    for _ in 0..3 {
+        let report = rig.run(DAY).await;
+        assert!(report.error.is_none() && report.warnings[0].contains("nothing counts as deleted"), "{report:?}");
+        assert_eq!((open(&rig), rig.listed().held, rig.listed().unreadable, rig.listed().missing), (2, 1, 1, 0));
+    }
+    *rig.tool.nameless.lock().unwrap() = false;
+    rig.tool.put(&[("1", Row::Served)]);
+    rig.run(DAY).await;
+    rig.run(DAY).await;
+    assert_eq!(open(&rig), 1, "absence means something again");
 }
 
 #[tokio::test]

@@ -18,6 +18,9 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if and .channels (dig "routing" "perNamespace" false .) }}
+{{ include "contextcore.routingRules" . }}
+{{- end }}
 {{- if eq (dig "grafana" "mode" "" .) "grafana-operator" }}
 {{ include "contextcore.grafanaRules" . }}
 {{- end }}

@@ -1,4 +1,4 @@
-//! The file as a tree, and on which line of it each key stands.
+//! YAML files as trees whose keys know their lines.
 //!
 //! YAML becomes a [`serde_json::Value`] that the rest can check, prune and read, plus [`Lines`], so that a rule that
 //! only knows a key path can still say where to look. Paths read `sources[0].auth.token`.
@@ -8,42 +8,76 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use serde_saphyr::Spanned;
+use serde_saphyr::{Options, Spanned};
 
 const NOT_YAML: &str = "is not valid YAML here: look for a missing colon, an unclosed quote or bracket, \
                         or a tab in the indentation";
 
-/// Line numbers (from 1) by key path.
-#[derive(Debug, Default)]
-pub(super) struct Lines(BTreeMap<String, u64>);
+/// Why a text cannot be read, and on which line. It never quotes the text, which may hold a secret.
+pub type Unreadable = (Option<u64>, String);
+
+/// Line numbers (from 1) by key path; the whole document has the empty one.
+#[derive(Clone, Debug, Default)]
+pub struct Lines(BTreeMap<String, u64>);
 
 impl Lines {
+    /// Every key on one line, for a document that was made from what is there.
+    pub fn all_at(line: Option<u64>) -> Self {
+        Self(line.map(|line| (String::new(), line)).into_iter().collect())
+    }
+
     /// The line of a key path, or of the nearest enclosing one that is in the file.
-    pub(super) fn of(&self, path: &str) -> Option<u64> {
-        let mut path = path;
-        loop {
+    pub fn of(&self, mut path: &str) -> Option<u64> {
+        while !path.is_empty() {
             if let Some(line) = self.0.get(path) {
                 return Some(*line);
             }
-            path = &path[..path.rfind(['.', '['])?];
+            path = path.rfind(['.', '[']).map_or("", |end| &path[..end]);
         }
+        self.0.get("").copied()
     }
 }
 
-/// Parses YAML. A file without content is an empty mapping.
+/// Parses a file of one document. A file without content is an empty mapping.
 ///
 /// # Errors
-/// Line and message when the text is not YAML or repeats a key. It never quotes the text, which may hold a secret.
-pub(super) fn parse(text: &str) -> Result<(Value, Lines), (Option<u64>, String)> {
-    let options = serde_saphyr::options! { strict_booleans: true };
-    let root: Option<Spanned<Node>> =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax(&error))?;
+/// Line and message when the text is not YAML or repeats a key.
+pub fn document(text: &str) -> Result<(Value, Lines), Unreadable> {
+    let root: Option<Node> = serde_saphyr::from_str_with_options(text, options()).map_err(|error| syntax(&error))?;
     let mut lines = Lines::default();
-    let value = match root {
-        Some(root) => locate(root.value, String::new(), &mut lines),
-        None => Value::Object(Map::new()),
-    };
+    let value = root.map_or_else(|| Value::Object(Map::new()), |root| locate(root, String::new(), &mut lines));
     Ok((value, lines))
+}
+
+/// Parses a file of several documents. Empty ones are left out, and in mappings what is `null` counts as absent, as in the API
+/// server of Kubernetes.
+///
+/// # Errors
+/// Line and message when the text is not YAML or repeats a key.
+pub fn documents(text: &str) -> Result<Vec<(Value, Lines)>, Unreadable> {
+    let roots: Vec<Spanned<Node>> =
+        serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| syntax(&error))?;
+    let read = roots.into_iter().map(|root| {
+        let mut lines = Lines::all_at(Some(root.referenced.line()));
+        (without_nulls(locate(root.value, String::new(), &mut lines)), lines)
+    });
+    Ok(read.filter(|(value, _)| !value.is_null()).collect())
+}
+
+fn options() -> Options {
+    serde_saphyr::options! { strict_booleans: true }
+}
+
+/// The same without the keys of mappings that have no value.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept = map.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(key, value)| (key, without_nulls(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        leaf => leaf,
+    }
 }
 
 fn syntax(error: &serde_saphyr::Error) -> (Option<u64>, String) {
@@ -81,7 +115,7 @@ fn locate(node: Node, path: String, lines: &mut Lines) -> Value {
 }
 
 /// The path of a key within a mapping.
-pub(super) fn join(path: &str, key: &str) -> String {
+pub fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
@@ -163,7 +197,7 @@ mod tests {
     #[test]
     fn every_key_and_item_knows_its_line() {
         let (value, lines) =
-            parse("# top\nstore: {path: ./data}\nsources:\n  - name: a\n    projects:\n      - X\n      - NO\n")
+            document("# top\nstore: {path: ./data}\nsources:\n  - name: a\n    projects:\n      - X\n      - NO\n")
                 .unwrap();
         assert_eq!(
             value,
@@ -181,7 +215,7 @@ mod tests {
     #[test]
     fn nothing_at_all_is_an_empty_mapping() {
         for text in ["", "# only a comment\n", "---\n"] {
-            assert_eq!(parse(text).unwrap().0, serde_json::json!({}), "{text:?}");
+            assert_eq!(document(text).unwrap().0, serde_json::json!({}), "{text:?}");
         }
     }
 
@@ -194,7 +228,7 @@ mod tests {
             "a: 1\nb: *hunter2\n",
             "a: 1\n\thunter2: 2\n",
         ] {
-            let (line, message) = parse(text).unwrap_err();
+            let (line, message) = document(text).unwrap_err();
             assert!(line.is_some(), "{text:?}");
             assert!(!message.contains("hunter2"), "{message}");
         }
@@ -202,7 +236,28 @@ mod tests {
 
     #[test]
     fn a_repeated_key_is_named() {
-        let (line, message) = parse("listen: a\nstore: {}\nlisten: b\n").unwrap_err();
+        let (line, message) = document("listen: a\nstore: {}\nlisten: b\n").unwrap_err();
         assert_eq!((line, message.as_str()), (Some(3), "`listen` is given twice in the same mapping: keep one"));
+    }
+
+    #[test]
+    fn keys_of_every_document_know_their_line() {
+        let text = "# top\na: 1\n---\nb:\n  - c: {d: 2}\n---\n---\ne: null\n";
+        let mut read = documents(text).unwrap().into_iter();
+        let (value, lines) = read.next().unwrap();
+        assert_eq!((value, lines.of("a"), lines.of("z")), (serde_json::json!({"a": 1}), Some(2), Some(2)));
+        let (value, lines) = read.next().unwrap();
+        assert_eq!(value, serde_json::json!({"b": [{"c": {"d": 2}}]}));
+        assert_eq!((lines.of("b"), lines.of("b[0].c.d"), lines.of("b[0].x.y")), (Some(4), Some(5), Some(5)));
+        assert_eq!(read.next().unwrap().0, serde_json::json!({}));
+        assert!(read.next().is_none());
+    }
+
+    #[test]
+    fn what_is_not_yaml_says_where() {
+        let (line, message) = documents("a: 1\n---\nb: [1, 2\nc: 3\n").unwrap_err();
+        assert!(line.is_some() && message.contains("not valid YAML"), "{line:?} {message}");
+        let (line, message) = documents("a: 1\nb: 2\na: 3\n").unwrap_err();
+        assert_eq!((line, message.as_str()), (Some(3), "`a` is given twice in the same mapping: keep one"));
     }
 }
