@@ -1,8 +1,8 @@
 //! Counting which insights were given to those who asked: the process that holds a store counts; where none
 //! runs, this one does.
 //!
-//! People review what is asked for often, what nobody ever asks for expires, and an agent that was given something confirms nothing by
-//! saying it again.
+//! People review what is asked for often, and what nobody ever asks for expires. An agent that was given an insight does not confirm
+//! it by reporting the same.
 
 use std::path::Path;
 

@@ -1,7 +1,9 @@
 //! `contextcore show KEY`: one task with its neighbourhood, and where to find it in the backends.
 
+use std::collections::BTreeSet;
+
 use contextcore_core::Millis;
-use contextcore_core::model::agents::AgentAssisted;
+use contextcore_core::model::agents::{AGENT, AgentAssisted};
 use contextcore_core::model::printable;
 use contextcore_core::query::{ChildView, EventKind, ShowView, TaskSelector};
 use serde_json::Value;
@@ -68,8 +70,7 @@ fn facts(view: &ShowView) -> Table {
     let all = task.sprints.iter().map(|id| sprint_name(view, id)).collect::<Vec<_>>().join(", ");
     row("sprint", task.sprint.as_ref().map(|now| with_native(sprint_name(view, now), &all)).unwrap_or_default());
     row("due", text(&task.due));
-    let is_known = task.agent_assisted != AgentAssisted::Unknown;
-    row("agents", if is_known { task.agent_assisted.to_string() } else { String::new() });
+    row("agents", agents(view));
     row("created", time(Some(task.created)));
     row("started", time(task.started));
     row("completed", time(task.completed));
@@ -91,6 +92,18 @@ fn facts(view: &ShowView) -> Table {
         );
     }
     table
+}
+
+/// Whether agents took part, and which; nothing where that is not known.
+fn agents(view: &ShowView) -> String {
+    let artifacts = view.task.timeline.iter().filter(|event| event.kind == EventKind::Artifact).map(|event| &event.to);
+    let evidence = artifacts.filter(|artifact| artifact["kind"] == AGENT && artifact["reference"] != "none");
+    let names: BTreeSet<&str> = evidence.filter_map(|artifact| artifact["summary"].as_str()).collect();
+    let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
+    match view.task.agent_assisted {
+        AgentAssisted::Unknown => String::new(),
+        assisted => with_native(assisted.as_str(), &names.join(", ")),
+    }
 }
 
 /// Our name, and the tool's own in brackets unless they are equal.

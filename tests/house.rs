@@ -44,6 +44,7 @@ const NOT_OURS: &[&str] = &[
     ".lock",
     "package-lock.json",
     "go.sum",
+    "go.mod",
     "/golden/",
     "operator/tests/snapshots/",
     "operator/tests/cases/",
@@ -62,7 +63,7 @@ const BANNED_WORDS: &[(&str, &str)] = &[
     (r"(comes?|goes|go) home", "accepted, moved back"),
     (r"by halves", "a partial history"),
     (r"stretch(es)?", "interval, time range"),
-    (r"lands?|landed", "stored"),
+    (r"lands|landed|landing", "stored"),
     (r"lay(s|ing)? (it |them |something |guidance |rules? )?down|laid down", "add, give, require"),
     (r"hurr(y|ies)", "force stop"),
 ];

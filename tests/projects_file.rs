@@ -77,7 +77,7 @@ async fn a_broken_projects_file_is_an_error_with_its_line_but_not_for_those_who_
     let sync = home.run(&["sync"]);
     assert_eq!(sync.code, Some(2));
     assert!(
-        sync.err.contains("commerce.checkout.yaml:7: projects[0].requirements.availability: is no percentage"),
+        sync.err.contains("commerce.checkout.yaml:7: projects[0].requirements.availability: is not a percentage"),
         "{}",
         sync.err
     );

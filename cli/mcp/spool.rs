@@ -83,7 +83,9 @@ impl Spool {
         let appended = writer.append(clock::now(), None, operation, actor.clone());
         if let (Ok(Appended::Written(_)), Some(evidence)) = (&appended, evidence) {
             // That it was an agent is worth less than what it reports.
-            let _ = writer.append(clock::now(), None, evidence, actor);
+            if let Err(error) = writer.append(clock::now(), None, evidence, actor) {
+                tracing::warn!(%error, "could not write that an agent reported this");
+            }
         }
         match appended
             .and_then(|appended| writer.sync().map(|()| appended))

@@ -1,8 +1,8 @@
 //! Everything as files: for GitOps, for Grafana's own file provisioning, for the dashboard sidecar of its Helm chart.
 
+use contextcore_model::yaml;
 use serde_json::{Map, Value, json};
 
-use crate::yaml::to_yaml;
 use crate::{alerts, dashboards, datasources};
 
 /// Where Grafana finds the dashboards of its file provisioning, unless configured otherwise.
@@ -45,17 +45,17 @@ pub fn all(settings: &Settings) -> Vec<File> {
 
 /// What goes to Grafana's `provisioning` directory.
 pub fn provisioning(settings: &Settings) -> Vec<File> {
-    let yaml = |value: &Value| format!("{GENERATED}{}", to_yaml(&escaped(value)));
+    let text = |value: &Value| format!("{GENERATED}{}", yaml::text(&escaped(value)));
     let mut files = vec![
-        file("provisioning/dashboards/contextcore.yaml", yaml(&provider(settings))),
+        file("provisioning/dashboards/contextcore.yaml", text(&provider(settings))),
         file(
             "provisioning/alerting/contextcore.yaml",
-            yaml(&alerts::grafana_file(&settings.folder, datasources::PROMETHEUS)),
+            text(&alerts::grafana_file(&settings.folder, datasources::PROMETHEUS)),
         ),
     ];
     if !settings.urls.is_empty() {
         let urls: Vec<(&str, &str)> = settings.urls.iter().map(|(kind, url)| (*kind, url.as_str())).collect();
-        files.push(file("provisioning/datasources/contextcore.yaml", yaml(&datasources::file(&urls))));
+        files.push(file("provisioning/datasources/contextcore.yaml", text(&datasources::file(&urls))));
     }
     files
 }
@@ -101,7 +101,7 @@ fn config_maps(settings: &Settings) -> String {
             },
             "data": {format!("{name}.json"): dashboard.to_json()},
         });
-        format!("---\n{}", to_yaml(&map))
+        format!("---\n{}", yaml::text(&map))
     });
     format!("{GENERATED}{}", maps.concat())
 }

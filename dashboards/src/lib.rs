@@ -26,7 +26,6 @@ mod query;
 pub mod recordings;
 pub mod service;
 mod variable;
-pub mod yaml;
 
 pub use links::{HEALTH, PORTFOLIO, PROJECT};
 

@@ -23,4 +23,5 @@ mod schema;
 pub mod settings;
 mod units;
 pub mod validate;
-pub mod yaml;
+
+pub use contextcore_model::yaml;

@@ -32,10 +32,16 @@ pub(crate) const LABEL: &str = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
 pub(crate) const SLUG: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// A web address.
 pub(crate) const URL: &str = r"^https?://[^\s]+$";
+/// A day that there is; the 29th of February in any year.
+macro_rules! day {
+    () => {
+        r"\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|[12]\d))"
+    };
+}
 /// A day.
-pub(crate) const DATE: &str = r"^\d{4}-\d{2}-\d{2}$";
+pub(crate) const DATE: &str = concat!("^", day!(), "$");
 /// A day, or a point in time in UTC.
-pub(crate) const TIME: &str = r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}Z)?$";
+pub(crate) const TIME: &str = concat!("^", day!(), r"(T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ)?$");
 /// The name of an object in Kubernetes.
 const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 const REPOSITORY: &str = r"^[A-Za-z0-9][-A-Za-z0-9_.]*/[A-Za-z0-9_.][-A-Za-z0-9_.]*$";

@@ -1,5 +1,6 @@
 //! What the platform team sets, once for all contexts: the table of criticalities, channels, limits, and where things are.
 
+mod check;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -344,7 +345,7 @@ impl Grafana {
             add("mode", "needs the `url` of Grafana");
         }
         for (path, url) in [("url", &self.url), ("apiUrl", &self.api_url)] {
-            if url.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+            if url.as_ref().is_some_and(|url| !check::is_web_address(url)) {
                 add(path, "is no web address: write one such as https://grafana.example");
             }
         }

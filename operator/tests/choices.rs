@@ -83,3 +83,21 @@ fn limits_hold_for_the_routes_of_a_namespace() {
     let search = text.split("---\n").find(|config| config.contains("namespace: search")).unwrap();
     assert!(!search.contains("executive"), "{search}");
 }
+
+/// A day that the pattern lets through and the calendar does not: the alerts stay on, and the context says so.
+#[test]
+fn alerts_that_end_on_no_day_stay_on() {
+    let spec = |until: &str| {
+        json!({
+            "requirements": {"availability": "99.9"},
+            "observability": {"disableAlerts": {"until": until, "reason": "migration"}},
+        })
+    };
+    let derived = |until: &str| derive(&[context("shop", "api", &spec(until))], &settings(""));
+    let (wrong, right) = (derived("2027-02-29"), derived("2028-02-29"));
+    assert!(wrong.outcomes[0].notes[0].contains("disableAlerts.until: 2027-02-29 is no day"), "{:?}", wrong.outcomes);
+    assert!(right.outcomes[0].notes.is_empty());
+    let is_muted =
+        |derivation: &Derivation| rig::object(derivation, "PrometheusRule").to_string().contains("vector(time())");
+    assert!(!is_muted(&wrong) && is_muted(&right));
+}

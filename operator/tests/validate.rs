@@ -106,7 +106,7 @@ fn promql_that_does_not_parse_is_named_with_its_place() {
         ("{profile: custom, total: 'rate(a[{{window}}]) +'}", "total: is not PromQL: invalid promql query, at its end"),
         (
             "{profile: custom, total: 'rate(a[{{window}}])) / 2'}",
-            "unexpected right parenthesis ')', at character 21, `)`",
+            "unexpected right parenthesis ')', at character 20, `)`",
         ),
         ("{profile: custom, total: '\"{{window}}\"'}", "spec.requirements.sli.total: must be a rate"),
         (
@@ -128,6 +128,27 @@ fn promql_that_does_not_parse_is_named_with_its_place() {
         );
         let found = lines(&text).join("\n");
         assert!(found.starts_with("ctx.yaml:8: ") && found.contains(wanted), "{sli}\n{found}");
+    }
+}
+
+#[test]
+fn a_day_that_does_not_exist_is_refused() {
+    let found = |until: &str| {
+        let text = format!(
+            "{HEAD}metadata: {{name: a}}\nspec:\n  project: {{id: a}}\n  requirements: {{availability: '99'}}\n  observability:\n    \
+             disableAlerts: {{until: '{until}', reason: x}}\n  risks: [{{risk: a, due: '2026-12-31'}}]\n"
+        );
+        lines(&text)
+    };
+    for good in ["2027-01-31", "2028-02-29", "2027-12-01T23:59:59Z"] {
+        assert_eq!(found(good), Vec::<String>::new(), "{good}");
+    }
+    for bad in ["2027-02-30", "2027-13-01", "2027-04-31", "2027-00-10", "2027-01-31T24:00:00Z", "soon"] {
+        let found = found(bad).join("\n");
+        assert!(
+            found.starts_with(&format!("ctx.yaml:8: spec.observability.disableAlerts.until: `{bad}` does not fit")),
+            "{found}"
+        );
     }
 }
 

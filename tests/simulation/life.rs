@@ -400,7 +400,7 @@ impl Life {
         }
         self.installation.check(&self.network);
         if let Tool::Sdk(machine) = &*self.tool {
-            machine.assert_told(&self.installation.tasks(), &self.installation.collector);
+            machine.assert_exported(&self.installation.tasks(), &self.installation.collector);
         }
         let mut untouched = Installation::new(&self.tool, &self.network, self.directory.path(), 1).await;
         assert_eq!(untouched.sync(&self.network, false, None).await, [""; 0], "a new installation works");

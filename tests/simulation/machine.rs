@@ -97,7 +97,7 @@ impl Machine {
     }
 
     /// Everything of which a whole line was written is stored and exported, and nothing else is.
-    pub(crate) fn assert_told(&self, tasks: &[Value], collector: &Handle) {
+    pub(crate) fn assert_exported(&self, tasks: &[Value], collector: &Handle) {
         let reporting = self.reporting.borrow();
         let text = |attributes: &Attributes, name: &str| attributes[name].as_str().unwrap().to_owned();
         let keys: BTreeSet<&str> = tasks.iter().map(|task| task["id"].as_str().unwrap()).collect();

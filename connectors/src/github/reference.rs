@@ -51,7 +51,7 @@ pub(super) struct Reference {
 }
 
 impl Reference {
-    /// What GitHub does not tell again: former names of statuses, iterations that are gone or were made anew, transfers.
+    /// What GitHub does not report again: former names of statuses, iterations that are gone or were made anew, transfers.
     pub(super) fn past(self) -> Self {
         let Self { projects, lost, transfers, .. } = self;
         Self { projects, lost, transfers, ..Self::default() }

@@ -141,7 +141,7 @@ pub(super) struct KnownType {
 }
 
 impl Reference {
-    /// What the site does not tell again: statuses and types that it no longer lists, and types that were recognised by what
+    /// What the site does not report again: statuses and types that it no longer lists, and types that were recognised by what
     /// their issues do.
     pub(super) fn past(self) -> Self {
         let Self { statuses, types, epic_types, .. } = self;

@@ -3,7 +3,7 @@
 //!
 //! What else changed in that minute is read from its other end. The row has no id that we could know, so it is named by its minute
 //! ([`name`]), and that minute is searched again on every run ([`again`]). What a complete pass does not list may be that row, so
-//! nothing counts as deleted in it.
+//! it is asked for by its id before it counts as deleted.
 
 use contextcore_core::ingest::connector::Unreadable;
 use contextcore_core::model::time::MINUTE;

@@ -134,7 +134,7 @@ pub(super) struct ReferencePage {
 }
 
 impl Reference {
-    /// What Linear does not tell again: rows that it no longer lists.
+    /// What Linear does not report again: rows that it no longer lists.
     pub(super) fn past(self) -> Self {
         Self {
             fetched_at: Millis(0),

@@ -296,7 +296,7 @@ async fn iterations_made_anew_go_on_and_those_that_are_deleted_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_github_does_not_tell_again_outlives_a_change_of_settings() {
+async fn what_github_does_not_report_again_outlives_a_change_of_settings() {
     let mut world = small();
     let id = add(&mut world, "One", NOW - 20 * DAY);
     let sprint = world.add_sprint(SHOP, "First", "", NOW - 20 * DAY);

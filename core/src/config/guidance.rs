@@ -139,8 +139,8 @@ preferences:
             "3: constraints[0].severity: `fatal` is none of",
             "4: constraints[1].id: is the id of another one",
             "4: constraints[1].rule: is missing",
-            "5: constraints[2].id: is no id",
-            "5: constraints[2].until: is no date",
+            "5: constraints[2].id: is not an id",
+            "5: constraints[2].until: is neither a date",
             "7: preferences[0].preferance: unknown key `preferance`: did you mean `preference`?",
         ] {
             assert!(found.iter().any(|line| line.contains(part)), "{part}: {found:#?}");

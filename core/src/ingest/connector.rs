@@ -50,8 +50,8 @@ pub struct Page {
     pub seen: Vec<String>,
     /// How many rows such a pass saw on this page that are no tasks of the source.
     pub out_of_scope: u64,
-    /// Such a pass met a row whose id nobody knows, because the tool fails over it. It may be any task, so absence from this pass
-    /// means nothing.
+    /// Such a pass met a row whose id nobody knows, because the tool fails over it. It may be any task, so what this pass does not
+    /// list is asked for by its id.
     pub nameless: bool,
     /// Every sprint that the tool has and that is not closed, where one page lists them all. The engine ends the others.
     pub open_sprints: Option<Vec<String>>,
@@ -237,7 +237,7 @@ pub trait Connector: Send + Sync {
         &[]
     }
 
-    /// What is left of a state when the configuration of the source changed: what the tool does not tell again, such as names
+    /// What is left of a state when the configuration of the source changed: what the tool does not report again, such as names
     /// that it has forgotten, and ids that go on under another one. Everything else is fetched again.
     fn outlives(&self, _state: serde_json::Value) -> Option<serde_json::Value> {
         None

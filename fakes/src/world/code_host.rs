@@ -358,7 +358,7 @@ impl Edit<'_> {
         self.with_pull(pull, |pull| pull.reviews.push(Review { at, by, verdict }));
     }
 
-    /// Merges: its commits land on the default branch, and the issues it closes are done.
+    /// Merges: its commits are on the default branch then, and the issues it closes are done.
     pub fn merge(&mut self, pull: PullId) {
         let (at, by) = (self.at, self.by);
         self.with_pull(pull, |pull| (pull.merged, pull.closed) = (Some((at, by)), Some(at)));

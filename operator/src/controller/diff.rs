@@ -166,7 +166,7 @@ async fn list(client: &Client, namespace: Option<&str>) -> Result<BTreeMap<Place
 enum Answer {
     /// As it is, and as it would be.
     Seen { live: Option<Value>, applied: Value },
-    /// As it is. Who may not write it is not told what it would be.
+    /// As it is. A client without the right to write does not learn what it would be.
     Merged { live: Value, note: String },
     /// Not even that.
     Refused(String),

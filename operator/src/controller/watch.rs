@@ -392,13 +392,17 @@ fn routes(world: &World, everywhere: &[Option<&str>]) -> Vec<Stream> {
     let shared = [Some(settings.routing.namespace.as_str())];
     let places = if settings.routing.per_namespace { everywhere } else { &shared };
     let streams = places.iter().map(|place| stream(*place));
-    let left = |known: &Stream| {
-        let is_there = |key: &Key| known.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace);
-        let is_ours = |key: &Key| key.kind == Kind::AlertmanagerConfig && is_there(key);
-        known.source == Source::Children(Kind::AlertmanagerConfig) && world.children.keys().any(is_ours)
+    let is_watched = |key: &Key| places.iter().any(|place| place.is_none_or(|namespace| namespace == key.namespace));
+    let is_left = |known: &Stream, (key, child): (&Key, &Child)| {
+        let is_ours = key.kind == Kind::AlertmanagerConfig && child.instance.as_ref() == Some(&settings.instance);
+        is_ours && !is_watched(key) && known.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
+    };
+    let left = |known: &&Stream| {
+        let is_of_routes = known.source == Source::Children(Kind::AlertmanagerConfig);
+        is_of_routes && world.children.iter().any(|child| is_left(known, child))
     };
     let is_wanted = |stream: &Stream| !settings.channels.is_empty() || world.streams.contains_key(stream);
-    streams.filter(is_wanted).chain(world.streams.keys().filter(|known| left(known)).cloned()).collect()
+    streams.filter(is_wanted).chain(world.streams.keys().filter(left).cloned()).collect()
 }
 
 fn collector(settings: &Settings) -> Option<Stream> {

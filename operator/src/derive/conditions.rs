@@ -11,6 +11,7 @@ use super::{Outcome, projects, rules};
 use crate::nearest;
 use crate::resource::{Condition, ProjectContextStatus, ResourceReference};
 use crate::settings::{GrafanaMode, Settings};
+use crate::units;
 
 pub(crate) fn outcome(
     subject: &Subject,
@@ -37,6 +38,7 @@ pub(crate) fn outcome(
                     .map(|name| format!("{name}: the objective is too low for a page, only tickets")),
             );
             notes.extend(unknown_derived_channels(plan, settings));
+            notes.extend(unreadable_end(plan));
             let conditions = of_accepted(plan, portfolio, settings, &notes);
             let status = ProjectContextStatus {
                 slo_count: i32::try_from(plan.objectives.slos.len()).ok(),
@@ -147,6 +149,16 @@ fn unknown_derived_channels(plan: &Plan, settings: &Settings) -> Option<String> 
         channels.iter().filter(|channel| !settings.channels.contains_key(*channel)).map(String::as_str).collect();
     (!unknown.is_empty())
         .then(|| format!("nobody set up the channels that follow from the owner: {}", unknown.join(", ")))
+}
+
+/// A day that only some years have, in another one. Nobody is then left without alerts.
+fn unreadable_end(plan: &Plan) -> Option<String> {
+    let until = &plan.subject.spec().observability.as_ref()?.disable_alerts.as_ref()?.until;
+    units::until(until).is_none().then(|| {
+        format!(
+            "spec.observability.disableAlerts.until: {until} is no day of that year, so the alerts stay on: correct it"
+        )
+    })
 }
 
 /// Objects made for this context alone.

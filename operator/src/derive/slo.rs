@@ -104,7 +104,8 @@ fn latency(
     prometheus: &Prometheus,
     notes: &mut Vec<String>,
 ) -> Result<Slo, String> {
-    let seconds = units::seconds(limit).ok_or_else(|| format!("is no duration: {limit}: write one such as 200ms"))?;
+    let seconds =
+        units::seconds(limit).ok_or_else(|| format!("is not a duration: {limit}: write one such as 200ms"))?;
     let threshold = sli.threshold(seconds, prometheus)?;
     if sli.slow(&threshold, "5m").is_none() {
         return Err("needs spec.requirements.sli.latency in profile custom".to_owned());

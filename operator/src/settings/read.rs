@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{CollectorMode, NAMESPACE, Settings, Strategy};
+use super::{CollectorMode, NAMESPACE, Settings, Strategy, check};
 use crate::units;
 use crate::yaml;
 
@@ -72,6 +72,7 @@ impl Settings {
             found.push(("prometheus.compat".to_owned(), message.to_owned()));
         }
         found.extend(self.grafana.problems());
+        found.extend(check::problems(self));
         if self.collector.mode == CollectorMode::Attach && self.collector.name.is_none() {
             let message = "needs the `name` of the OpenTelemetryCollector in mode attach";
             found.push(("collector".to_owned(), message.to_owned()));

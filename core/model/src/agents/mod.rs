@@ -129,14 +129,5 @@ pub fn assistance(timeline: &[StoredEvent], upto: Millis) -> AgentAssisted {
     strongest.max(if all_declared { AgentAssisted::None } else { AgentAssisted::Unknown })
 }
 
-/// The agents that took part, by name, sorted.
-#[must_use]
-pub fn names(timeline: &[StoredEvent]) -> Vec<&str> {
-    let evidence = timeline.iter().filter_map(|stored| stored.event.change.artifact());
-    let evidence = evidence.filter(|artifact| artifact.kind == AGENT && artifact.reference != "none");
-    let names: BTreeSet<&str> = evidence.map(|artifact| artifact.summary.as_str()).collect();
-    names.into_iter().filter(|name| !name.is_empty()).collect()
-}
-
 #[cfg(test)]
 mod tests;

@@ -73,6 +73,26 @@ impl Job<'_> {
         Err(Error::new(ErrorKind::Coverage, text).with("missing", missing.len()).with("first", first))
     }
 
+    /// Asks by id for what the complete pass did not list, where it met a row without an id: any of them may be that row. Returns
+    /// those that the tool does not find; none where every row had an id.
+    pub(super) async fn gone_by_id(&mut self, session: &dyn SourceSession) -> Result<Option<BTreeSet<TaskKey>>> {
+        if !self.nameless {
+            return Ok(None);
+        }
+        let (census, _) = self.census(self.store.source_status(self.name())?.pass + 1)?;
+        let missing: Vec<TaskKey> = census.into_values().flat_map(|census| census.missing).collect();
+        let ids: Vec<String> = missing.iter().take(CHUNK).map(|key| key.native_id.to_string()).collect();
+        let gone = match self.or_cancelled(session.read_again(&ids)).await {
+            Ok(page) => unmentioned(&ids, &page).into_iter().map(|id| self.key(id)).collect(),
+            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            Err(error) => {
+                self.report.warnings.push(format!("what is not listed could not be asked for by id: {error}"));
+                BTreeSet::new()
+            }
+        };
+        Ok(Some(gone))
+    }
+
     /// Counts what became of the ids that the complete pass listed. Also returns those that are nowhere.
     fn listed(&self) -> Result<(Listed, Vec<String>)> {
         let pass = self.store.source_status(self.name())?.pass + 1;

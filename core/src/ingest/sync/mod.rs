@@ -249,7 +249,8 @@ impl Job<'_> {
             return Ok(());
         }
         let accounted = self.account(session).await;
-        allow_blocking(|| self.close_pass())?;
+        let gone = self.gone_by_id(session).await?;
+        allow_blocking(|| self.close_pass(gone.as_ref()))?;
         accounted
     }
 

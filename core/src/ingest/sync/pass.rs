@@ -4,7 +4,7 @@
 //! When everything (or most) of a project is missing at once, the likelier cause is a lost permission: nothing is closed,
 //! and the run ends with an [`ErrorKind::Coverage`] error after everything else was done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 
 use super::job::Job;
@@ -24,9 +24,9 @@ const CHUNK: usize = 500;
 
 /// The live tasks of one native project, as a finished pass left them.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Census {
+pub(super) struct Census {
     seen: usize,
-    missing: Vec<TaskKey>,
+    pub(super) missing: Vec<TaskKey>,
 }
 
 impl Census {
@@ -39,7 +39,9 @@ impl Census {
 
 impl Job<'_> {
     /// Ends a complete pass: counts absences, marks tasks deleted, and clears the absences of those that were seen again.
-    pub(super) fn close_pass(&mut self) -> Result<()> {
+    ///
+    /// With a row among those listed whose id nobody knows, only what is `gone` by its id as well counts as absent.
+    pub(super) fn close_pass(&mut self, gone: Option<&BTreeSet<TaskKey>>) -> Result<()> {
         let mut status = self.store.source_status(self.name())?;
         status.pass += 1;
         let (census, back) = self.census(status.pass)?;
@@ -50,11 +52,7 @@ impl Job<'_> {
         let (lost, stored): (Vec<_>, Vec<_>) =
             census.into_iter().partition(|(project, census)| in_scope(project) && census.is_lost());
         let mut missing: Vec<TaskKey> = stored.into_iter().flat_map(|(_, census)| census.missing).collect();
-        if self.nameless && !missing.is_empty() {
-            let text = "tasks are not listed, and a row that is listed cannot be named: nothing counts as deleted";
-            self.report.warnings.push(format!("{} {text}", missing.len()));
-            missing.clear();
-        }
+        missing.retain(|key| gone.is_none_or(|gone| gone.contains(key)));
         for chunk in missing.chunks(CHUNK) {
             self.in_transaction(chunk, |job, transaction, key, record| job.count_absence(transaction, key, record))?;
         }
@@ -73,7 +71,7 @@ impl Job<'_> {
     }
 
     /// Counts the live tasks by native project, seen or missing. Also returns those seen again after an absence.
-    fn census(&self, pass: u64) -> Result<(BTreeMap<SmolStr, Census>, Vec<TaskKey>)> {
+    pub(super) fn census(&self, pass: u64) -> Result<(BTreeMap<SmolStr, Census>, Vec<TaskKey>)> {
         let mut projects: BTreeMap<SmolStr, Census> = BTreeMap::new();
         let mut back = Vec::new();
         let mut seen = self.store.seen(self.name()).peekable();
