@@ -2,9 +2,9 @@
 
     python benches/calls.py [--check]
 
-With `--check` it fails when a call's p99 is over 50 µs or the import over 30 ms, unless the machine is busy. Both are judged by processor time and the best of
-several runs, because on a shared machine the clock's p99 is the scheduler's; the clock's numbers are printed too. Starting the
-helper is not in it; that is once a process.
+With `--check` it fails when a call's p99 is over 50 µs or the import over 30 ms, unless the machine is busy. Both are
+judged by processor time and the best of several runs, because on a shared machine the clock's p99 is the scheduler's; the clock's
+numbers are printed too. Starting the helper is not in it; that is once a process.
 """
 
 import os
