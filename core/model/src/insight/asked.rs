@@ -55,7 +55,7 @@ static LITTLE_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
      does doing done each else ever first for from get gets getting give go goes going got had happen happens has have \
      having he her here him his how i if in into is it its just know last let make makes many may me might much must my \
      need needs never next no not now of off ok okay on one or other our ours out over own please really s shall she should \
-     so some somebody something still such sure t take than that the their them then there these they thing things \
+     so some somebody something still such sure t take tell than that the their them then there these they thing things \
      this those to too under up us use used using very want was way we were what when where whether which while who whom \
      whose why will with without would yes yet you your"
         .split_whitespace()
