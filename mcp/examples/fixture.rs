@@ -302,7 +302,6 @@ impl ServerHandler for Fixture {
         info.capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_resources()
-            .enable_resources_subscribe()
             .enable_prompts()
             .enable_logging()
             .enable_completions()
