@@ -1,6 +1,6 @@
 """Asks the server on stdio with the Inspector for the list of its tools, and calls each tool once; compares with golden.json.
 
-usage: inspect.py INSPECTOR COMMAND ARG...
+usage: golden.py INSPECTOR COMMAND ARG...
 
 Times and ids differ each time and are replaced. UPDATE_GOLDEN=1 writes the file anew: read the diff, it is what agents will see.
 """
