@@ -1,7 +1,7 @@
 //! The `ids` stream: the ids of all issues there are, so that absence means something. Jira does not list deletions.
 //!
 //! Where a row cannot be listed in any form, the pass goes on in the order of changes, in which such a row can be passed
-//! ([`super::unlisted`]); it is listed by its minute, and the engine learns that a row has no id.
+//! ([`super::unlisted`]); it is listed by its minute, and the page says that a row has no id.
 
 use contextcore_core::ingest::connector::{Cursor, Page};
 use contextcore_core::{Error, Millis, Result};
