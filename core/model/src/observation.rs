@@ -1,7 +1,6 @@
 //! What a connector reports: tasks, sprints and activities in the common model, before [`crate::diff`] compares them
 //! with the store.
 
-use crate::agents::Author;
 use crate::guidance::stored::GuidanceReport;
 use crate::insight::InsightReport;
 use crate::report::{Report, Reported, SprintReport};
@@ -84,6 +83,19 @@ pub struct Activity {
     pub mentions: Vec<String>,
     /// Who made a commit or a pull request, for [`crate::agents`].
     pub author: Option<Author>,
+}
+
+/// Who made a commit or a pull request, as far as the tool says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Author {
+    /// The display name.
+    pub name: Option<String>,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// The name of the account.
+    pub login: Option<String>,
+    /// Whether the account is a program.
+    pub is_bot: bool,
 }
 
 /// A task as a tool shows it.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inference::COMMIT;
 use crate::observation::Activity;
+pub use crate::observation::Author;
 use crate::time::Millis;
 use crate::trailers::trailers;
 use crate::{Artifact, StoredEvent, string_enum};
@@ -38,19 +39,6 @@ string_enum! {
         /// The work was given to an agent: it is the delegate, or wrote the pull request or a commit.
         Delegated = "delegated",
     }
-}
-
-/// Who made a commit or a pull request, as far as the tool says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Author {
-    /// The display name.
-    pub name: Option<String>,
-    /// The e-mail address.
-    pub email: Option<String>,
-    /// The name of the account.
-    pub login: Option<String>,
-    /// Whether the account is a program.
-    pub is_bot: bool,
 }
 
 /// What one text or person shows: how an agent took part, and which.
