@@ -211,7 +211,7 @@ async fn what_a_workspace_of_linear_does_not_have_is_asked_for_after_growing_pau
     assert_eq!(asked, [true, true, false, true, false], "beside the three requests of a quiet poll");
     workspace.linear.mend();
     let outcome = workspace.sync(&["plan", "issues", "ids"], DAY).await.unwrap();
-    assert!(outcome.warnings.is_empty() && outcome.tasks.values().any(|task| task.url.contains("initiative")));
+    assert!(outcome.warnings.is_empty() && outcome.tasks.values().any(|task| task.present.native_type == "Initiative"));
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ fn history(collector: &Handle, url: &str) -> BTreeMap<String, String> {
 }
 
 /// Without the resource: whether a record is a backfill depends on when it was sent.
-fn lines(collector: &Handle, url: &str) -> BTreeMap<String, String> {
+pub(super) fn lines(collector: &Handle, url: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for Log { time, event_name, body, attributes, trace_id, span_id, .. } in &collector.logs() {
         let identity = format!("{time} {event_name} {} {body}", text(attributes, "task.id"));
