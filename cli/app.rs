@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contextcore_connectors::ALL;
@@ -11,7 +12,7 @@ use contextcore_core::engine::Engine;
 use contextcore_core::http::in_the_clear;
 use contextcore_core::http::local::Local;
 use contextcore_core::progress::Progress;
-use contextcore_core::store::Store;
+use contextcore_core::store::{Copies, Store};
 use indicatif::MultiProgress;
 
 use crate::args::{Global, Output};
@@ -91,7 +92,7 @@ pub(crate) async fn open_copy(config: &Config) -> Result<Store, Error> {
     patiently(&config.store.path, Store::open_to_read).await
 }
 
-async fn patiently(path: &Path, open: impl Fn(&Path) -> Result<Store, Error>) -> Result<Store, Error> {
+async fn patiently<T>(path: &Path, open: impl Fn(&Path) -> Result<T, Error>) -> Result<T, Error> {
     let begun = Instant::now();
     loop {
         match open(path) {
@@ -110,15 +111,15 @@ async fn patiently(path: &Path, open: impl Fn(&Path) -> Result<Store, Error>) ->
 /// What reads the store: this process, or the one that holds it.
 pub(crate) enum Access {
     /// Nobody holds it.
-    Store(Store),
+    Store(Arc<Store>),
     /// Another process does, and answers.
     Held(Local),
 }
 
 /// Opens the store to read it, or connects to the process that holds it.
-pub(crate) async fn read_store(config: &Config) -> Result<Access, Failure> {
+pub(crate) async fn read_store(config: &Config, copies: &Copies) -> Result<Access, Failure> {
     let path = &config.store.path;
-    match open_copy(config).await {
+    match patiently(path, |path| copies.open(path)).await {
         Err(error) if error.context("locked").is_some() => Ok(Access::Held(Local::new(&socket::path(path))?)),
         Err(error) if error.context("missing").is_some() => Err(no_store(config)),
         opened => Ok(Access::Store(opened?)),

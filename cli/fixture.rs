@@ -139,7 +139,7 @@ pub(crate) fn world() -> (Store, Config, TempDir) {
 /// A reader of that store.
 pub(crate) fn reader() -> (Reader, TempDir) {
     let (store, config, dir) = world();
-    (Reader::Here { store: Box::new(store), config: Box::new(config), now: NOW }, dir)
+    (Reader::Here { store: std::sync::Arc::new(store), config: Box::new(config), now: NOW }, dir)
 }
 
 /// Its tasks at [`NOW`].

@@ -156,7 +156,7 @@ fn is_sprint(field: &str) -> bool {
     matches!(field, "sprint" | "sprints")
 }
 
-async fn sprint_names(reader: &Reader) -> Result<SprintNames, Failure> {
+pub(crate) async fn sprint_names(reader: &Reader) -> Result<SprintNames, Failure> {
     #[derive(serde::Deserialize)]
     struct Named {
         native_id: String,

@@ -1,6 +1,8 @@
 //! Access for the commands that read: the store itself, or, while another process holds it, the socket of that process. Both
 //! answer with the same functions of [`contextcore_core::query`].
 
+use std::sync::Arc;
+
 use contextcore_core::clock;
 use contextcore_core::config::Config;
 use contextcore_core::http::local::{Local, Refusal};
@@ -9,7 +11,7 @@ use contextcore_core::query::{
     Cursor, DeadLetterItem, Found, InsightQuery, InsightSelector, InsightView, List, ListLine, ListQuery, PageEnd,
     ShowView, StatusView, TaskSelector, Viewer,
 };
-use contextcore_core::store::Store;
+use contextcore_core::store::{Copies, Store};
 use contextcore_core::{Error, ErrorKind, Millis};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +25,7 @@ pub(crate) enum Reader {
     /// This process holds the store.
     Here {
         /// The store.
-        store: Box<Store>,
+        store: Arc<Store>,
         /// The configuration.
         config: Box<Config>,
         /// The moment of every view.
@@ -36,8 +38,13 @@ pub(crate) enum Reader {
 impl Reader {
     /// Opens the store, or connects to the process that holds it.
     pub(crate) async fn open(config: Config) -> Result<Self, Failure> {
-        Ok(match app::read_store(&config).await? {
-            Access::Store(store) => Self::Here { store: Box::new(store), config: Box::new(config), now: clock::now() },
+        Self::open_kept(config, &Copies::default()).await
+    }
+
+    /// The same with the copies that this process has open.
+    pub(crate) async fn open_kept(config: Config, copies: &Copies) -> Result<Self, Failure> {
+        Ok(match app::read_store(&config, copies).await? {
+            Access::Store(store) => Self::Here { store, config: Box::new(config), now: clock::now() },
             Access::Held(local) => Self::There(local),
         })
     }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
-use contextcore_core::store::{Counts, Imported, Store, Verified};
+use contextcore_core::store::{Copies, Counts, Imported, Store, Verified};
 use serde_json::json;
 
 use crate::app::{self, Access, Context};
@@ -23,10 +23,10 @@ pub(crate) async fn run(context: &Context, command: &args::Store) -> Outcome {
     match command {
         args::Store::Compact if !config.store.path.exists() => Err(app::no_store(&config)),
         args::Store::Compact => compact(app::open_store(&config).await?, json),
-        args::Store::Export { file } => export(&app::read_store(&config).await?, file, json).await,
+        args::Store::Export { file } => export(&app::read_store(&config, &Copies::default()).await?, file, json).await,
         args::Store::Import { file } => import(&config.store.path, file, json),
         args::Store::Verify => {
-            let found = match app::read_store(&config).await? {
+            let found = match app::read_store(&config, &Copies::default()).await? {
                 Access::Store(store) => store.verify()?,
                 Access::Held(local) => local.get("/v1/verify", &()).await.map_err(unanswered)?,
             };
@@ -202,7 +202,7 @@ mod tests {
         let truth = store.verify().unwrap();
         let other_dir = tempfile::tempdir().unwrap();
         let (file, path) = (other_dir.path().join("export"), other_dir.path().join("data"));
-        export(&Access::Store(store), &file, true).await.unwrap();
+        export(&Access::Store(store.into()), &file, true).await.unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         import(&path, &file, true).unwrap();
         let settings = format!("store: {{path: '{}'}}", path.display());
@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn an_export_goes_where_a_link_leads_and_into_devices() {
         let (store, _, _dir) = fixture::world();
-        let (from, dir) = (Access::Store(store), tempfile::tempdir().unwrap());
+        let (from, dir) = (Access::Store(store.into()), tempfile::tempdir().unwrap());
         let (file, link) = (dir.path().join("export"), dir.path().join("link"));
         fs::write(&file, "older").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();

@@ -36,6 +36,8 @@ mod insights;
 mod licences;
 #[cfg(feature = "mcp")]
 mod mcp;
+#[cfg(feature = "mcp")]
+mod mcp_http;
 mod projects_file;
 mod provenance;
 mod rig;

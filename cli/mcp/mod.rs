@@ -5,14 +5,20 @@
 //! tasks the commits to a path name.
 
 mod history;
+pub(crate) mod memory;
+mod prometheus;
 pub(crate) mod reads;
 pub(crate) mod spool;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use contextcore_core::config::{self, Config};
+use contextcore_core::export::calls::{Call, Calls};
 use contextcore_core::model::operation::Operation;
 use contextcore_core::repository::Repository;
+use contextcore_core::store::Copies;
 use contextcore_core::{Error, ErrorKind, Millis, clock};
 use contextcore_mcp::{Backend, Caller, Options, Reads, Server, Written};
 use contextcore_spool::StateDir;
@@ -29,10 +35,14 @@ use crate::{lanes, person, project, served, stop};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
     let state = lanes::state_dir(arguments.state.as_deref())?;
+    let config = named_config(context)?;
+    let calls = Arc::new(Calls::new("pipe", rand::random(), clock::now()));
     let backend = Local {
-        config: named_config(context)?,
+        config: config.clone(),
         spool: Spool::new(state.clone(), arguments.endpoint.clone(), arguments.protocol.clone()),
         state,
+        copies: Copies::default(),
+        calls: Arc::clone(&calls),
         runtime: Handle::current(),
     };
     let options = Options { read_only: arguments.read_only, tools: arguments.tools.clone() };
@@ -48,7 +58,11 @@ pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
         };
         running.waiting().await.map(drop).map_err(|error| failed(&error))
     };
-    match stop::interruptible(serving).await {
+    let sending = tokio::spawn(send(Arc::clone(&calls), config.clone()));
+    let ended = stop::interruptible(serving).await;
+    sending.abort();
+    flush(&calls, config.as_deref()).await;
+    match ended {
         Ok(ended) => ended?,
         // Stopping is how a server ends.
         Err(_) if stop::requested().is_some() => {}
@@ -57,8 +71,32 @@ pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
     Ok(Exit::Done)
 }
 
+/// How often what was called is sent.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// How long the end of this process waits for that.
+const AT_END: Duration = Duration::from_secs(1);
+
+async fn send(calls: Arc<Calls>, config: Option<PathBuf>) {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        flush_to(&calls, config.as_deref()).await;
+    }
+}
+
+async fn flush(calls: &Calls, config: Option<&Path>) {
+    // A backend that is not there keeps nobody waiting.
+    drop(tokio::time::timeout(AT_END, flush_to(calls, config)).await);
+}
+
+/// Sends what was called to where the configuration sends everything else.
+async fn flush_to(calls: &Calls, config: Option<&Path>) {
+    if let Some(config) = config.and_then(|path| config::load_alone(path, &app::kinds()).ok()) {
+        calls.flush(&config.export.otlp, clock::now()).await;
+    }
+}
+
 /// Where the configuration is, if there is one. One that is named must be there.
-fn named_config(context: &Context) -> Result<Option<std::path::PathBuf>, Failure> {
+fn named_config(context: &Context) -> Result<Option<PathBuf>, Failure> {
     let path = match config::locate(context.global.config.as_deref()) {
         Ok(path) => std::path::absolute(path)?,
         Err(_) => return Ok(None),
@@ -86,9 +124,12 @@ fn caller(arguments: &args::Mcp) -> Result<Caller, Failure> {
 /// What this machine knows.
 struct Local {
     /// The configuration, read again for each call: projects and guidance change while a client runs.
-    config: Option<std::path::PathBuf>,
+    config: Option<PathBuf>,
     state: StateDir,
     spool: Spool,
+    /// The stores that nobody holds, read before.
+    copies: Copies,
+    calls: Arc<Calls>,
     runtime: Handle,
 }
 
@@ -106,7 +147,7 @@ impl Local {
 
 impl Backend for Local {
     fn open(&self) -> Result<Box<dyn Reads + '_>, Error> {
-        let stores = self.runtime.block_on(Stores::open(self.config()?, &self.state))?;
+        let stores = self.runtime.block_on(Stores::open(self.config()?, &self.state, &self.copies))?;
         let repository = std::env::current_dir().ok().and_then(|here| Repository::around(&here));
         Ok(Box::new(stores.on(&self.runtime, repository)))
     }
@@ -117,6 +158,14 @@ impl Backend for Local {
 
     fn tasks_near(&self, paths: &[String]) -> Option<Vec<String>> {
         history::tasks(&std::env::current_dir().ok()?, paths)
+    }
+
+    fn remember(&self, agent: &str, change: &mut dyn FnMut(Option<String>) -> String) -> Result<(), Error> {
+        memory::change(self.state.path(), agent, change)
+    }
+
+    fn called(&self, call: Call) {
+        self.calls.add(call);
     }
 
     fn served(&self, ids: Vec<String>, agent: &str) {

@@ -2,6 +2,7 @@
 //! that holds it. A question about a project, a task or an insight goes to the store that knows it.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use contextcore_core::config::{self, Config};
@@ -13,17 +14,19 @@ use contextcore_core::query::{
     ShowView, TaskFilter, TaskSelector, TaskView,
 };
 use contextcore_core::repository::Repository;
+use contextcore_core::store::Copies;
 use contextcore_core::{Error, ErrorKind, clock};
-use contextcore_mcp::Reads;
 use contextcore_mcp::backend::TaskPage;
+use contextcore_mcp::{BudgetLeft, Reads};
 use contextcore_spool::StateDir;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 
-use super::error_of;
+use super::{error_of, prometheus};
 use crate::app;
 use crate::failure::Failure;
+use crate::list;
 use crate::reader::Reader;
 
 /// The stores of this machine.
@@ -35,13 +38,13 @@ pub(crate) struct Stores {
 
 impl Stores {
     /// Opens the store of the configuration, and that of each lane. A store that is not there yet holds nothing.
-    pub(super) async fn open(config: Option<Config>, state: &StateDir) -> Result<Self, Error> {
+    pub(super) async fn open(config: Option<Config>, state: &StateDir, copies: &Copies) -> Result<Self, Error> {
         let mut readers = Vec::new();
         // A source of kind `sdk` takes the lanes over: what they held is in the store then.
         let takes_lanes =
             config.as_ref().is_some_and(|config| config.sources.iter().any(|source| source.kind == "sdk"));
         if let Some(config) = config.clone().filter(|config| config.store.path.exists()) {
-            match Reader::open(config).await {
+            match Reader::open_kept(config, copies).await {
                 Ok(reader) => readers.push(reader),
                 Err(failure) if failure.lines.iter().any(|line| line.contains("there is no store")) => {}
                 Err(failure) => return Err(error_of(failure)),
@@ -53,7 +56,7 @@ impl Stores {
                 let text = json!({"store": {"path": lane.engine()}}).to_string();
                 let config = config::parse(&text, "the lane", &app::kinds());
                 let config = config.map_err(|errors| error_of(Failure::from(errors)))?;
-                readers.push(Reader::open(config).await.map_err(error_of)?);
+                readers.push(Reader::open_kept(config, copies).await.map_err(error_of)?);
             }
         }
         Ok(Self { readers, config, state: state.clone() })
@@ -135,6 +138,14 @@ impl Reads for Blocking {
         self.runtime.block_on(self.stores.tasks(query))
     }
 
+    fn sprint_names(&self) -> Result<BTreeMap<String, String>, Error> {
+        let mut all = BTreeMap::new();
+        for reader in &self.stores.readers {
+            all.extend(self.runtime.block_on(list::sprint_names(reader)).map_err(error_of)?);
+        }
+        Ok(all)
+    }
+
     fn task(&self, selector: &TaskSelector) -> Result<ShowView, Error> {
         let ask = async |reader: &Reader| reader.view("show", selector, |viewer| viewer.show(selector)).await;
         let found = self.runtime.block_on(self.stores.first(ask));
@@ -200,6 +211,11 @@ impl Reads for Blocking {
     fn project_config(&self, project: &str) -> Option<ProjectConfig> {
         let config = self.stores.config.as_ref()?;
         config.projects.iter().find(|known| known.id.eq_ignore_ascii_case(project)).cloned()
+    }
+
+    fn budgets_left(&self, project: &str) -> Vec<BudgetLeft> {
+        let asked = self.stores.config.as_ref().and_then(|config| config.prometheus.as_ref());
+        asked.map(|asked| self.runtime.block_on(prometheus::budgets_left(asked, project))).unwrap_or_default()
     }
 
     fn guidance(&self, project: &str) -> Result<Vec<GuidanceItem>, Error> {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use contextcore_core::engine::{Engine, telemetry};
+use contextcore_core::export::calls::Calls;
 use contextcore_core::export::otlp::Signal;
 use contextcore_core::export::{BackendStatus, backend_status};
 use contextcore_core::{Error, Millis, clock};
@@ -25,15 +26,17 @@ const TOO_OFTEN: u64 = 3;
 
 /// What is answered on `listen`.
 pub(super) fn public(current: Current) -> Router {
+    let calls = Arc::new(Calls::new("tcp", rand::random(), clock::now()));
     let router = Router::new();
     #[cfg(feature = "mcp")]
-    let router = router.route("/mcp", mcp::route(current.clone()));
+    let router = router.route("/mcp", mcp::route(current.clone(), Arc::clone(&calls)));
     router
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/v1/ops", ops::route(current.clone()))
         .route("/webhooks/{source}", webhook::route(current.clone(), Place::Shared))
+        .layer(Extension(calls))
         .with_state(current)
 }
 
@@ -77,9 +80,9 @@ fn stalled(signal: Signal, url: &str, status: &BackendStatus, now: Millis) -> St
     format!("{signal}: {url} has accepted nothing for {lasting}: {}{next}", status.reason)
 }
 
-async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
+async fn metrics(State(engine): State<Arc<Engine>>, Extension(calls): Extension<Arc<Calls>>) -> Response {
     let text = blocking(engine, |engine| telemetry::prometheus(&engine.store, &engine.config(), clock::now())).await;
-    match text {
+    match text.map(|text| text + &calls.exposition(clock::now())) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => refuse(&error),
     }

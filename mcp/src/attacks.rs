@@ -1,4 +1,4 @@
-//! Sixty attacks through titles, comments, names and keys: none hides, none leaves its fence, none draws or fetches anything.
+//! Eighty attacks through titles, comments, names and keys: none hides, none leaves its fence, none draws or fetches anything.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -14,7 +14,32 @@ fn corpus() -> Vec<String> {
 
 /// What must be in no text that goes out.
 fn is_harmless(text: &str) -> bool {
-    let marks = ["<<<", ">>>", "](", "![", "][", "<!--", "<img", "<iframe", "<script", "<svg", "<a "];
+    let marks = [
+        "<<<",
+        ">>>",
+        "\u{ff1c}\u{ff1c}",
+        "\u{ff1e}\u{ff1e}",
+        "\u{fe64}\u{fe64}",
+        "\u{fe65}\u{fe65}",
+        "](",
+        "![",
+        "][",
+        "]:",
+        "<!",
+        "<?",
+        "<img",
+        "<iframe",
+        "<script",
+        "<svg",
+        "<a ",
+        "<http",
+        "<mailto",
+        "<details",
+        "<style",
+        "<form",
+        "<template",
+        "<math",
+    ];
     let lower = text.to_lowercase();
     marks.iter().all(|mark| !lower.contains(mark)) && text.chars().all(|c| !c.is_control())
 }
@@ -31,8 +56,8 @@ fn strings(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn there_are_sixty() {
-    assert_eq!(corpus().len(), 60);
+fn there_are_eighty() {
+    assert_eq!(corpus().len(), 80);
 }
 
 #[test]
@@ -72,7 +97,7 @@ fn no_attack_leaves_its_fence() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
-    fn attacks_do_not_combine(parts in proptest::collection::vec(0_usize..60, 1..5), cuts in proptest::collection::vec(0_usize..40, 4)) {
+    fn attacks_do_not_combine(parts in proptest::collection::vec(0_usize..80, 1..5), cuts in proptest::collection::vec(0_usize..40, 4)) {
         let corpus = corpus();
         let text: String = parts.iter().zip(cuts.iter().cycle()).map(|(part, cut)| corpus[*part].chars().skip(*cut % 8).collect::<String>()).collect();
         prop_assert!(is_harmless(&clean::one_line(&text)), "{:?}", clean::one_line(&text));

@@ -1,33 +1,20 @@
 //! The record of each call: which tool, which project, who, how large and how long, and how it ended. Never what was asked.
 
-/// A call that ended.
-#[derive(Debug)]
-pub(crate) struct Call<'a> {
-    pub(crate) tool: &'a str,
-    pub(crate) project: &'a str,
-    pub(crate) agent: &'a str,
-    pub(crate) bytes: usize,
-    pub(crate) tokens: usize,
-    pub(crate) milliseconds: u64,
-    /// `ok`, or the kind of problem.
-    pub(crate) outcome: &'a str,
-    /// The span of the caller.
-    pub(crate) traceparent: Option<&'a str>,
-}
+use contextcore_core::export::calls::Call;
 
-/// Writes the record.
-pub(crate) fn record(call: &Call<'_>) {
-    let Call { tool, project, agent, bytes, tokens, milliseconds, outcome, traceparent } = call;
+/// Writes the record to the log of this process.
+pub(crate) fn record(call: &Call) {
+    let Call { tool, project, agent, bytes, tokens, took, error, parent, .. } = call;
     tracing::info!(
         mcp.method.name = "tools/call",
         gen_ai.tool.name = tool,
-        project,
+        project = project.as_deref().unwrap_or_default(),
         agent,
         bytes,
         tokens,
-        ms = milliseconds,
-        outcome,
-        traceparent,
+        ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        outcome = error.unwrap_or("ok"),
+        traceparent = parent.as_deref(),
         "mcp.call"
     );
 }

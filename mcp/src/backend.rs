@@ -1,5 +1,8 @@
 //! What a server of this protocol reads from and writes to. The binary answers it with the queries of its own commands.
 
+use std::collections::BTreeMap;
+
+use contextcore_core::export::calls::Call;
 use contextcore_core::model::config::ProjectConfig;
 use contextcore_core::model::guidance::GuidanceItem;
 use contextcore_core::model::operation::Operation;
@@ -37,6 +40,22 @@ pub trait Backend: Send + Sync + 'static {
     /// The keys of tasks that the history of these paths names, the latest first; `None` where no history is at hand. May block.
     fn tasks_near(&self, paths: &[String]) -> Option<Vec<String>>;
 
+    /// Changes what is remembered of an agent between processes: `change` gets what there is, and gives what there shall be. One that
+    /// remembers nothing gives `None`. May block.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    fn remember(&self, agent: &str, change: &mut dyn FnMut(Option<String>) -> String) -> Result<()> {
+        let _ = agent;
+        change(None);
+        Ok(())
+    }
+
+    /// A call has ended.
+    fn called(&self, call: Call) {
+        drop(call);
+    }
+
     /// Counts that these insights were given to an agent. May block; what cannot be counted is not.
     fn served(&self, _ids: Vec<String>, _agent: &str) {}
 
@@ -51,6 +70,19 @@ pub struct Written {
     pub is_visible: bool,
 }
 
+/// How much is left of an error budget.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BudgetLeft {
+    /// The namespace of the service in Kubernetes.
+    pub namespace: String,
+    /// The service.
+    pub service: String,
+    /// The name of the objective.
+    pub slo: String,
+    /// The part that is left: 1 is all of it, and less than 0 more than there was.
+    pub left: f64,
+}
+
 /// The questions that tools ask. Each is answered as the command of its name is.
 pub trait Reads {
     /// A page of tasks.
@@ -58,6 +90,12 @@ pub trait Reads {
     /// # Errors
     /// As [`contextcore_core::query::Viewer::each_json`].
     fn tasks(&self, query: &ListQuery<TaskFilter>) -> Result<TaskPage>;
+
+    /// The names of sprints by native id: people and agents read names.
+    ///
+    /// # Errors
+    /// As [`contextcore_core::query::Viewer::each_json`].
+    fn sprint_names(&self) -> Result<BTreeMap<String, String>>;
 
     /// One task with its neighbourhood.
     ///
@@ -100,6 +138,9 @@ pub trait Reads {
 
     /// What is said about a project and its services, if anything is.
     fn project_config(&self, project: &str) -> Option<ProjectConfig>;
+
+    /// How much is left of the error budgets of a project's objectives, where somebody measures them.
+    fn budgets_left(&self, project: &str) -> Vec<BudgetLeft>;
 
     /// The guidance for agents in a project, from every source, in no order.
     ///

@@ -11,6 +11,10 @@ pub(crate) const LIMITS: (i64, i64) = (300, 6_000);
 /// A whole result, with the JSON both as an object and as text, is no longer than this in bytes.
 const LONGEST: usize = 24_000;
 
+/// The parts of an answer that are one object, and what they keep however short the answer must be.
+const OBJECTS: [&str; 4] = ["task", "insight", "handoff", "project"];
+const KEPT: [&str; 8] = ["key", "id", "title", "status", "type", "summary", "health", "blocked"];
+
 /// An upper bound of the tokens of a text.
 pub(crate) fn tokens(text: &str) -> usize {
     let ascii = text.bytes().filter(u8::is_ascii).count();
@@ -38,6 +42,24 @@ pub(crate) fn fit(answer: &mut Map<String, Value>, budget: usize, lists: &[&str]
             }
         }
     }
+    for object in OBJECTS {
+        while !fits(&Value::Object(answer.clone()), budget) {
+            if !cut_object(answer, object) {
+                break;
+            }
+        }
+    }
+}
+
+/// Takes the longest field from an object, unless it is one that says what the object is. `false` when there is no other.
+fn cut_object(answer: &mut Map<String, Value>, object: &str) -> bool {
+    let Some(Value::Object(fields)) = answer.get_mut(object) else { return false };
+    let others = fields.iter().filter(|(name, _)| !KEPT.contains(&name.as_str()));
+    let longest = others.max_by_key(|(_, value)| value.to_string().len()).map(|(name, _)| name.clone());
+    let Some(name) = longest else { return false };
+    fields.remove(&name);
+    omit(answer, object, 1);
+    true
 }
 
 /// Takes about a tenth off a list. `false` when nothing is left of it.
@@ -87,6 +109,20 @@ mod tests {
         assert_eq!(answer["first"].as_array().map(Vec::len), Some(5));
         let left = answer["second"].as_array().map_or(0, Vec::len) as u64;
         assert_eq!(answer["omitted"]["second"].as_u64().map(|cut| cut + left), Some(80));
+    }
+
+    #[test]
+    fn an_object_keeps_what_it_is() {
+        let Value::Object(mut answer) =
+            json!({"insight": {"id": "ins_1", "summary": "s", "rationale": "x".repeat(2_000), "tags": ["a"]}})
+        else {
+            unreachable!()
+        };
+        fit(&mut answer, 300, &[]);
+        assert_eq!(
+            Value::Object(answer),
+            json!({"insight": {"id": "ins_1", "summary": "s", "tags": ["a"]}, "omitted": {"insight": 1}})
+        );
     }
 
     proptest::proptest! {

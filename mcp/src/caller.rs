@@ -21,6 +21,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether there are projects that it may not see.
+    pub(crate) fn is_restricted(&self) -> bool {
+        self.projects.as_ref().is_some_and(|known| known.iter().all(|name| name != "*"))
+    }
+
     /// Whether it may see a project.
     pub fn sees(&self, project: &str) -> bool {
         self.projects

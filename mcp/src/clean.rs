@@ -165,9 +165,20 @@ fn inert(text: &str) -> String {
 }
 
 /// What begins a link, an image or a fence, and what is written for it.
-const MARKS: [(&str, &str); 5] = [("![", "!("), ("](", "] ("), ("][", "] ["), ("<<<", "‹‹‹"), (">>>", "›››")];
+const MARKS: [(&str, &str); 10] = [
+    ("![", "!("),
+    ("](", "] ("),
+    ("][", "] ["),
+    ("]:", "] :"),
+    ("<<<", "‹‹‹"),
+    (">>>", "›››"),
+    ("\u{ff1c}\u{ff1c}", "‹‹"),
+    ("\u{ff1e}\u{ff1e}", "››"),
+    ("\u{fe64}\u{fe64}", "‹‹"),
+    ("\u{fe65}\u{fe65}", "››"),
+];
 
-/// `![alt](url)` is `alt`, `[text](url)` is `text (url)`, and `[name]: url` is `name url`.
+/// `![alt](url)` is `alt`, and `[text](url)` is `text (url)`.
 fn without_links(text: &str) -> String {
     let Some(middle) = text.find("](") else { return text.to_owned() };
     let before = &text[..middle];
@@ -182,10 +193,10 @@ fn without_links(text: &str) -> String {
     format!("{}{shown}{}", &text[..start], &text[close + 1..])
 }
 
-/// HTML that a client would draw or fetch.
-const TAGS: [&str; 18] = [
+/// HTML that a client would draw or fetch, and addresses in angle brackets, which are links.
+const TAGS: [&str; 25] = [
     "img", "a", "iframe", "script", "svg", "video", "audio", "object", "embed", "link", "style", "base", "form",
-    "input", "meta", "picture", "source", "image",
+    "input", "meta", "picture", "source", "image", "math", "details", "template", "http", "https", "mailto", "ftp",
 ];
 
 fn without_tags(text: &str) -> String {
@@ -193,7 +204,7 @@ fn without_tags(text: &str) -> String {
     for (place, c) in text.char_indices() {
         let after = text[place + c.len_utf8()..].trim_start_matches('/');
         let name: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
-        let is_tag = c == '<' && (after.starts_with("!--") || TAGS.contains(&name.to_lowercase().as_str()));
+        let is_tag = c == '<' && (after.starts_with(['!', '?']) || TAGS.contains(&name.to_lowercase().as_str()));
         out.push(if is_tag { '‹' } else { c });
     }
     out

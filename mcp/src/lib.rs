@@ -15,13 +15,20 @@ mod budget;
 mod caller;
 mod clean;
 mod definitions;
+#[cfg(test)]
+mod fake;
 mod fence;
+mod http;
 mod limits;
 mod prompts;
 mod resources;
+mod scoped;
 mod server;
 mod tools;
+#[cfg(test)]
+mod usefulness;
 
-pub use backend::{Backend, Reads, Written};
+pub use backend::{Backend, BudgetLeft, Reads, Written};
 pub use caller::Caller;
+pub use http::http_config;
 pub use server::{Options, Server};

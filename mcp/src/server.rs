@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use contextcore_core::model::time::DAY;
-use contextcore_core::{Millis, lock};
+use contextcore_core::export::calls::Call;
+use contextcore_core::lock;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult, ElicitRequest,
     ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, ErrorData, GetPromptRequestParams,
@@ -24,9 +24,9 @@ use crate::answer::Problem;
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::definitions::{ALL, Definition};
-use crate::limits::Writes;
+use crate::limits::Memory;
 use crate::tools::{self, Outcome};
-use crate::{audit, budget, prompts, resources};
+use crate::{audit, budget, clean, prompts, resources};
 
 /// How long lists may be kept by a client, in milliseconds; and what is read.
 const LISTS: u64 = 3_600_000;
@@ -57,9 +57,8 @@ struct Inner {
     options: Options,
     /// The caller of a request that carries none of its own.
     caller: Caller,
-    writes: Mutex<Writes>,
-    /// The agents to which untrusted text was served, with the task it was of and when.
-    tainted: Mutex<BTreeMap<String, (String, Millis)>>,
+    /// What each agent wrote and read lately.
+    memories: Mutex<BTreeMap<String, Memory>>,
     forms: RequestStateCodec,
     used: Mutex<BTreeSet<String>>,
 }
@@ -87,8 +86,7 @@ impl Server {
             backend,
             options,
             caller,
-            writes: Mutex::default(),
-            tainted: Mutex::default(),
+            memories: Mutex::default(),
             forms: RequestStateCodec::try_new(key.to_vec()).map_err(|error| error.to_string())?,
             used: Mutex::default(),
         };
@@ -99,7 +97,7 @@ impl Server {
     fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
         let parts = context.extensions.get::<http::request::Parts>();
         let given = parts.and_then(|parts| parts.extensions.get::<Caller>());
-        let claimed = context.client_info().map(|client| crate::clean::cut(&crate::clean::one_line(&client.name), 100));
+        let claimed = context.client_info().map(|client| clean::cut(&clean::one_line(&client.name), 100));
         let caller = given.unwrap_or(&self.0.caller).clone();
         // Without a name from whoever started this program, the client's own is all there is.
         let unnamed = || claimed.clone().unwrap_or_else(|| "agent".to_owned());
@@ -156,29 +154,55 @@ impl Server {
     ) -> Result<Outcome, Problem> {
         let arguments = request.arguments.clone().unwrap_or_default();
         tools::check(tool, &arguments)?;
-        if tool.write {
-            let now = self.0.backend.now();
-            lock(&self.0.writes).count(&caller.agent, now).map_err(Problem::refused)?;
-        }
+        let tainted_by = if tool.write { self.may_write(&caller.agent).await? } else { None };
         if let Some(sealed) = &request.request_state {
             return self.form_returned(caller, request, sealed).await;
         }
-        let (agent, tainted_by) = (caller.agent.clone(), self.tainted_by(&caller.agent));
+        let agent = caller.agent.clone();
         let subject = arguments.get("key").and_then(Value::as_str).unwrap_or("guidance").to_owned();
         let (caller, random) = (caller.clone(), rand::random());
         let asked = move |backend: &dyn Backend| tools::call(backend, &caller, tool, &arguments, tainted_by, random);
         let outcome = self.blocking(asked).await?;
         if outcome.is_untrusted {
-            lock(&self.0.tainted).insert(agent, (subject, self.0.backend.now()));
+            let now = self.0.backend.now();
+            self.remember(agent, move |memory| memory.taint(&subject, now)).await?;
         }
         Ok(outcome)
     }
 
-    /// The task whose untrusted text was served to an agent within a day.
-    fn tainted_by(&self, agent: &str) -> Option<String> {
+    /// Counts a write of an agent. Gives the task whose untrusted text it read within a day.
+    async fn may_write(&self, agent: &str) -> Result<Option<String>, Problem> {
         let now = self.0.backend.now();
-        let tainted = lock(&self.0.tainted);
-        tainted.get(agent).filter(|(_, at)| now.0 - at.0 < DAY).map(|(task, _)| task.clone())
+        let counted = move |memory: &mut Memory| memory.count(now).map(|()| memory.tainted_by(now));
+        self.remember(agent.to_owned(), counted).await?.map_err(Problem::refused)
+    }
+
+    /// Changes what is remembered of an agent, here and where other processes see it.
+    async fn remember<T: Send + 'static>(
+        &self,
+        agent: String,
+        change: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let server = self.clone();
+        let changed = move |backend: &dyn Backend| {
+            let (mut change, mut result) = (Some(change), None);
+            let mut memories = lock(&server.0.memories);
+            let memory = memories.entry(agent.clone()).or_default();
+            let kept = backend.remember(&agent, &mut |stored| {
+                if let Some(stored) = stored.as_deref().and_then(Memory::read) {
+                    *memory = stored;
+                }
+                result = change.take().map(|change| change(memory));
+                memory.text()
+            });
+            if let Err(error) = kept {
+                // What this process knows still counts.
+                tracing::warn!("could not keep what is remembered of an agent: {}", error.full());
+                result = result.or_else(|| change.take().map(|change| change(memory)));
+            }
+            result.ok_or_else(|| Problem::refused("what is remembered of this agent cannot be read"))
+        };
+        self.blocking(changed).await
     }
 
     /// A client brings back the form that `ask_human` sent.
@@ -244,7 +268,7 @@ fn binding(caller: &Caller, request: &CallToolRequestParams) -> Vec<u8> {
 
 /// A form with one field.
 fn elicitation(arguments: &Map<String, Value>) -> Option<ElicitRequestParams> {
-    let message = crate::clean::one_line(arguments.get("question")?.as_str()?);
+    let message = clean::one_line(arguments.get("question")?.as_str()?);
     let options = arguments.get("options").and_then(Value::as_array).filter(|options| !options.is_empty());
     let field = match options {
         Some(options) => json!({"type": "string", "title": "Answer", "enum": options}),
@@ -263,14 +287,15 @@ fn unknown_tool(name: &str) -> String {
     }
 }
 
-fn result(answer: Result<Outcome, Problem>) -> (CallToolResult, &'static str) {
+/// What goes to the client, and the kind of problem, if there is one.
+fn result(answer: Result<Outcome, Problem>) -> (CallToolResult, Option<&'static str>) {
     match answer {
         Ok(outcome) => {
             let mut result = CallToolResult::success(vec![ContentBlock::text(outcome.json)]);
             result.structured_content = Some(outcome.value);
-            (result, "ok")
+            (result, None)
         }
-        Err(problem) => (CallToolResult::error(vec![ContentBlock::text(problem.to_string())]), problem.kind),
+        Err(problem) => (CallToolResult::error(vec![ContentBlock::text(problem.to_string())]), Some(problem.kind)),
     }
 }
 
@@ -305,7 +330,7 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let begun = Instant::now();
+        let (at, begun) = (self.0.backend.now(), Instant::now());
         let caller = self.caller(&context);
         let tool = self.tool(&caller, &request.name)?;
         let answer = self.answer(&caller, tool, &request).await;
@@ -314,18 +339,21 @@ impl ServerHandler for Server {
         if !tool.write {
             self.note_served(&caller, &json);
         }
-        let (result, outcome) = result(answer);
+        let (result, error) = result(answer);
         let given = request.arguments.as_ref().and_then(|given| given.get("project")).and_then(Value::as_str);
-        audit::record(&audit::Call {
-            tool: &tool.name,
-            project: given.or(caller.project.as_deref()).unwrap_or_default(),
-            agent: &caller.agent,
+        let call = Call {
+            tool: tool.name.clone(),
+            project: given.or(caller.project.as_deref()).map(|project| clean::cut(&clean::one_line(project), 200)),
+            agent: caller.agent.clone(),
             bytes: json.len(),
             tokens: budget::tokens(&json),
-            milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            outcome,
-            traceparent: context.meta.get_traceparent(),
-        });
+            begun: at,
+            took: begun.elapsed(),
+            error,
+            parent: context.meta.get_traceparent().map(|parent| clean::cut(&clean::one_line(parent), 100)),
+        };
+        audit::record(&call);
+        self.0.backend.called(call);
         Ok(form.map_or_else(|| result.into(), CallToolResponse::from))
     }
 

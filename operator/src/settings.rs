@@ -346,15 +346,15 @@ impl Grafana {
         }
         for (path, url) in [("url", &self.url), ("apiUrl", &self.api_url)] {
             if url.as_ref().is_some_and(|url| !check::is_web_address(url)) {
-                add(path, "is no web address: write one such as https://grafana.example");
+                add(path, "is not a web address: write one such as https://grafana.example");
             }
         }
         let is_uid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if self.folder_uid.is_empty() || self.folder_uid.len() > 31 || !self.folder_uid.chars().all(is_uid) {
-            add("folderUid", "is no uid: write up to 31 letters, digits, - and _");
+            add("folderUid", "is not a uid: write up to 31 letters, digits, - and _");
         }
         if !self.instance_selector.is_object() {
-            add("instanceSelector", "is no label selector: write one such as {matchLabels: {dashboards: grafana}}");
+            add("instanceSelector", "is not a label selector: write one such as {matchLabels: {dashboards: grafana}}");
         }
         found
     }

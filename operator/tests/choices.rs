@@ -95,7 +95,11 @@ fn alerts_that_end_on_no_day_stay_on() {
     };
     let derived = |until: &str| derive(&[context("shop", "api", &spec(until))], &settings(""));
     let (wrong, right) = (derived("2027-02-29"), derived("2028-02-29"));
-    assert!(wrong.outcomes[0].notes[0].contains("disableAlerts.until: 2027-02-29 is no day"), "{:?}", wrong.outcomes);
+    assert!(
+        wrong.outcomes[0].notes[0].contains("disableAlerts.until: 2027-02-29 is not a day"),
+        "{:?}",
+        wrong.outcomes
+    );
     assert!(right.outcomes[0].notes.is_empty());
     let is_muted =
         |derivation: &Derivation| rig::object(derivation, "PrometheusRule").to_string().contains("vector(time())");

@@ -183,6 +183,15 @@ attributes! {
 
     LINK_TYPE = "link.type", Text, Link, "`blocked_by`, `history`, `moved_from`, `continues`, `parent`, `task` or `runtime`";
 
+    SERVICE_INSTANCE_ID = "service.instance.id", Text, Resource, "which process it was (calls of agents only)";
+    MCP_METHOD_NAME = "mcp.method.name", Text, Span, "the method of the Model Context Protocol, `tools/call` (calls of agents only)";
+    GEN_AI_TOOL_NAME = "gen_ai.tool.name", Text, Span, "the tool that was called";
+    NETWORK_TRANSPORT = "network.transport", Text, Span, "`pipe` (stdio) or `tcp` (HTTP)";
+    MCP_CALL_BYTES = "mcp.call.bytes", Int, Span, "length of the answer";
+    MCP_CALL_TOKENS = "mcp.call.tokens", Int, Span, "the same in tokens, counted from above";
+    MCP_CALL_OUTCOME = "mcp.call.outcome", Text, Event, "`ok`, or the kind of problem";
+    MCP_CALL_DURATION = "mcp.call.ms", Int, Event, "how long the call took, in milliseconds";
+
     BLOCKING = "blocking", Text, Point, "`true` for what a task waits for, else `false`";
     TASK_SIZE = "task.size", Text, Point, "`small` (at most 2 points), `medium` (at most 5), `large` or `unestimated`";
     EPIC_ID = "epic.id", Text, Point, "the epic's key";
@@ -253,6 +262,7 @@ events! {
     SPRINT_CLOSED = "sprint.closed", "a sprint was closed";
     INSIGHT_UPDATED = "insight.updated", "something became of an insight after it was reported";
     CONTEXT_CHANGED = "project.context_changed", "the spec of a ProjectContext was created, changed or deleted (the controller; log records only)";
+    MCP_CALL = "mcp.call", "an agent called a tool over the Model Context Protocol; what it asked is not recorded (log records only)";
     CANARY = "contextcore.canary", "test data of `check`, which sends it and reads it back";
 }
 
@@ -334,6 +344,7 @@ metrics! {
     M_INSIGHT_COUNT = "insight.count", "{insight}", Gauge, [INSIGHT_TYPE, INSIGHT_STATUS], "insights by type and state";
     M_QUESTION_AGE = "insight.question.age", "s", Gauge, [BLOCKING], "how long the oldest question without a person's answer has waited; 0 without one";
     M_AGENT_ACTIVE = "agent.active", "{agent}", Gauge, [], "agents that reported an insight, or what became of one, in the last 24 hours";
+    M_MCP_DURATION = "mcp.server.operation.duration", "s", Histogram, [MCP_METHOD_NAME, GEN_AI_TOOL_NAME, NETWORK_TRANSPORT, ERROR_TYPE], "how long calls of agents took";
     M_AGENT_COVERAGE = "agent_assisted.coverage", "%", Gauge, [], "share of the tasks completed in the last 90 days of which it is known whether agents took part (without epics)";
     M_AGENT_COMPLETED = "agent_assisted.completed", "{task}", Gauge, [], "tasks completed in the last 90 days (without epics)";
     M_AGENT_HIDDEN = "agent_assisted.hidden", "{task}", Gauge, [], "those in groups of fewer than 20 tasks or 5 people, of which nothing else is said";

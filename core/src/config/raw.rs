@@ -34,6 +34,8 @@ pub(super) struct RawConfig {
     pub ops: RawOps,
     /// Who may ask over the Model Context Protocol, at `/mcp` (`serve` only).
     pub mcp: RawMcp,
+    /// A Prometheus that agents are told from how much of an error budget is left.
+    pub prometheus: RawPrometheus,
     /// Whose guidance for agents binds.
     pub guidance: GuidanceConfig,
     /// What the hooks of `contextcore git install` do.
@@ -275,6 +277,17 @@ pub(super) struct RawMcp {
     pub tokens: Vec<RawMcpToken>,
 }
 
+/// A Prometheus that is asked, not sent to.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Prometheus")]
+pub(super) struct RawPrometheus {
+    /// Its address, as for Grafana. Absent: nothing is asked.
+    pub url: Option<String>,
+    /// What a request brings as `Authorization: Bearer`; `USER:PASSWORD` is sent as Basic.
+    pub token: Option<SecretRef>,
+}
+
 /// A token for `/mcp`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -397,6 +410,7 @@ impl Default for RawConfig {
             webhooks: RawWebhooks::default(),
             ops: RawOps::default(),
             mcp: RawMcp::default(),
+            prometheus: RawPrometheus::default(),
             guidance: GuidanceConfig::default(),
             git: GitConfig::default(),
             agents: AgentsConfig::default(),

@@ -15,13 +15,13 @@ use super::kind::{KeyProblems, SourceKind};
 use super::otlp;
 use super::problems::{Problems, hint, nearest_known};
 use super::raw::{
-    RawConfig, RawExport, RawInclude, RawInsights, RawMcp, RawMcpToken, RawOps, RawOpsToken, RawProject, RawScope,
-    RawSource, RawWebhook, RawWebhooks,
+    RawConfig, RawExport, RawInclude, RawInsights, RawMcp, RawMcpToken, RawOps, RawOpsToken, RawProject, RawPrometheus,
+    RawScope, RawSource, RawWebhook, RawWebhooks,
 };
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{
     AgentsConfig, Config, ExportConfig, InsightsConfig, McpConfig, McpToken, OpsConfig, OpsToken, ProjectsFile,
-    Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig, WrittenProject, duration,
+    PrometheusConfig, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig, WrittenProject, duration,
 };
 use crate::model::insight::InsightType;
 
@@ -42,6 +42,7 @@ pub(super) fn config(
     let webhooks = webhooks(raw.webhooks, listen, problems);
     let ops = ops(raw.ops, problems);
     let mcp = mcp(raw.mcp, listen, problems);
+    let prometheus = prometheus(raw.prometheus, problems);
     let insights = insights(&raw.insights, problems);
     let export = export(raw.export, env, problems);
     let sources = sources(raw.sources, settings, kinds, problems);
@@ -57,6 +58,7 @@ pub(super) fn config(
         webhooks,
         ops,
         mcp,
+        prometheus,
         guidance: raw.guidance,
         git: raw.git,
         insights,
@@ -144,6 +146,22 @@ fn mcp(raw: RawMcp, listen: Option<SocketAddr>, problems: &mut Problems) -> Opti
         problems.add("mcp.tokens", "is missing: others can reach `listen`; name who may ask, or listen on 127.0.0.1");
     }
     raw.enabled.then_some(McpConfig { hosts: raw.hosts, tokens })
+}
+
+fn prometheus(raw: RawPrometheus, problems: &mut Problems) -> Option<PrometheusConfig> {
+    let Some(url) = raw.url.filter(|url| !url.trim().is_empty()) else {
+        if raw.token.is_some() {
+            problems.add("prometheus.url", "is missing: a token needs an address");
+        }
+        return None;
+    };
+    match http_url(&url) {
+        Ok(_) => Some(PrometheusConfig { url: url.trim().to_owned(), token: raw.token }),
+        Err(problem) => {
+            problems.add("prometheus.url", problem);
+            None
+        }
+    }
 }
 
 fn mcp_token(at: &str, raw: RawMcpToken, names: &mut BTreeSet<String>, problems: &mut Problems) -> Option<McpToken> {

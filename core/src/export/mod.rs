@@ -8,6 +8,7 @@
 
 mod backend;
 mod business;
+pub mod calls;
 pub mod canary;
 mod context;
 mod destinations;

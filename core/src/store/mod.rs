@@ -8,6 +8,7 @@
 //! [`key`], bytes in [`mod@format`], indexes in [`footprint`]; [`prefetch`] reads for a whole page of records at once.
 
 mod backup;
+mod copies;
 #[cfg(test)]
 pub(crate) mod counting;
 mod dead;
@@ -30,6 +31,7 @@ mod transaction;
 mod witness;
 
 pub use self::backup::{Counts, Imported};
+pub use self::copies::Copies;
 pub use self::dead::DeadId;
 #[cfg(test)]
 pub(crate) use self::directory::on_disk;

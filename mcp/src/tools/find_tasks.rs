@@ -1,7 +1,11 @@
 //! `find_tasks`: the list that `contextcore tasks` prints, with the fields that are asked for.
 
 use contextcore_core::config::nearest_known;
-use contextcore_core::query::{AnyOf, Condition, Cursor, ListOptions, ListQuery, StatusFilter, TaskFilter, TaskSort};
+use std::collections::BTreeMap;
+
+use contextcore_core::query::{
+    AnyOf, Condition, Cursor, ListOptions, ListQuery, StatusFilter, TaskFilter, TaskSort, TaskView,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -42,9 +46,16 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     let budget = budget_of(given.budget);
     let mut query = query(call, given)?;
     let mut page = call.reads.tasks(&query)?;
-    let rows = |page: &crate::backend::TaskPage| {
-        page.tasks.iter().map(|found| task::row(found, &fields, call.now)).collect::<Vec<Value>>()
+    let sprints = if fields.contains(&"sprint") { call.reads.sprint_names()? } else { BTreeMap::new() };
+    let row = |found: &TaskView| {
+        let mut row = task::row(found, &fields, call.now);
+        if let Some(name) = found.sprint.as_ref().filter(|_| fields.contains(&"sprint")).and_then(|id| sprints.get(id))
+        {
+            row["sprint"] = json!(name);
+        }
+        row
     };
+    let rows = |page: &crate::backend::TaskPage| page.tasks.iter().map(row).collect::<Vec<Value>>();
     let mut shown = rows(&page);
     // A page that is too long for the budget is asked for again, shorter, so that its cursor is right.
     let fitting = super::fitting(&shown, budget);

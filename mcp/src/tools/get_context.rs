@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
 use contextcore_core::model::Status;
-use contextcore_core::model::config::{ProjectConfig, project::ServiceContext};
+use contextcore_core::model::config::ProjectConfig;
+use contextcore_core::model::config::project::{ServiceContext, Slo};
 use contextcore_core::model::guidance::{GuidanceItem, GuidanceKind, Trust, covering, in_force};
 use contextcore_core::model::insight::{Insight, InsightType, Review};
 use contextcore_core::query::{
@@ -13,16 +14,27 @@ use contextcore_core::query::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Call, budget_of, insight, task};
+use super::{Call, budget_of, diverse, insight, task};
 use crate::answer::{Answer, Problem};
+use crate::backend::BudgetLeft;
 use crate::budget;
 
 /// The lists, the most important first, and how many of each a context of the default length has at most.
 const LISTS: &[&str] = &["guidance", "decisions", "questions", "lessons", "handoffs", "tasks", "risks", "slos", "text"];
 const MOST: [usize; 8] = [12, 7, 4, 7, 3, 5, 5, 5];
-/// How many insights are looked at.
+/// The same where a question was asked.
+const MOST_ASKED: [usize; 8] = [12, 10, 4, 10, 3, 4, 5, 4];
+/// How many insights are looked at, and how many of each kind that may answer a question.
 const SCOPED: usize = 150;
-const WORDED: usize = 40;
+const WORDED: usize = 20;
+/// The kinds of insights that have a list of their own: a good lesson is not hidden by decisions that fit less.
+const KINDS: [&[InsightType]; 5] = [
+    &[InsightType::Decision, InsightType::Recommendation],
+    &[InsightType::Question],
+    &[InsightType::Lesson, InsightType::Discovery, InsightType::Analysis],
+    &[InsightType::Handoff],
+    &[InsightType::Blocker, InsightType::Risk],
+];
 /// How many lines of guidance that nobody vouches for are shown.
 const UNTRUSTED: usize = 3;
 /// How many tasks near a path are looked up.
@@ -74,7 +86,7 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
         handoffs(call, &insights),
         tasks,
         risks,
-        slos(&contexts),
+        slos(call, &project, &contexts),
     ];
     if config.is_none() && lists.iter().all(Vec::is_empty) {
         // Nothing is known of it: a slip of the pen is an error that names what is near.
@@ -82,7 +94,7 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     }
     let mut fields = Map::from_iter([("project".to_owned(), about(&project, config.as_ref()))]);
     let budget = budget_of(given.budget);
-    cap(&mut fields, lists, budget);
+    cap(&mut fields, lists, if given.question.is_some() { MOST_ASKED } else { MOST }, budget);
     fields.insert("near".to_owned(), json!(near));
     let untrusted = untrusted.collect();
     Ok(Answer { budget: Some(budget), untrusted, ..Answer::new(Value::Object(fields), LISTS) })
@@ -101,8 +113,8 @@ fn context_project(call: &Call<'_>, given: &Arguments) -> Result<String, Problem
 }
 
 /// Puts the lists in, each no longer than its share of the budget.
-fn cap(fields: &mut Map<String, Value>, lists: [Vec<Value>; 8], tokens: usize) {
-    for ((name, most), mut items) in LISTS.iter().zip(MOST).zip(lists) {
+fn cap(fields: &mut Map<String, Value>, lists: [Vec<Value>; 8], most: [usize; 8], tokens: usize) {
+    for ((name, most), mut items) in LISTS.iter().zip(most).zip(lists) {
         let most = (most * tokens / budget::DEFAULT).max(2);
         let omitted = items.len().saturating_sub(most);
         items.truncate(most);
@@ -146,55 +158,68 @@ fn contexts<'a>(config: Option<&'a ProjectConfig>, service: Option<&str>) -> Vec
     if of_service.is_empty() { all().collect() } else { of_service }
 }
 
-fn slos(contexts: &[&ServiceContext]) -> Vec<Value> {
+fn slos(call: &Call<'_>, project: &str, contexts: &[&ServiceContext]) -> Vec<Value> {
+    let has_any = contexts.iter().any(|context| !context.slos.is_empty());
+    let left = if has_any { call.reads.budgets_left(project) } else { Vec::new() };
     let of = |context: &&ServiceContext| {
-        let latencies: Vec<_> = context
-            .requirements
-            .latency_texts()
-            .map(|(_, quantile, text)| (quantile.to_owned(), text.to_owned()))
-            .collect();
-        let objective = move |name: &str, objective: &str| {
-            let limit = latencies.iter().find(|(quantile, _)| {
-                name == format!("latency_p{}", quantile.trim_start_matches("0.").trim_end_matches(' '))
-            });
-            let limit = limit.or_else(|| {
-                latencies.iter().find(|(quantile, _)| {
-                    quantile == "0.5" && name == "latency_p50" || quantile == "0.9" && name == "latency_p90"
-                })
-            });
-            match limit {
-                Some((_, limit)) => json!(format!("{objective}% < {limit}")),
-                None => objective.parse::<f64>().map_or_else(|_| json!(objective), |number| json!(number)),
-            }
+        let row = |slo: &Slo| {
+            let left = left.iter().find(|left| left.slo == slo.name && is_of(context, left));
+            json!({
+                "name": slo.name, "objective": objective(context, slo), "window": slo.window, "service": context.place(),
+                "budget_left": left.map(|left| (left.left * 10_000.0).round() / 10_000.0),
+            })
         };
-        let service = context.place();
-        let slo = move |slo: &contextcore_core::model::config::project::Slo| json!({"name": slo.name, "objective": objective(&slo.name, &slo.objective), "window": slo.window, "service": service});
-        context.slos.iter().map(slo).collect::<Vec<_>>()
+        context.slos.iter().map(row).collect::<Vec<_>>()
     };
     contexts.iter().flat_map(of).collect()
 }
 
+/// Whether a budget is that of a service.
+fn is_of(context: &ServiceContext, left: &BudgetLeft) -> bool {
+    let names = context.targets.iter().flat_map(|target| [&target.service, &target.name]).flatten();
+    let place = context.origin.as_ref();
+    place.is_none_or(|place| place.namespace == left.namespace)
+        && names.chain(place.map(|place| &place.name)).any(|name| *name == left.service)
+}
+
+/// `99.95`, or `99% < 200ms` where a limit belongs to it.
+fn objective(context: &ServiceContext, slo: &Slo) -> Value {
+    let is_for = |quantile: &str| match quantile {
+        "0.5" => slo.name == "latency_p50",
+        "0.9" => slo.name == "latency_p90",
+        quantile => slo.name == format!("latency_p{}", quantile.trim_start_matches("0.")),
+    };
+    let limit = context.requirements.latency_texts().find(|(_, quantile, _)| is_for(quantile));
+    match limit {
+        Some((_, _, limit)) => json!(format!("{}% < {limit}", slo.objective)),
+        None => slo.objective.parse::<f64>().map_or_else(|_| json!(slo.objective), |number| json!(number)),
+    }
+}
+
 /// The open insights that apply to what is about to be touched, and those that answer the question, the best first.
 fn insights(call: &Call<'_>, project: &str, given: &Arguments) -> Result<Vec<Insight>, Problem> {
-    let base = InsightQuery {
+    let near = InsightQuery {
         project: Some(project.to_owned()),
         reader: Some(call.caller.agent.clone()),
-        status: "open,suggested".parse().unwrap_or_default(),
-        ..InsightQuery::default()
-    };
-    let worded = InsightQuery { text: given.question.clone(), limit: NonZeroUsize::new(WORDED), ..base.clone() };
-    let scoped = InsightQuery {
+        status: "open,suggested,noted".parse().unwrap_or_default(),
         paths: given.paths.clone(),
         task: given.task.clone(),
         service: given.service.clone(),
         limit: NonZeroUsize::new(SCOPED),
-        ..base
+        ..InsightQuery::default()
     };
     let mut all = Vec::new();
-    if given.question.is_some() {
-        all.extend(call.insights_or_none(&worded)?);
+    for kinds in given.question.iter().flat_map(|_| KINDS) {
+        let mut answers = Vec::new();
+        for kind in kinds {
+            let limit = NonZeroUsize::new(WORDED);
+            let worded = InsightQuery { text: given.question.clone(), types: vec![*kind], limit, ..near.clone() };
+            answers.extend(call.insights_or_none(&worded)?);
+        }
+        all.extend(diverse::ordered(answers));
     }
-    all.extend(call.insights_or_none(&scoped)?);
+    // What is merely on record is an answer to who asks, and otherwise in the way.
+    all.extend(call.insights_or_none(&InsightQuery { status: "open,suggested".parse().unwrap_or_default(), ..near })?);
     let mut seen = BTreeSet::new();
     // What rests on words that anybody may have written waits until somebody has looked at it.
     let is_safe = |insight: &Insight| !insight.from_untrusted || insight.review != Review::Unreviewed;

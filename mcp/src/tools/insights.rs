@@ -53,12 +53,11 @@ pub(super) fn find(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<An
         let fields = json!({"insight": in_full(&call.insight(id)?)});
         return Ok(Answer { budget: Some(budget), ..Answer::new(fields, &[]) });
     }
-    let status: Wanted = given
-        .status
-        .as_deref()
-        .unwrap_or("open")
-        .parse()
-        .map_err(|error| Problem::usage(format!("status: {error}")))?;
+    // What is merely on record is listed to who asks for its type.
+    let is_noted = |kind: &InsightType| lifecycle::first(*kind) == InsightStatus::Noted;
+    let usual = if given.types.iter().any(is_noted) { "open,noted" } else { "open" };
+    let status: Wanted =
+        given.status.as_deref().unwrap_or(usual).parse().map_err(|error| Problem::usage(format!("status: {error}")))?;
     let mut query = InsightQuery {
         project: Some(call.project(given.project.as_deref())?),
         text: given.text,

@@ -1,6 +1,7 @@
 //! The tools. Each file reads the arguments of one or a few of them, asks the [`Reads`], and gives an [`Answer`]; what all have in
 //! common is here: the check of arguments, the project that is meant, the time and age of the data, cleaning, and the budget.
 
+mod diverse;
 mod find_tasks;
 pub(crate) mod get_context;
 mod get_project;
@@ -24,6 +25,7 @@ use crate::caller::Caller;
 use crate::clean;
 use crate::definitions::Definition;
 use crate::fence::Fence;
+use crate::scoped::Scoped;
 
 /// All that a tool needs for one call.
 pub(crate) struct Call<'a> {
@@ -113,10 +115,12 @@ fn tainted_with(
     random: u64,
     answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
 ) -> Result<Outcome, Problem> {
-    let reads = backend.open()?;
+    let all = backend.open()?;
+    let scoped = Scoped { all: &*all, caller };
+    let reads: &dyn Reads = if caller.is_restricted() { &scoped } else { &*all };
     #[expect(clippy::cast_possible_truncation, reason = "half of the random bits")]
     let fence = Fence::new(random as u32);
-    let answer = answer(&Call { backend, reads: &*reads, caller, fence, now: backend.now(), tainted_by, random })?;
+    let answer = answer(&Call { backend, reads, caller, fence, now: backend.now(), tainted_by, random })?;
     let budget = answer.budget.unwrap_or(budget::DEFAULT);
     finish(answer, &reads.freshness()?, budget)
 }
@@ -269,7 +273,8 @@ impl Call<'_> {
                 return Ok(found);
             }
         }
-        Err(error.into())
+        // Which sources there are is no matter of who sees one of them.
+        Err(if self.caller.is_restricted() { no_task(key) } else { error.into() })
     }
 }
 

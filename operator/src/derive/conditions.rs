@@ -156,7 +156,7 @@ fn unreadable_end(plan: &Plan) -> Option<String> {
     let until = &plan.subject.spec().observability.as_ref()?.disable_alerts.as_ref()?.until;
     units::until(until).is_none().then(|| {
         format!(
-            "spec.observability.disableAlerts.until: {until} is no day of that year, so the alerts stay on: correct it"
+            "spec.observability.disableAlerts.until: {until} is not a day of that year, so the alerts stay on: correct it"
         )
     })
 }

@@ -16,7 +16,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
 fn names(settings: &Settings) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut namespace = |path: String, name: &str| {
-        let message = "is no name of a namespace: write lower-case letters, digits and -";
+        let message = "is not the name of a namespace: write lower-case letters, digits and -";
         found.extend((!is_dns_label(name)).then(|| (path, message.to_owned())));
     };
     namespace("namespace".to_owned(), &settings.namespace);
@@ -30,12 +30,12 @@ fn names(settings: &Settings) -> Vec<Problem> {
     for (id, limit) in &settings.projects {
         limit.namespaces.iter().for_each(|name| namespace(format!("projects.{id}.namespaces"), name));
     }
-    let label = "is no value of a label: write up to 63 letters, digits, -, _ and ., from a letter or digit to another";
+    let label = "is not a label value: write up to 63 letters, digits, -, _ and ., from a letter or digit to another";
     if settings.instance.is_empty() || !is_label_value(&settings.instance) {
         found.push(("instance".to_owned(), label.to_owned()));
     }
     for (key, value) in &settings.object_labels {
-        let message = if is_label_key(key) { label } else { "is no name of a label: write one such as release" };
+        let message = if is_label_key(key) { label } else { "is not the name of a label: write one such as release" };
         if !is_label_key(key) || !is_label_value(value) {
             found.push((format!("objectLabels.{key}"), message.to_owned()));
         }
@@ -68,7 +68,7 @@ fn channels(settings: &Settings) -> Vec<Problem> {
             (
                 path,
                 format!(
-                    "{name} is no name of a channel: write letters, digits, -, _, . and /, such as commerce-oncall"
+                    "{name} is not the name of a channel: write letters, digits, -, _, . and /, such as commerce-oncall"
                 ),
             )
         }));
@@ -80,18 +80,18 @@ fn channels(settings: &Settings) -> Vec<Problem> {
 fn receiver(value: &Value) -> Option<String> {
     let example = "such as {webhookConfigs: [{url: https://example.com/hook}]}";
     let Some(fields) = value.as_object() else {
-        return Some(format!("is no receiver of AlertmanagerConfig: write one {example}"));
+        return Some(format!("is not a receiver of AlertmanagerConfig: write one {example}"));
     };
     let is_known = |(name, value): &(&String, &Value)| name.ends_with("Configs") && value.is_array() || *name == "name";
     let (name, _) = fields.iter().find(|field| !is_known(field))?;
-    Some(format!("{name} is no list of a receiver of AlertmanagerConfig: write one {example}"))
+    Some(format!("{name} is not a list of a receiver of AlertmanagerConfig: write one {example}"))
 }
 
 fn addresses(settings: &Settings) -> Vec<Problem> {
     let all = [("prometheus.url", &settings.prometheus.url), ("runbookBaseUrl", &settings.runbook_base_url)];
     let wrong = all.into_iter().filter(|(_, url)| url.as_ref().is_some_and(|url| !is_web_address(url)));
     wrong
-        .map(|(path, _)| (path.to_owned(), "is no web address: write one such as https://host.example".to_owned()))
+        .map(|(path, _)| (path.to_owned(), "is not a web address: write one such as https://host.example".to_owned()))
         .collect()
 }
 
@@ -109,7 +109,7 @@ fn numbers(settings: &Settings) -> Vec<Problem> {
         (
             !is_wait(&settings.sampling.decision_wait),
             "sampling.decisionWait",
-            "is no time above 0: write one such as 10s",
+            "is not a time above 0: write one such as 10s",
         ),
         (settings.sampling.num_traces == 0, "sampling.numTraces", "must be at least 1"),
         (settings.collector.replicas == 0, "collector.replicas", "must be at least 1"),
@@ -167,29 +167,32 @@ mod tests {
     #[test]
     fn what_would_be_refused_later_is_refused_at_once() {
         for (text, wanted) in [
-            ("sampling: {decisionWait: soon}", "sampling.decisionWait: is no time"),
-            ("sampling: {decisionWait: 0s}", "sampling.decisionWait: is no time"),
+            ("sampling: {decisionWait: soon}", "sampling.decisionWait: is not a time"),
+            ("sampling: {decisionWait: 0s}", "sampling.decisionWait: is not a time"),
             ("sampling: {numTraces: 0}", "sampling.numTraces: must be at least 1"),
             ("collector: {replicas: 0}", "collector.replicas: must be at least 1"),
             ("prometheus: {compat: 9}", "prometheus.compat: is a major version"),
             ("prometheus: {compat: 2, buckets: [1, 0.5]}", "prometheus.buckets: must be boundaries"),
             ("prometheus: {buckets: [-1]}", "prometheus.buckets: must be boundaries"),
-            ("prometheus: {url: prom}", "prometheus.url: is no web address"),
-            ("runbookBaseUrl: https://", "runbookBaseUrl: is no web address"),
-            ("instance: ''", "instance: is no value of a label"),
-            ("instance: a b", "instance: is no value of a label"),
-            ("namespace: Not A Namespace", "namespace: is no name of a namespace"),
-            ("routing: {namespace: ''}", "routing.namespace: is no name of a namespace"),
-            ("limits: {namespaces: {A: {}}}", "limits.namespaces.A: is no name of a namespace"),
-            ("limits: {default: {channels: [A B]}}", "limits.default.channels: A B is no name of a channel"),
-            ("projects: {shop: {namespaces: [a/b]}}", "projects.shop.namespaces: is no name of a namespace"),
-            ("derivation: {high: {alertChannels: [-a]}}", "derivation.high.alertChannels: -a is no name of a channel"),
-            ("objectLabels: {'bad key!': x}", "objectLabels.bad key!: is no name of a label"),
-            ("objectLabels: {release: a b}", "objectLabels.release: is no value of a label"),
-            ("channels: {'a,b': {}}", "channels.a,b: a,b is no name of a channel"),
-            ("channels: {a: 5}", "channels.a: is no receiver"),
-            ("channels: {a: {webhookConfig: []}}", "channels.a: webhookConfig is no list of a receiver"),
-            ("channels: {a: {webhookConfigs: {url: x}}}", "channels.a: webhookConfigs is no list of a receiver"),
+            ("prometheus: {url: prom}", "prometheus.url: is not a web address"),
+            ("runbookBaseUrl: https://", "runbookBaseUrl: is not a web address"),
+            ("instance: ''", "instance: is not a label value"),
+            ("instance: a b", "instance: is not a label value"),
+            ("namespace: Not A Namespace", "namespace: is not the name of a namespace"),
+            ("routing: {namespace: ''}", "routing.namespace: is not the name of a namespace"),
+            ("limits: {namespaces: {A: {}}}", "limits.namespaces.A: is not the name of a namespace"),
+            ("limits: {default: {channels: [A B]}}", "limits.default.channels: A B is not the name of a channel"),
+            ("projects: {shop: {namespaces: [a/b]}}", "projects.shop.namespaces: is not the name of a namespace"),
+            (
+                "derivation: {high: {alertChannels: [-a]}}",
+                "derivation.high.alertChannels: -a is not the name of a channel",
+            ),
+            ("objectLabels: {'bad key!': x}", "objectLabels.bad key!: is not the name of a label"),
+            ("objectLabels: {release: a b}", "objectLabels.release: is not a label value"),
+            ("channels: {'a,b': {}}", "channels.a,b: a,b is not the name of a channel"),
+            ("channels: {a: 5}", "channels.a: is not a receiver"),
+            ("channels: {a: {webhookConfig: []}}", "channels.a: webhookConfig is not a list of a receiver"),
+            ("channels: {a: {webhookConfigs: {url: x}}}", "channels.a: webhookConfigs is not a list of a receiver"),
             ("grafana: {tokenSecret: {name: a}}", "grafana.tokenSecret: needs the `name`"),
         ] {
             let error = Settings::parse("s.yaml", text).unwrap_err().join("\n");

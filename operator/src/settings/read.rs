@@ -124,8 +124,8 @@ mod tests {
             ("derivation: {low: {metricsInterval: soon}}\n", "derivation.low.metricsInterval: is a whole number"),
             ("prometheus:\n  compat: 2\n", "s.yaml:2: prometheus.compat: before Prometheus 3"),
             ("grafana: {mode: url}\n", "s.yaml:1: grafana.mode: needs the `url`"),
-            ("grafana: {url: grafana}\n", "s.yaml:1: grafana.url: is no web address"),
-            ("grafana: {folderUid: 'a b'}\n", "s.yaml:1: grafana.folderUid: is no uid"),
+            ("grafana: {url: grafana}\n", "s.yaml:1: grafana.url: is not a web address"),
+            ("grafana: {folderUid: 'a b'}\n", "s.yaml:1: grafana.folderUid: is not a uid"),
             ("collector: {mode: attach}\n", "s.yaml:1: collector: needs the `name`"),
             (
                 "collector: {mode: attach, name: a}\nsampling: {strategy: consistent}\n",

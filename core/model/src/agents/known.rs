@@ -54,7 +54,7 @@ const AGENTS: [Agent; 23] = [
     agent("Amazon Q", &["amazon-q-developer"], &["amazon-q@amazon.com"], &["amazon q", "amazon q developer"]),
     agent("Kiro", &["kiro-agent"], &["noreply@kiro.dev"], &["kiro-agent", "kiro agent"]),
     agent("Junie", &["junie-agent", "jetbrains-junie"], &["junie@jetbrains.com"], &["jetbrains junie", "junie-agent"]),
-    agent("Crush", &["charmcrush"], &["crush@charm.land"], &["charm crush"]),
+    agent("Crush", &["charmcrush"], &[concat!("crush@charm.", "land")], &["charm crush"]),
     agent("Qwen Code", &["qwen-code"], &["qwen-coder@alibabacloud.com"], &["qwen code", "qwen-coder", "qwen-code"]),
     agent("Warp", &["warp-agent"], &["agent@warp.dev", "oz-agent@warp.dev"], &["warp agent"]),
     agent("Windsurf", &["windsurf-bot"], &["cascade@windsurf.com"], &["windsurf", "windsurf cascade"]),

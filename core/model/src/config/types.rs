@@ -32,6 +32,8 @@ pub struct Config {
     pub ops: Option<OpsConfig>,
     /// Who may ask over the Model Context Protocol. `None`: nobody.
     pub mcp: Option<McpConfig>,
+    /// A Prometheus that is asked how much of an error budget is left. `None`: nothing is asked.
+    pub prometheus: Option<PrometheusConfig>,
     /// Whose guidance for agents binds.
     pub guidance: GuidanceConfig,
     /// What the hooks of `contextcore git install` do.
@@ -126,6 +128,15 @@ pub struct McpConfig {
     pub hosts: Vec<String>,
     /// The tokens. Without any, everybody who reaches a loopback address may ask.
     pub tokens: Vec<McpToken>,
+}
+
+/// A Prometheus that is asked, not sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrometheusConfig {
+    /// Its address.
+    pub url: String,
+    /// What a request brings, read late.
+    pub token: Option<SecretRef>,
 }
 
 /// A token, and what it is good for.

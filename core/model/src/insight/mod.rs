@@ -4,6 +4,8 @@
 //! [`InsightEvent`]s of them, whatever order they arrive in. [`lifecycle`] says which change is allowed, [`reading`] what time does to
 //! an insight, [`mod@scope`] what it applies to, [`search`] finds and ranks. Read [`record`] first.
 
+mod asked;
+mod fit;
 pub mod fold;
 pub mod identity;
 pub mod lifecycle;

@@ -82,12 +82,16 @@ impl Factors {
 
     /// In tenths.
     fn type_weight(self) -> u64 {
-        match self.insight_type {
-            _ if self.is_urgent => 30,
-            InsightType::Decision => 20,
-            InsightType::Lesson | InsightType::Risk => 15,
-            _ => 10,
-        }
+        if self.is_urgent { 30 } else { weight(self.insight_type) }
+    }
+}
+
+/// How much an insight counts for its type, in tenths, where it is not urgent.
+pub fn weight(insight_type: InsightType) -> u64 {
+    match insight_type {
+        InsightType::Decision => 20,
+        InsightType::Lesson | InsightType::Risk => 15,
+        _ => 10,
     }
 }
 

@@ -8,15 +8,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::rank::{self, Collection, Factors, RATIONALE_WEIGHT, SUMMARY_WEIGHT, TAG_WEIGHT};
+use super::asked::{self, Asked};
+use super::fit::{Fit, Sums};
+use super::rank::{Collection, Factors, RATIONALE_WEIGHT, SUMMARY_WEIGHT, TAG_WEIGHT};
 use super::scope::Target;
 use super::{Insight, InsightStatus, InsightType, Review, lifecycle, reading, words};
 use crate::time::Millis;
 
-pub use super::rank::RELEVANCE;
+pub use super::rank::{RELEVANCE, weight};
 
 /// From this relevance on, an insight says nearly the same as a text.
 const SIMILAR: u64 = 8_000;
+/// An insight that covers less of a question than this part of what the best one does is no answer to it: it shares a word by chance.
+const LEAST_COVERED: f64 = 0.5;
 /// How many similar insights are named.
 const SIMILAR_NAMED: usize = 3;
 
@@ -155,6 +159,8 @@ struct Project {
     free: Vec<u32>,
     places: HashMap<InsightId, u32>,
     terms: HashMap<Box<str>, u32>,
+    /// The terms of each stem.
+    stems: HashMap<Box<str>, Vec<u32>>,
     /// The texts that have each term: card and weighted count, by card.
     postings: Vec<Vec<(u32, u32)>>,
     words: u64,
@@ -210,7 +216,11 @@ impl Index {
                 project.find(name, search, as_of, &mut found);
             }
         }
-        found
+        // A word or two are searched for; more are a question.
+        let is_question = search.text.as_deref().is_some_and(|text| asked::telling(text) > 2);
+        let best = found.iter().map(|hit| hit.covered).fold(0.0, f64::max);
+        let is_answer = |hit: &Hit| !is_question || hit.is_near || hit.covered >= best * LEAST_COVERED;
+        found.iter().filter(|hit| is_answer(hit)).map(Hit::place).collect()
     }
 
     /// Open insights of a project that say nearly the same as a text, the nearest first.
@@ -261,6 +271,7 @@ impl Project {
         let term = u32::try_from(self.postings.len()).unwrap_or(u32::MAX);
         self.postings.push(Vec::new());
         self.terms.insert(word.into(), term);
+        self.stems.entry(asked::stem(word).into()).or_default().push(term);
         term
     }
 
@@ -277,36 +288,81 @@ impl Project {
         self.free.push(place);
     }
 
-    fn find(&self, name: &str, search: &Search, as_of: Millis, found: &mut Vec<Place>) {
+    fn find<'a>(&'a self, name: &'a str, search: &Search, as_of: Millis, found: &mut Vec<Hit<'a>>) {
         let Some(text) = search.text.as_deref().filter(|text| !text.trim().is_empty()) else {
             let all = self.cards.iter().flatten();
             return found.extend(all.filter_map(|card| card.place(name, search, None, as_of)));
         };
-        for (card, relevance) in self.relevant(text) {
-            if let Some(card) = &self.cards[card as usize] {
-                found.extend(card.place(name, search, Some(relevance), as_of));
+        for (card, fit) in self.cards.iter().zip(self.fits(text)) {
+            if let (Some(card), Some(fit)) = (card, fit) {
+                found.extend(card.place(name, search, Some(fit), as_of));
             }
         }
     }
 
-    /// The cards that have a word of a text, and how well they fit.
-    fn relevant(&self, text: &str) -> impl Iterator<Item = (u32, u64)> {
-        let mut asked: BTreeMap<String, u32> = BTreeMap::new();
-        words::each(text, |word| *asked.entry(word.to_owned()).or_default() += SUMMARY_WEIGHT);
-        let length = asked.values().sum();
+    /// How well each card fits a text; `None` for one that has none of its words.
+    fn fits(&self, text: &str) -> Vec<Option<Fit>> {
+        let asked = asked::words(text);
+        let length = asked.iter().map(|asked| asked.count * SUMMARY_WEIGHT).sum();
         let collection = Collection { texts: self.places.len() as u64, words: self.words };
-        let (mut own, mut sums) = (0.0, vec![0.0_f64; self.cards.len()]);
-        for (word, count) in &asked {
-            let postings = self.terms.get(word.as_str()).map_or(&[][..], |term| &self.postings[*term as usize]);
-            let rarity = collection.rarity(postings.len() as u64);
-            own += collection.bm25(rarity, *count, length);
-            for (card, count) in postings {
+        let mut sums = Sums::new(self.cards.len());
+        for asked in &asked {
+            self.add(asked, collection, length, &mut sums);
+        }
+        sums.fits()
+    }
+
+    /// Adds what one word of a question says about each card.
+    fn add(&self, asked: &Asked, collection: Collection, length: u32, sums: &mut Sums) {
+        let count = asked.count * SUMMARY_WEIGHT;
+        let postings = |term: &u32| &self.postings[*term as usize][..];
+        let rarity = |term: &u32| collection.rarity(postings(term).len() as u64);
+        let own = self.terms.get(asked.word.as_str());
+        let own_rarity = own.map_or_else(|| collection.rarity(0), rarity);
+        sums.strict_own += collection.bm25(own_rarity, count, length);
+        let none = Vec::new();
+        let alike = asked.alike.iter().flat_map(|(stem, weight)| {
+            self.stems.get(&**stem).unwrap_or(&none).iter().map(move |term| (term, *weight))
+        });
+        let terms: Vec<(&u32, f64)> = own.map(|term| (term, 1.0)).into_iter().chain(alike).collect();
+        // A word that no insight has, nor one like it, cannot tell insights apart.
+        let Some(most) = terms.iter().map(|(term, weight)| rarity(term) * weight).reduce(f64::max) else { return };
+        let is_strict = |term: &u32| own == Some(term);
+        let rarest = own.map_or(most, |term| rarity(term).max(most));
+        sums.own += collection.bm25(rarest, count, length) * asked.weight;
+        sums.all_covered += rarest * asked.weight;
+        for (term, weight) in terms {
+            let (rarity, weight) = (rarity(term), weight * asked.weight);
+            for (card, count) in postings(term) {
                 let words = self.cards[*card as usize].as_ref().map_or(0, |card| card.words);
-                sums[*card as usize] += collection.bm25(rarity, *count, words);
+                let says = collection.bm25(rarity, *count, words);
+                sums.see(*card, says * weight, rarity * weight, if is_strict(term) { says } else { 0.0 });
             }
         }
-        let hits = sums.into_iter().enumerate().filter(|(_, sum)| *sum > 0.0);
-        hits.map(move |(card, sum)| (u32::try_from(card).unwrap_or(u32::MAX), rank::relevance(sum, own)))
+        sums.settle();
+    }
+}
+
+/// A card that is asked for, with what says whether it is an answer.
+struct Hit<'a> {
+    card: &'a Card,
+    project: &'a str,
+    score: u64,
+    relevance: u64,
+    covered: f64,
+    /// Whether it applies to what is about to be touched.
+    is_near: bool,
+}
+
+impl Hit<'_> {
+    fn place(&self) -> Place {
+        Place {
+            score: Reverse(self.score),
+            updated: Reverse(self.card.updated),
+            id: self.card.id,
+            project: self.project.to_owned(),
+            relevance: self.relevance,
+        }
     }
 }
 
@@ -336,12 +392,13 @@ impl Card {
     }
 
     /// Where it stands in an answer; `None` when it is not asked for.
-    fn place(&self, project: &str, search: &Search, relevance: Option<u64>, as_of: Millis) -> Option<Place> {
+    fn place<'a>(&'a self, project: &'a str, search: &Search, fit: Option<Fit>, as_of: Millis) -> Option<Hit<'a>> {
         if !self.is_asked_for(search, as_of) {
             return None;
         }
         let mut scope = search.target.fit(self.scopes.iter().map(|scope| &**scope), self.task.as_deref());
-        if scope == 0 && relevance.is_some() {
+        let is_near = scope > super::scope::PROJECT;
+        if scope == 0 && fit.is_some() {
             scope = super::scope::PROJECT;
         }
         let is_mine = self.insight_type == InsightType::Handoff
@@ -349,19 +406,20 @@ impl Card {
             && self.to.as_deref() == search.reader.as_deref();
         let factors = Factors {
             scope,
-            relevance: relevance.unwrap_or(0),
+            relevance: fit.map_or(0, |fit| fit.fit),
             insight_type: self.insight_type,
             is_urgent: self.is_urgent || is_mine,
             review: self.review,
             confidence: self.confidence,
             updated: self.updated,
         };
-        (scope > 0).then(|| Place {
-            score: Reverse(factors.score(as_of)),
-            updated: Reverse(self.updated),
-            id: self.id,
-            project: project.to_owned(),
-            relevance: factors.relevance,
+        (scope > 0).then(|| Hit {
+            card: self,
+            project,
+            score: factors.score(as_of),
+            relevance: fit.map_or(0, |fit| fit.relevance),
+            covered: fit.map_or(0.0, |fit| fit.covered),
+            is_near,
         })
     }
 

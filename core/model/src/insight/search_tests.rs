@@ -73,6 +73,35 @@ fn the_same_words_are_wholly_relevant_and_rare_words_count_more() {
 }
 
 #[test]
+fn a_question_in_other_words_finds_what_answers_it() {
+    let all = [
+        insight(1, "Always mock the payment gateway in integration tests", |_| {}),
+        insight(2, "Colours of buttons follow the brand", |_| {}),
+        insight(3, "Only merged branches are deployed", |_| {}),
+    ];
+    let index = index(&all);
+    assert_eq!(ids(&index, &text("may I call the card processor while testing?")), [1]);
+    assert_eq!(ids(&index, &text("merging"))[0], 3, "words are compared by their stems");
+    let other_words = index.find(&text("stub billing processor"), NOW);
+    assert_eq!(other_words[0].relevance, 0, "which are not its own");
+}
+
+#[test]
+fn what_shares_less_of_a_question_is_no_answer_but_what_applies_here_stays() {
+    let all = [
+        insight(1, "Retry payments with backoff", |_| {}),
+        insight(2, "Retry the import", |_| {}),
+        insight(3, "Retry the export", |emit| emit.applies_to = vec!["src/a.rs".into()]),
+    ];
+    let index = index(&all);
+    let asked = text("retry payments with exponential backoff");
+    assert_eq!(ids(&index, &asked), [1]);
+    let target = Target { paths: vec!["src/a.rs".into()], ..Target::default() };
+    assert_eq!(ids(&index, &Search { target, ..asked }), [1, 3]);
+    assert_eq!(ids(&index, &text("retry")).len(), 3, "a word that is searched for is found wherever it stands");
+}
+
+#[test]
 fn scope_orders_and_limits_but_not_where_there_are_words() {
     let path = |n, scope: &'static str| insight(n, "Use an index", move |emit| emit.applies_to = vec![scope.into()]);
     let all = [path(1, "src/a.rs"), path(2, "src/**"), path(3, "other/**"), insight(4, "Use an index", |_| {})];

@@ -157,8 +157,9 @@ fn file<T: Serialize>(list: &'static str, items: Vec<T>) -> String {
 
 /// Attributes of OpenTelemetry's own conventions: referred to, not defined again.
 pub(crate) fn is_of_opentelemetry(name: &str) -> bool {
-    let namespaces = ["service.", "telemetry.sdk.", "gen_ai.", "k8s."];
-    namespaces.iter().any(|namespace| name.starts_with(namespace)) || ["error.type", "event.name"].contains(&name)
+    let namespaces = ["service.", "telemetry.sdk.", "gen_ai.", "k8s.", "network."];
+    namespaces.iter().any(|namespace| name.starts_with(namespace))
+        || ["error.type", "event.name", "mcp.method.name"].contains(&name)
 }
 
 /// The files by name, without their extension.

@@ -1,0 +1,105 @@
+//! Copies of stores, kept open between questions. A process that answers many questions would otherwise copy and read a whole store
+//! for each.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::files;
+use super::reader::Store;
+use crate::lock;
+use crate::model::error::Result;
+
+/// The copies that are open. Each is used for as long as nothing changes in its directory.
+#[derive(Default)]
+pub struct Copies(Mutex<BTreeMap<PathBuf, Kept>>);
+
+struct Kept {
+    files: Files,
+    store: Arc<Store>,
+}
+
+/// What the files of a directory look like from outside: name, inode, length, and when they were changed, in nanoseconds.
+type Files = Vec<(OsString, u64, u64, (i64, i64))>;
+
+impl Copies {
+    /// The store in a directory, to read it: the copy that is open, unless something has changed.
+    ///
+    /// # Errors
+    /// As [`Store::open_to_read`].
+    pub fn open(&self, path: &Path) -> Result<Arc<Store>> {
+        let held = files::lock(path);
+        let mut kept = lock(&self.0);
+        if let Err(error) = held {
+            // Whoever holds it changes it.
+            kept.remove(path);
+            return Err(error);
+        }
+        let before = seen(path);
+        if let Some(known) = kept.get(path).filter(|known| known.files == before) {
+            return Ok(Arc::clone(&known.store));
+        }
+        kept.remove(path);
+        drop(held);
+        let store = Arc::new(Store::open_to_read(path)?);
+        // Without room for a copy it is the store itself, which nobody else could open as long as it is kept.
+        if files::lock(path).is_ok() {
+            kept.insert(path.to_owned(), Kept { files: before, store: Arc::clone(&store) });
+        }
+        Ok(store)
+    }
+}
+
+fn seen(path: &Path) -> Files {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let look = |entry: fs::DirEntry| {
+        let data = entry.metadata().ok()?;
+        Some((entry.file_name(), data.ino(), data.len(), (data.mtime(), data.mtime_nsec())))
+    };
+    let mut all: Files = entries.filter_map(look).collect();
+    all.sort();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(path: &Path, value: u64) {
+        let store = Store::open(path).unwrap();
+        let mut transaction = store.begin().unwrap();
+        transaction.put_metadata("test", "value", &value).unwrap();
+        transaction.commit().unwrap();
+    }
+
+    fn read(copies: &Copies, path: &Path) -> (Arc<Store>, Option<u64>) {
+        let store = copies.open(path).unwrap();
+        let value = store.metadata("test", "value").unwrap();
+        (store, value)
+    }
+
+    #[test]
+    fn a_copy_is_kept_until_the_store_changes_and_locks_nobody_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        write(&path, 1);
+        let copies = Copies::default();
+        let (first, one) = read(&copies, &path);
+        let (again, _) = read(&copies, &path);
+        assert!(Arc::ptr_eq(&first, &again) && one == Some(1));
+        write(&path, 2);
+        assert_eq!(read(&copies, &path).1, Some(2));
+        let _held = Store::open(&path).unwrap();
+        assert!(copies.open(&path).is_err_and(|error| error.context("locked").is_some()));
+    }
+
+    #[test]
+    fn without_a_store_there_is_nothing_to_keep() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = Copies::default().open(&dir.path().join("none"));
+        assert!(missing.is_err_and(|error| error.context("missing").is_some()));
+    }
+}
