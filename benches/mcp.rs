@@ -132,9 +132,11 @@ fn prepare(dir: &Path) {
 
 fn task(number: usize, dice: &mut Dice) -> Value {
     let created = clock::now().plus(-DAY * i64::try_from(number % 300).unwrap());
+    let status = ["done", "done", "done", "todo", "in_progress"][number % 5];
+    let assignee = ["Ada", "Lin"][number % 2];
     json!({
         "id": format!("SHOP-{number}"), "title": dice.words(6), "project": "shop", "type": "story", "created": created,
-        "status": ["done", "done", "done", "todo", "in_progress"][number % 5], "assignee": ["Ada", "Lin"][number % 2],
+        "status": status, "assignee": assignee,
         "labels": [dice.words(1)], "parent": format!("SHOP-{}", number % 200),
         "blocked_by": if number % 50 == 3 { vec![format!("SHOP-{}", number + 1)] } else { Vec::new() },
     })

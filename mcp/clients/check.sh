@@ -80,7 +80,7 @@ for mode in legacy auto; do
     run node "$tools/drive.mjs" http "$url"
 done
 
-run "$tools/venv/bin/python" "$here/inspect.py" "$tools/node_modules/.bin/mcp-inspector" "$binary" -c "$work/contextcore.yaml" mcp --agent tester --state "$CONTEXTCORE_STATE_DIR"
+run "$tools/venv/bin/python" "$here/inspect.py" "$tools/node_modules/.bin/mcp-inspector" "$binary" -c "$work/contextcore.yaml" mcp --agent tester --on-behalf-of ada --state "$CONTEXTCORE_STATE_DIR"
 
 suite() {
     run node "$tools/node_modules/@modelcontextprotocol/conformance/dist/index.js" server "$@"

@@ -70,11 +70,14 @@ impl Reads for Scoped<'_> {
     }
 
     fn project(&self, query: &ProjectQuery) -> Result<ProjectReport> {
-        self.all.project(query).map_err(|error| match (names_others(&error), &query.sprint) {
-            (true, Some(sprint)) => {
-                Error::new(ErrorKind::Config, format!("there is no sprint `{sprint}` in `{}`", query.project))
+        self.all.project(query).map_err(|error| match &query.sprint {
+            // The same words for a sprint of others and for none.
+            Some(sprint) if error.kind() == ErrorKind::Config => {
+                Error::new(ErrorKind::Config, format!("project `{}` has no sprint `{sprint}`", query.project))
             }
-            (true, None) => Error::new(ErrorKind::Config, format!("nothing is known yet of `{}`", query.project)),
+            None if names_others(&error) => {
+                Error::new(ErrorKind::Config, format!("nothing is known yet of `{}`", query.project))
+            }
             _ => error,
         })
     }

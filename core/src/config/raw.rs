@@ -34,7 +34,7 @@ pub(super) struct RawConfig {
     pub ops: RawOps,
     /// Who may ask over the Model Context Protocol, at `/mcp` (`serve` only).
     pub mcp: RawMcp,
-    /// A Prometheus that agents are told from how much of an error budget is left.
+    /// A Prometheus that is asked how much of the error budgets is left.
     pub prometheus: RawPrometheus,
     /// Whose guidance for agents binds.
     pub guidance: GuidanceConfig,

@@ -67,7 +67,7 @@ pub struct Call {
 pub struct Calls {
     /// `pipe` or `tcp`.
     transport: &'static str,
-    /// What tells this process from others.
+    /// What distinguishes this process from others.
     instance: String,
     since: Millis,
     state: Mutex<State>,
@@ -86,7 +86,7 @@ struct Durations {
 }
 
 impl Calls {
-    /// No calls yet, of a process that speaks over `pipe` or `tcp`. `random` tells it from other processes.
+    /// No calls yet, of a process that speaks over `pipe` or `tcp`. `random` distinguishes it from other processes.
     pub fn new(transport: &'static str, random: u64, now: Millis) -> Self {
         Self { transport, instance: format!("{random:016x}"), since: now, state: Mutex::default() }
     }

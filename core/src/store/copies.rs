@@ -15,9 +15,9 @@ use crate::model::error::Result;
 
 /// The copies that are open. Each is used for as long as nothing changes in its directory.
 #[derive(Default)]
-pub struct Copies(Mutex<BTreeMap<PathBuf, Kept>>);
+pub struct Copies(Mutex<BTreeMap<PathBuf, OpenCopy>>);
 
-struct Kept {
+struct OpenCopy {
     files: Files,
     store: Arc<Store>,
 }
@@ -47,7 +47,7 @@ impl Copies {
         let store = Arc::new(Store::open_to_read(path)?);
         // Without room for a copy it is the store itself, which nobody else could open as long as it is kept.
         if files::lock(path).is_ok() {
-            kept.insert(path.to_owned(), Kept { files: before, store: Arc::clone(&store) });
+            kept.insert(path.to_owned(), OpenCopy { files: before, store: Arc::clone(&store) });
         }
         Ok(store)
     }

@@ -87,7 +87,7 @@ pub(super) fn words(text: &str) -> Vec<Asked> {
 }
 
 /// How many words of a text say something by themselves.
-pub(super) fn telling(text: &str) -> usize {
+pub(super) fn weighty(text: &str) -> usize {
     let mut count = 0;
     words::each(text, |word| count += usize::from(!LITTLE_WORDS.contains(word)));
     count

@@ -217,7 +217,7 @@ impl Index {
             }
         }
         // A word or two are searched for; more are a question.
-        let is_question = search.text.as_deref().is_some_and(|text| asked::telling(text) > 2);
+        let is_question = search.text.as_deref().is_some_and(|text| asked::weighty(text) > 2);
         let best = found.iter().map(|hit| hit.covered).fold(0.0, f64::max);
         let is_answer = |hit: &Hit| !is_question || hit.is_near || hit.covered >= best * LEAST_COVERED;
         found.iter().filter(|hit| is_answer(hit)).map(Hit::place).collect()
@@ -325,7 +325,7 @@ impl Project {
             self.stems.get(&**stem).unwrap_or(&none).iter().map(move |term| (term, *weight))
         });
         let terms: Vec<(&u32, f64)> = own.map(|term| (term, 1.0)).into_iter().chain(alike).collect();
-        // A word that no insight has, nor one like it, cannot tell insights apart.
+        // A word that no insight has, nor one like it, cannot distinguish insights.
         let Some(most) = terms.iter().map(|(term, weight)| rarity(term) * weight).reduce(f64::max) else { return };
         let is_strict = |term: &u32| own == Some(term);
         let rarest = own.map_or(most, |term| rarity(term).max(most));
