@@ -25,6 +25,7 @@ use contextcore_spool::StateDir;
 use rmcp::ServiceExt;
 use rmcp::transport::io::stdio_pipes;
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use self::reads::Stores;
 use self::spool::Spool;
@@ -58,9 +59,10 @@ pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
         };
         running.waiting().await.map(drop).map_err(|error| failed(&error))
     };
-    let sending = tokio::spawn(send(Arc::clone(&calls), config.clone()));
+    let mut sending = JoinSet::new();
+    sending.spawn(send(Arc::clone(&calls), config.clone()));
     let ended = stop::interruptible(serving).await;
-    sending.abort();
+    sending.shutdown().await;
     flush(&calls, config.as_deref()).await;
     match ended {
         Ok(ended) => ended?,

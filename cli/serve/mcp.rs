@@ -25,6 +25,7 @@ use contextcore_spool::{Cursor, Origin, StateDir};
 use rmcp::transport::streamable_http_server::StreamableHttpService;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use super::current::Current;
 use crate::mcp::memory;
@@ -50,17 +51,20 @@ struct Mcp {
     service: Service,
     /// What each token may still send, and since when.
     budgets: Mutex<BTreeMap<String, (f64, Instant)>>,
+    /// Ends with this.
+    _sending: Mutex<JoinSet<()>>,
 }
 
 /// The route.
 pub(super) fn route<S: Clone + Send + Sync + 'static>(current: Current, calls: Arc<Calls>) -> MethodRouter<S> {
-    tokio::spawn(send(current.clone(), Arc::clone(&calls)));
+    let mut sending = JoinSet::new();
+    sending.spawn(send(current.clone(), Arc::clone(&calls)));
     let backend: Arc<dyn Backend> = Arc::new(Served { current: current.clone(), spools: Mutex::default(), calls });
     let server = Server::new(backend, Caller::default(), Options::default());
     let make = move || server.clone().map_err(std::io::Error::other);
     // Hosts and origins are checked here, by the configuration in force.
     let service = StreamableHttpService::new(make, Arc::default(), http_config());
-    any(answer).with_state(Arc::new(Mcp { current, service, budgets: Mutex::default() }))
+    any(answer).with_state(Arc::new(Mcp { current, service, budgets: Mutex::default(), _sending: Mutex::new(sending) }))
 }
 
 /// Sends what was called to where everything else goes.
@@ -307,7 +311,10 @@ impl Backend for Served {
         match spool.and_then(|source| source.location.as_deref()) {
             Some(path) => memory::change(Path::new(path), agent, change),
             // Nothing can be written here, so nothing need be remembered.
-            None => Ok(drop(change(None))),
+            None => {
+                change(None);
+                Ok(())
+            }
         }
     }
 
