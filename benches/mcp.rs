@@ -2,7 +2,8 @@
 //!
 //! 100,000 insights and 20,000 tasks are stored; the built binary answers on stdin and stdout, with nothing else running. Measured are
 //! `find_insights`, every tool with eight kinds of arguments (each answer within its budget of tokens, 24 kB and one line), and the
-//! memory of the process. `CONTEXTCORE_BENCH_BIN` names another binary, `CONTEXTCORE_BENCH_INSIGHTS` another number of insights.
+//! memory of the process. `CONTEXTCORE_BENCH_BIN` names another binary, and an argument another number of
+//! insights: `cargo bench --bench mcp -- 20000`.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on shall fail at once")]
 
@@ -97,7 +98,7 @@ fn binary() -> PathBuf {
 }
 
 fn insights() -> usize {
-    std::env::var("CONTEXTCORE_BENCH_INSIGHTS").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000)
+    std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(100_000)
 }
 
 fn main() -> ExitCode {

@@ -161,14 +161,17 @@ impl Fake {
         lock(&self.world).wrong.push(source.to_owned());
     }
 
+    #[cfg(feature = "kubernetes")]
     pub(super) fn parent_of(&self, folder: &str) -> Option<String> {
         lock(&self.world).folders.get(folder)?["parentUid"].as_str().map(str::to_owned)
     }
 
+    #[cfg(feature = "kubernetes")]
     pub(super) fn delete(&self, dashboard: &str) {
         lock(&self.world).dashboards.remove(dashboard);
     }
 
+    #[cfg(feature = "kubernetes")]
     pub(super) fn uids(&self) -> Vec<String> {
         lock(&self.world).dashboards.keys().cloned().collect()
     }

@@ -62,14 +62,14 @@ enum Tool {
     Jira(JiraHandle, jira::Edition),
     Github(GithubHandle),
     Linear(LinearHandle),
-    Sdk(Machine),
+    Sdk(Box<Machine>),
 }
 
 impl Tool {
     /// A tool, by turns of every vendor; each tenth is a machine.
     async fn start(seed: u64, network: &Network) -> Self {
         if seed % 10 == 5 {
-            return Self::Sdk(Machine::new(seed));
+            return Self::Sdk(Box::new(Machine::new(seed)));
         }
         let clock = network.clock();
         let world = || World::history(NOW, 14, 5, 7, 20, seed);

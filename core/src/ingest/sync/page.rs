@@ -67,7 +67,7 @@ impl Job<'_> {
     /// With a list missing that was there before, this run is not exported.
     fn withhold(&mut self, lists: &[String]) {
         let Some(first) = lists.first() else { return };
-        let text = "the tool refuses what it served before, so this run is not exported; if that lasts for a day, it is left out";
+        let text = "the tool refuses a list that it should serve, so this run is not exported; if that lasts for a day, it is left out";
         self.doubtful.get_or_insert_with(|| Error::new(ErrorKind::Permission, text).with("first", first));
     }
 
