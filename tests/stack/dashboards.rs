@@ -28,6 +28,7 @@ const MAY_BE_EMPTY: &[(&str, u64, &str, &str)] = &[
     ("contextcore-health", 23, "A", "the fake sends no headers about what is left of a limit"),
     ("contextcore-project", 6, "B", "the sprint is running, so that its planned end is known"),
     ("contextcore-project", 90, "A", "no agent reported anything"),
+    ("contextcore-project", 97, "A", "nobody reported an insight"),
     ("contextcore-project", 59, "A", "no group is large enough"),
     ("contextcore-project", 59, "B", "no group is large enough"),
     ("contextcore-project", 59, "C", "no group is large enough"),

@@ -340,7 +340,7 @@ pub(super) struct RawInclude {
     pub project: Option<String>,
 }
 
-/// A tool to poll: the keys that every kind has. [`schema`] adds those of each kind.
+/// A tool to poll: the keys that every kind has. [`super::json_schema::schema`] adds those of each kind.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Source", description = "A tool to poll.", extend("required" = ["name", "kind"]))]

@@ -26,7 +26,7 @@ struct Sum {
 /// How well a card fits a question.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fit {
-    /// By its words and those like them, in parts of [`RELEVANCE`].
+    /// By its words and those like them, in parts of [`super::rank::RELEVANCE`].
     pub(super) fit: u64,
     /// By its very words, in the same parts.
     pub(super) relevance: u64,
