@@ -175,6 +175,7 @@ struct Agent {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
+    last: u64,
 }
 
 impl Agent {
@@ -183,7 +184,7 @@ impl Agent {
         command.args(["mcp", "--agent", "bench", "--project", "shop"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Self { child, input, output }
+        Self { child, input, output, last: 0 }
     }
 
     /// The line of an answer, and how long it took in milliseconds.
@@ -194,9 +195,14 @@ impl Agent {
             "io.modelcontextprotocol/clientCapabilities": {},
         });
         let params = json!({"name": tool, "arguments": arguments, "_meta": meta});
+        self.last += 1;
         let begun = Instant::now();
-        writeln!(self.input, "{}", json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}))
-            .unwrap();
+        writeln!(
+            self.input,
+            "{}",
+            json!({"jsonrpc": "2.0", "id": self.last, "method": "tools/call", "params": params})
+        )
+        .unwrap();
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         (line, begun.elapsed().as_secs_f64() * 1_000.0)
