@@ -126,7 +126,7 @@ sorces:
     insta::assert_snapshot!(messages(text), @r"
 contextcore.yaml:2: store.pth: unknown key `pth`: did you mean `path`?
 contextcore.yaml:5: export.otlp.endpont: unknown key `endpont`: did you mean `endpoint`?
-contextcore.yaml:6: log: unknown key `log`: known here: agents, export, git, guidance, insights, listen, mcp, ops, privacy, projects, projects_file, sources, store, webhooks
+contextcore.yaml:6: log: unknown key `log`: known here: agents, export, git, guidance, insights, listen, mcp, ops, privacy, projects, projects_file, prometheus, sources, store, webhooks
 contextcore.yaml:7: listn: unknown key `listn`: did you mean `listen`?
 contextcore.yaml:8: sorces: unknown key `sorces`: did you mean `sources`?
 ");
