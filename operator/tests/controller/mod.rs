@@ -21,8 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 const CONTEXTS: &str = "projectcontexts.contextcore.io";
 const RULES: &str = "prometheusrules.monitoring.coreos.com";
 const COLLECTORS: &str = "opentelemetrycollectors.opentelemetry.io";
-/// On a machine that builds other things meanwhile.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than the longest pause between two tries of the controller, which is five minutes.
+const PATIENCE: Duration = Duration::from_secs(330);
 
 /// Prometheus and the audit, as a test has them.
 #[derive(Default)]
