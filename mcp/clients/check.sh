@@ -13,7 +13,19 @@ binary=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")
 work=$(mktemp -d)
 tools=${2:-$work/tools}
-trap 'kill "${serving:-}" "${fixture:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
+started=()
+
+# A service that is asked to stop finishes what it has begun; its directory must not go before it, nor may it outlive the check.
+finish() {
+    local status=$?
+    if [ ${#started[@]} -gt 0 ]; then
+        kill "${started[@]}" 2>/dev/null || true
+        wait "${started[@]}" 2>/dev/null || true
+    fi
+    rm -rf "$work"
+    exit "$status"
+}
+trap finish EXIT
 
 skip() {
     if [ -n "${CONTEXTCORE_REQUIRE_MCP_CLIENTS:-}" ]; then
@@ -53,7 +65,7 @@ sources:
   - {name: agents, kind: sdk, path: $work/state}
 YAML
 "$binary" serve --config "$work/contextcore.yaml" 2>"$work/serve.log" &
-serving=$!
+started+=($!)
 for _ in $(seq 100); do
     curl -fsS "http://127.0.0.1:$port/healthz" >/dev/null 2>&1 && break
     sleep 0.1
@@ -100,7 +112,7 @@ done
 (cd "$here/../.." && cargo build --quiet -p contextcore-mcp --example fixture --target-dir "$(dirname "$(dirname "$binary")")")
 fixture_port=$(free_port)
 "$(dirname "$binary")/examples/fixture" "$fixture_port" &
-fixture=$!
+started+=($!)
 for _ in $(seq 100); do
     curl -sS "http://127.0.0.1:$fixture_port/mcp" >/dev/null 2>&1 && break
     sleep 0.1
