@@ -191,6 +191,29 @@ fn a_blocking_constraint_of_a_context_stops_a_check() {
 }
 
 #[test]
+fn a_check_prints_everything_that_covers_a_path_and_general_advice_once() {
+    let shop = Checkout::new();
+    shop.write("contextcore.yaml", "projects_file: projects.yaml\nprojects: [{id: shop}]\n");
+    let guidance = "
+  guidance:
+    constraints: [{id: money, rule: Amounts are in cents, severity: advisory, scope: src/pay}]
+    preferences: [{id: events, preference: Prefer events}]
+";
+    shop.write(
+        "projects.yaml",
+        &format!("projects:\n- id: shop\n  context: {{namespace: commerce, name: cart}}{guidance}"),
+    );
+    let (code, out, err) = shop.run(&["guide", "check", "src/pay/a.rs", "docs/a.md"]);
+    let want = "src/pay/a.rs: advice of crd:commerce/cart/money: Amounts are in cents (crd commerce/cart)\n\
+                advice of crd:commerce/cart/events: Prefer events (crd commerce/cart)\n\
+                2 paths: none is blocked\n";
+    assert_eq!((code, &*out), (0, want), "{err}");
+    let all = shop.json(0, &["guide", "check", "src/pay/a.rs", "docs/a.md"]);
+    let of = |path: usize| all["paths"][path]["guidance"].as_array().map(Vec::len);
+    assert_eq!((of(0), of(1)), (Some(2), Some(1)), "each path has all of its own");
+}
+
+#[test]
 fn guidance_of_a_branch_is_untrusted_until_the_forge_has_it_on_its_default_branch() {
     let shop = Checkout::new();
     shop.write(".contextcore/guidance.yaml", "constraints: [{id: api, rule: Keep it, severity: blocking}]\n");

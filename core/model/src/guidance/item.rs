@@ -83,6 +83,11 @@ pub enum GuidanceSource {
         /// Who said it, as the command line has it.
         by: Option<String>,
     },
+    /// The store, to which a person reported with a token.
+    Person {
+        /// The name of the token.
+        who: String,
+    },
 }
 
 impl GuidanceSource {
@@ -95,6 +100,7 @@ impl GuidanceSource {
             Self::File { trusted_ref: Some(_) } => "file:".to_owned(),
             Self::File { trusted_ref: None } => "checkout:".to_owned(),
             Self::Store { .. } => "store:".to_owned(),
+            Self::Person { .. } => "person:".to_owned(),
         }
     }
 
@@ -102,7 +108,10 @@ impl GuidanceSource {
     #[must_use]
     pub const fn trust(&self) -> Trust {
         match self {
-            Self::Context { .. } | Self::Projects { .. } | Self::File { trusted_ref: Some(_) } => Trust::Binding,
+            Self::Context { .. }
+            | Self::Projects { .. }
+            | Self::File { trusted_ref: Some(_) }
+            | Self::Person { .. } => Trust::Binding,
             Self::Store { .. } => Trust::Unproven,
             Self::File { trusted_ref: None } => Trust::Untrusted,
         }
@@ -118,6 +127,7 @@ impl fmt::Display for GuidanceSource {
             Self::File { trusted_ref: None } => write!(f, ".contextcore/guidance.yaml of this checkout"),
             Self::Store { by: Some(by) } => write!(f, "local, by {by}"),
             Self::Store { by: None } => write!(f, "local"),
+            Self::Person { who } => write!(f, "token of {who}"),
         }
     }
 }

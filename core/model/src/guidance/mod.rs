@@ -1,7 +1,7 @@
 //! Guidance: what people require of agents or recommend to them, from every source it can come from. It is pure.
 //!
 //! A [`GuidanceItem`] is one line of it. [`of_project`] reads what the entries of the projects file say, [`of_repository`] what a
-//! `.contextcore/guidance.yaml` says, and [`stored`] folds what the command line reported. [`in_force`] merges them: ids
+//! `.contextcore/guidance.yaml` says, and [`stored`] folds what the command line and people with tokens reported. [`in_force`] merges them: ids
 //! carry their source, nothing is overridden silently, and the strictest severity of one id counts. Only what is
 //! [`Trust::Binding`] can be blocking.
 

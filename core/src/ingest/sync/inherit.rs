@@ -142,7 +142,7 @@ impl Job<'_> {
     }
 
     fn inherit_guidance(&self, from: &Store) -> Result<()> {
-        let mut theirs = from.guidance()?;
+        let mut theirs = from.guidance()?.unproven();
         theirs.0.retain(|project, _| self.wants(project));
         let mut transaction = self.store.begin()?;
         let known: AllGuidance = transaction.metadata(GUIDANCE, "")?.unwrap_or_default();
