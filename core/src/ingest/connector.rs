@@ -305,6 +305,12 @@ pub trait SourceSession: Send + Sync {
         Ok(Page { unreadable: unreadable.collect(), ..Page::default() })
     }
 
+    /// A quarantined record as it was read, from a tool that gives nothing twice: what the store holds is then the only copy. `None`:
+    /// [`Self::read_again`] asks for it.
+    fn kept(&self, _native_id: &str, _json: &str) -> Option<RawRecord> {
+        None
+    }
+
     /// The cursor with which a stream reads everything again, where it ended with this one: none, unless the connector remembers in
     /// it what a new reading would not come upon, such as sprints that were open and are deleted.
     fn restart(&self, _stream: &'static str, _cursor: &Cursor) -> Option<Cursor> {
