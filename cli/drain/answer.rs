@@ -207,8 +207,7 @@ async fn read<T: Serialize + Send + 'static>(
 /// Counts insights as given to somebody.
 async fn note_served(shared: &Shared, found: &[Value], reader: Option<String>) {
     let Some(engine) = lock_of(&shared.engine).clone() else { return };
-    let ids: Vec<String> =
-        found.iter().filter_map(|insight| insight["id"].as_str().map(str::to_owned)).collect();
+    let ids: Vec<String> = found.iter().filter_map(|insight| insight["id"].as_str().map(str::to_owned)).collect();
     if ids.is_empty() {
         return;
     }

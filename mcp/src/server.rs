@@ -428,7 +428,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_that_hangs_is_answered_after_ten_seconds() {
         let (ended, hangs) = std::sync::mpsc::channel::<()>();
-        let server = Server::new(Arc::new(crate::fake::Fake::default()), Caller::default(), Options::default()).unwrap();
+        let server =
+            Server::new(Arc::new(crate::fake::Fake::default()), Caller::default(), Options::default()).unwrap();
         let hanging = server.blocking(move |_| {
             // Until the sender is gone, as a store that does not answer.
             let _gone = hangs.recv();

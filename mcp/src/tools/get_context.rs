@@ -86,7 +86,7 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
         handoffs(call, &insights),
         tasks,
         risks,
-        slos(call, &project, &contexts),
+        slos(call, config.as_ref().map_or(&project, |known| &known.id), &contexts),
     ];
     if config.is_none() && lists.iter().all(Vec::is_empty) {
         // Nothing is known of it: a slip of the pen is an error that names what is near.
