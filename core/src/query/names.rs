@@ -40,7 +40,7 @@ impl Viewer<'_> {
         if known.contains(typed) { Ok(()) } else { Err(unknown("source", typed, &known)) }
     }
 
-    fn check_project(&self, typed: Option<&str>) -> Result<()> {
+    pub(super) fn check_project(&self, typed: Option<&str>) -> Result<()> {
         let Some(typed) = typed else { return Ok(()) };
         let mut known: BTreeSet<String> = self.config.projects.iter().map(|project| project.id.clone()).collect();
         let included = self.config.projects.iter().flat_map(|project| &project.include);
