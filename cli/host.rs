@@ -106,6 +106,7 @@ fn routes(engine: Arc<Engine>, triggers: Option<PollTriggers>) -> Router {
         .route("/v1/sprints", get(list::<SprintFilter>))
         .route("/v1/show", get(show))
         .route("/v1/guidance", get(guidance))
+        .route("/v1/guidance/files", get(guidance_files))
         .route("/v1/insights", post(insights))
         .route("/v1/insight", get(insight))
         .route("/v1/insights/served", post(served))
@@ -187,6 +188,10 @@ async fn show(State(engine): State<Arc<Engine>>, Query(selector): Query<TaskSele
 
 async fn guidance(State(engine): State<Arc<Engine>>) -> Response {
     view(engine, |viewer| viewer.guidance()).await
+}
+
+async fn guidance_files(State(engine): State<Arc<Engine>>) -> Response {
+    view(engine, |viewer| viewer.guidance_files()).await
 }
 
 async fn insights(State(engine): State<Arc<Engine>>, Json(query): Json<InsightQuery>) -> Response {

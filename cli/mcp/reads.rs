@@ -222,11 +222,14 @@ impl Reads for Blocking {
     }
 
     fn guidance(&self, project: &str) -> Result<Vec<GuidanceItem>, Error> {
-        let mut stored = AllGuidance::default();
+        let (mut stored, mut forges) = (AllGuidance::default(), Vec::new());
         for (number, reader) in self.stores.readers.iter().enumerate() {
             let theirs = self.runtime.block_on(reader.guidance()).map_err(error_of)?;
             let is_configured = number == 0 && self.stores.has_configured;
             stored.merge(if is_configured { theirs } else { theirs.unproven() });
+            if is_configured {
+                forges = self.runtime.block_on(reader.guidance_files()).map_err(error_of)?;
+            }
         }
         // What was said just now is in the spool alone.
         if let Err(error) = contextcore_spool::add_guidance(&self.stores.state, &mut stored) {
@@ -234,7 +237,7 @@ impl Reads for Blocking {
         }
         let repository = self.repository.as_ref();
         let known = self.project_config(project).map_or_else(|| project.to_owned(), |known| known.id);
-        let found = query::guidance(self.stores.config.as_ref(), repository, &stored, Some(&known));
+        let found = query::guidance(self.stores.config.as_ref(), repository, (&stored, &forges), Some(&known));
         found.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(found.items)
     }

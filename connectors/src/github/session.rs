@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use contextcore_core::ingest::connector::Run;
+use contextcore_core::model::guidance::forge::{ForgeContent, ForgeFile};
 use contextcore_core::model::time::{DAY, SECOND};
 use contextcore_core::{Error, ErrorKind, Result, lock};
 
@@ -109,11 +110,26 @@ impl GitHub {
             return Err(Error::new(ErrorKind::NotFound, text).with("missing", missing.join("; ")));
         }
         reference.missing = Some(api.missing());
-        let warnings = missing.iter().cloned().chain(api.missing().sentences()).collect();
+        let unusable = repositories.iter().filter_map(|repository| {
+            let why = repository.activity.guidance().err()?;
+            Some(format!("the guidance of {} is not used: {why}", repository.name))
+        });
+        let warnings = missing.iter().cloned().chain(api.missing().sentences()).chain(unusable).collect();
         let context = SiteContext { reference, repositories, missing, warnings };
         let transfers = Mutex::new(Arc::new(context.reference.transfers.clone()));
         let (members, issues) = (Mutex::default(), Mutex::default());
         Ok(Self { settings, api, run: *run, context, members, issues, transfers })
+    }
+
+    /// What the configured repositories say to agents. Of one that is hidden what was known still counts.
+    pub(super) fn guidance_files(&self) -> Vec<ForgeFile> {
+        let content = |name: &RepositoryName| {
+            let found = self.context.repositories.iter().find(|repository| repository.name == *name);
+            // One that cannot be used is a warning.
+            found.map_or(ForgeContent::Unknown, |found| found.activity.guidance().unwrap_or(ForgeContent::Absent))
+        };
+        let names = self.settings.repositories.iter();
+        names.map(|name| ForgeFile { repository: name.to_string(), content: content(name) }).collect()
     }
 
     /// Issues that were transferred, as far as it is known.

@@ -35,6 +35,8 @@ pub struct CodeHost {
     pub deployments: Vec<Deployment>,
     pub notes: Vec<Note>,
     pub milestones: Vec<Milestone>,
+    /// Files on the default branch, by their path.
+    pub files: BTreeMap<(ProjectId, String), String>,
     /// When an issue was given a milestone or lost it, and by whom; oldest first.
     pub(crate) milestoned: BTreeMap<IssueId, Vec<(i64, UserId, Option<MilestoneId>)>>,
     /// The agents that an issue was delegated to (none: taken back), when and by whom; oldest first.
@@ -282,6 +284,12 @@ impl Edit<'_> {
         let id = self.add_commit(project, message.into());
         self.code_host().commits[id.0 as usize - 1].on_default = Some(self.at);
         id
+    }
+
+    /// Commits a file to the default branch.
+    pub fn commit_file(&mut self, project: ProjectId, path: &str, text: impl Into<String>) {
+        self.code_host().files.insert((project, path.to_owned()), text.into());
+        self.commit(project, format!("docs: write {path}"));
     }
 
     fn add_commit(&mut self, project: ProjectId, message: String) -> CommitId {
