@@ -250,7 +250,7 @@ async fn guidance_that_a_source_read_from_the_forge_binds_without_a_clone() {
         format!(
             "store: {{path: data}}\nexport: {{otlp: {{endpoint: '{}', protocol: grpc}}}}\n\
              sources: [{{name: gh, kind: github, url: '{}', auth: {{token: {{file: token}}}}, repositories: [acme/shop]}}]\n\
-             projects: [{{id: shop, repositories: [acme/shop]}}]\n{more}",
+             projects: [{{id: shop, include: [{{source: gh, project: acme/shop}}]}}]\n{more}",
             backend.grpc_url(),
             github.url()
         )

@@ -104,9 +104,16 @@ fn add_forge(to: &mut GuidanceFound, ForgeGuidance { project, repository, file }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::config::{self, ProjectConfig};
     use crate::model::guidance::in_force;
     use crate::model::time::Millis;
+
+    fn project() -> ProjectConfig {
+        let (id, name) = (String::new(), String::new());
+        let (owner, criticality, value, epic) = (None, None, None, None);
+        let (include, repositories, contexts) = (Vec::new(), Vec::new(), Vec::new());
+        ProjectConfig { id, name, owner, criticality, value, epic, include, repositories, contexts }
+    }
 
     #[test]
     fn a_file_of_a_forge_binds_for_the_project_of_its_repository_where_its_branch_is_trusted() {
@@ -134,7 +141,9 @@ mod tests {
             let refs: Vec<String> = refs.split_whitespace().map(str::to_owned).collect();
             assert_eq!(is_trusted(&refs, "main"), trusted, "{refs:?}");
         }
-        let config = config::parse("projects: [{id: shop, repositories: [Acme/Shop]}]", "x.yaml", &[]).unwrap();
+        let mut config = config::parse("sources: []", "x.yaml", &[]).unwrap();
+        // As a projects file says it.
+        config.projects.push(ProjectConfig { id: "shop".into(), repositories: vec!["Acme/Shop".into()], ..project() });
         let store = crate::store::Store::over(std::sync::Arc::new(crate::store::MemoryKv::default())).unwrap();
         let viewer = Viewer::new(&store, &config, Millis(0));
         assert_eq!(viewer.project_of_repository("gh", "acme/shop"), "shop");
