@@ -92,6 +92,14 @@ pub(super) struct Repository {
     pub(super) activity: RepositoryActivity,
 }
 
+impl Repository {
+    /// Why its guidance for agents is not used, if it is not.
+    pub(super) fn unusable_guidance(&self) -> Option<String> {
+        let why = self.activity.guidance().err()?;
+        Some(format!("the guidance of {} is not used: {why}", self.name))
+    }
+}
+
 impl GitHub {
     /// Opens GitHub with what was stored after the last run.
     pub(super) async fn open(settings: Arc<Settings>, api: Arc<Api>, stored: Reference, run: &Run) -> Result<Self> {
@@ -110,10 +118,7 @@ impl GitHub {
             return Err(Error::new(ErrorKind::NotFound, text).with("missing", missing.join("; ")));
         }
         reference.missing = Some(api.missing());
-        let unusable = repositories.iter().filter_map(|repository| {
-            let why = repository.activity.guidance().err()?;
-            Some(format!("the guidance of {} is not used: {why}", repository.name))
-        });
+        let unusable = repositories.iter().filter_map(Repository::unusable_guidance);
         let warnings = missing.iter().cloned().chain(api.missing().sentences()).chain(unusable).collect();
         let context = SiteContext { reference, repositories, missing, warnings };
         let transfers = Mutex::new(Arc::new(context.reference.transfers.clone()));
