@@ -1,4 +1,4 @@
-//! What an agent is told of an error budget: `slos.budget_left` of `get_context`, read from a real Prometheus that records the series
+//! What an agent is given of an error budget: `slos.budget_left` of `get_context`, read from a real Prometheus that records the series
 //! of the controller's rules.
 
 use std::fs;

@@ -90,7 +90,7 @@ fn open_servers_receive_what_tasks_and_sprints_print() {
 
 #[test]
 #[cfg(feature = "mcp")]
-fn an_agent_is_told_what_a_prometheus_says_is_left_of_an_error_budget() {
+fn an_agent_is_given_what_a_prometheus_says_is_left_of_an_error_budget() {
     open_servers(budget_left::course);
 }
 

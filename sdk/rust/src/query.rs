@@ -97,7 +97,7 @@ impl InsightQuerier {
     }
 
     /// Id of the agent that asks. Default: `CONTEXTCORE_AGENT`. What it is given is noted: an agent does not corroborate what it was
-    /// told, and handoffs to it come first.
+    /// given, and handoffs to it come first.
     #[must_use]
     pub fn reader(mut self, agent: impl Into<String>) -> Self {
         self.reader = Some(agent.into());

@@ -49,7 +49,7 @@ export interface QuerierOptions {
   strict?: boolean;
   timeoutMs?: number;
   /**
-   * Id of the agent that asks. Default: `CONTEXTCORE_AGENT`. What it is given is noted: an agent does not corroborate what it was told,
+   * Id of the agent that asks. Default: `CONTEXTCORE_AGENT`. What it is given is noted: an agent does not corroborate what it was given,
    * and handoffs to it come first.
    */
   reader?: string;

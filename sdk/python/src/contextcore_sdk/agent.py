@@ -237,7 +237,7 @@ class InsightQuerier:
             strict: Raise where nobody answers.
             timeout: Seconds that a question may take.
             reader: Id of the agent that asks. Default: `CONTEXTCORE_AGENT`. What it is given is noted: an agent does not
-                corroborate what it was told, and handoffs to it come first.
+                corroborate what it was given, and handoffs to it come first.
         """
         self.project_id = project_id or named_project(os.environ)
         reader = reader or os.environ.get("CONTEXTCORE_AGENT") or None
