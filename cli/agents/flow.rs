@@ -49,22 +49,25 @@ fn table(projects: &[AgentFlowView]) -> Table {
 }
 
 fn cells(project: &str, group: &AgentGroupView) -> [String; 10] {
-    let of = |pick: fn(Quantiles) -> f64, found: Option<Quantiles>| {
-        found.map(|found| humanize::duration(pick(found))).unwrap_or_default()
-    };
-    let (middle, long): (fn(Quantiles) -> f64, fn(Quantiles) -> f64) = (|found| found.p50, |found| found.p85);
+    let [cycle, long_cycle] = durations(group.cycle_time);
+    let [blocked, long_blocked] = durations(Some(group.blocked_time));
     [
         project.to_owned(),
         group.task_type.to_string(),
         group.size.to_string(),
         group.agent_assisted.to_string(),
         group.tasks.to_string(),
-        of(middle, group.cycle_time),
-        of(long, group.cycle_time),
-        of(middle, Some(group.blocked_time)),
-        of(long, Some(group.blocked_time)),
+        cycle,
+        long_cycle,
+        blocked,
+        long_blocked,
         format!("{:.0}%", group.rework),
     ]
+}
+
+/// The middle and the long end, as people read them.
+fn durations(found: Option<Quantiles>) -> [String; 2] {
+    found.map(|found| [found.p50, found.p85].map(humanize::duration)).unwrap_or_default()
 }
 
 /// How much is known of a project, and how much is not shown.
