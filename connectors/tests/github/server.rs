@@ -117,6 +117,7 @@ async fn each_missing_feature_costs_itself() {
         assert!(report.warnings.iter().any(|warning| warning.contains(word)), "{word}: {:?}", report.warnings);
         let quiet = rig.sync().await;
         assert!(quiet.requests <= 3, "{word}: {} requests", quiet.requests);
+        assert!(quiet.warnings.iter().any(|warning| warning.contains(word)), "every run says it, so `status` does");
     }
 }
 

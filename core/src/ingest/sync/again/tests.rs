@@ -48,6 +48,8 @@ struct Tool {
     asked: Arc<Mutex<Vec<String>>>,
     refuses: Arc<Mutex<bool>>,
     withheld: Arc<Mutex<Vec<String>>>,
+    warnings: Arc<Mutex<Vec<String>>>,
+    is_down: Arc<Mutex<bool>>,
     /// A row of the complete pass has no id.
     nameless: Arc<Mutex<bool>>,
 }
@@ -83,7 +85,10 @@ impl Connector for Tool {
     }
 
     async fn open(&self, _: Option<serde_json::Value>, _: &Run) -> Result<Box<dyn SourceSession>> {
-        Ok(Box::new(self.clone()))
+        match *self.is_down.lock().unwrap() {
+            true => Err(Error::new(ErrorKind::Unavailable, "the tool cannot be reached")),
+            false => Ok(Box::new(self.clone())),
+        }
     }
 
     fn stats(&self) -> Stats {
@@ -117,6 +122,7 @@ impl SourceSession for Tool {
         page.records.extend(sprints.iter().map(|(id, _)| Self::record(id, Row::Served)));
         page.open_sprints.clone_from(&self.open_sprints.lock().unwrap());
         page.withheld.clone_from(&self.withheld.lock().unwrap());
+        page.warnings.clone_from(&self.warnings.lock().unwrap());
         page.cursor = Cursor(true.into());
         Ok(page)
     }
@@ -345,6 +351,22 @@ async fn a_list_that_is_refused_and_was_there_before_holds_back_what_the_run_sto
     rig.tool.withheld.lock().unwrap().clear();
     assert!(rig.run(MINUTE).await.error.is_none());
     assert_eq!(rig.sealed(), 1);
+}
+
+#[tokio::test]
+async fn what_a_run_warned_of_is_kept_until_a_run_says_otherwise() {
+    let mut rig = Rig::new(&[("1", Row::Served)]);
+    let kept = |rig: &Rig| rig.store.source_status("acme").unwrap().warnings;
+    *rig.tool.warnings.lock().unwrap() = ["no dependencies", "no dependencies", "no types"].map(String::from).into();
+    rig.run(0).await;
+    assert_eq!(kept(&rig), ["no dependencies", "no types"]);
+    rig.tool.warnings.lock().unwrap().clear();
+    *rig.tool.is_down.lock().unwrap() = true;
+    assert!(rig.run(MINUTE).await.error.is_some());
+    assert_eq!(kept(&rig).len(), 2, "it read nothing");
+    *rig.tool.is_down.lock().unwrap() = false;
+    rig.run(MINUTE).await;
+    assert_eq!(kept(&rig), [""; 0]);
 }
 
 #[tokio::test]
