@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Output};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::insights::{DECISION, Machine, decision, line};
+use crate::rig::until;
 
 const LESSON: &str = "ins_00000000000000c1";
 
@@ -73,14 +73,6 @@ impl<'m> Service<'m> {
 fn insight(machine: &Machine, arguments: &[&str]) -> Output {
     machine
         .run(&[&["--config", "contextcore.yaml", "-o", "json", "insight"], arguments, &["--project", "shop"]].concat())
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn lesson(agent: &str) -> Value {
