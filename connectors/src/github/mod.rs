@@ -127,6 +127,8 @@ impl SourceSession for GitHub {
     fn state(&self) -> Result<serde_json::Value> {
         let mut reference = self.context.reference.clone();
         reference.transfers = self.transfers().as_ref().clone();
+        // What refusals taught since it was opened.
+        reference.missing = Some(self.api.missing());
         reference_data::write(&reference)
     }
 
