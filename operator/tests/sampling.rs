@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::{property, rig};
 
-/// A collector that receives on the port it is told, and writes what passes into files.
+/// A collector that receives on a given port, and writes what passes into files.
 const AROUND: &str = r#"
 receivers: {otlp: {protocols: {http: {endpoint: "${env:OTLP_HTTP}"}}}}
 exporters:

@@ -127,7 +127,8 @@ async fn a_server_that_does_not_say_what_it_knows_says_it_by_refusing() {
     let id = add(&mut world, "One", NOW - 9 * HOUR);
     let parents = Without { fields: &[("Issue", "parent")], ..Without::default() };
     let mut rig = Rig::start(world, Options { lacks: Some(parents), ..dot_com() }, |_| {}).await;
-    let refusal = r#"{"errors": [{"message": "GraphQL introspection is not allowed, but the query contained __type"}]}"#;
+    let refusal =
+        r#"{"errors": [{"message": "GraphQL introspection is not allowed, but the query contained __type"}]}"#;
     rig.github.faults().on("POST */graphql", When::Nth(1), Fault::status(200, refusal));
     let first = rig.sync().await;
     assert!(first.failures.is_empty() && first.tasks.contains_key(&rig.id(id)), "{:?}", first.failures);

@@ -34,14 +34,14 @@ tokio::task_local! {
     static OBSERVER: UnboundedSender<Retrying>;
 }
 
-/// Runs `work`; `heard` learns of every retry of a call within it, at once.
-pub async fn observed<F: Future>(work: F, mut heard: impl FnMut(Retrying)) -> F::Output {
+/// Runs `work`; `on_retry` gets every retry of a call within it, at once.
+pub async fn observed<F: Future>(work: F, mut on_retry: impl FnMut(Retrying)) -> F::Output {
     let (sender, mut retries) = unbounded_channel();
     let mut work = pin!(OBSERVER.scope(sender, work));
     loop {
         tokio::select! {
             biased;
-            Some(retry) = retries.recv() => heard(retry),
+            Some(retry) = retries.recv() => on_retry(retry),
             done = &mut work => return done,
         }
     }
@@ -64,12 +64,12 @@ mod tests {
     async fn retries_reach_the_observer_of_the_task() {
         let retrying = Retrying { reason: "HTTP 500".into(), retry: 3, of: 8, wait: Duration::from_millis(15_400) };
         report(&retrying);
-        let mut heard = Vec::new();
+        let mut seen = Vec::new();
         let work = async {
             report(&retrying);
             tokio::task::yield_now().await;
         };
-        observed(work, |retry| heard.push(retry.to_string())).await;
-        assert_eq!(heard, ["HTTP 500, retry 3 of 8 in 16 s"], "the report outside of the scope has no observer");
+        observed(work, |retry| seen.push(retry.to_string())).await;
+        assert_eq!(seen, ["HTTP 500, retry 3 of 8 in 16 s"], "the report outside of the scope has no observer");
     }
 }

@@ -213,8 +213,7 @@ impl Viewer<'_> {
         ids.dedup();
         let report = |id: String| {
             let own: Vec<TaskView> = tasks.iter().filter(|task| task.project_id == id).cloned().collect();
-            let running: Vec<_> =
-                active.iter().filter(|sprint| sprint.project_id.as_deref() == Some(&id)).collect();
+            let running: Vec<_> = active.iter().filter(|sprint| sprint.project_id.as_deref() == Some(&id)).collect();
             let lag = self.lag_of(&own)?;
             Ok(self.report(id, &own, latest(running.iter().copied()), running.iter().copied(), lag))
         };
@@ -344,8 +343,7 @@ fn progress(open: &[&TaskView], done: &[&TaskView]) -> ProgressView {
 
 /// The rule of the dashboards: of several running sprints the worst counts.
 fn health(blocked: &BlockedCount, wip: &WipView, running: &[SprintReport], lag: Option<f64>) -> HealthView {
-    let is_behind =
-        |sprint: &SprintReport| sprint.scope > 0.0 && sprint.remaining - sprint.ideal > 0.25 * sprint.scope;
+    let is_behind = |sprint: &SprintReport| sprint.scope > 0.0 && sprint.remaining - sprint.ideal > 0.25 * sprint.scope;
     let has_changed = |sprint: &SprintReport| sprint.committed > 0.0 && sprint.scope_change > 0.2 * sprint.committed;
     let red = [
         (
