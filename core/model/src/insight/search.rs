@@ -99,13 +99,42 @@ struct Project {
     terms: HashMap<Box<str>, u32>,
     /// The terms of each stem, without the one that is the stem itself.
     stems: HashMap<Box<str>, Vec<u32>>,
-    /// The texts that have each term: card and weighted count, by card.
-    postings: Vec<Vec<(u32, u32)>>,
+    /// The texts that have each term, by card.
+    postings: Vec<Vec<Posting>>,
     words: u64,
     /// What insights apply to.
     scopes: Names,
     /// Their tags, tasks, and the people and agents they are by and for.
     names: Names,
+}
+
+/// A card that has a term, and its weighted count. Most of the memory of an index is these, so both share a word: the count in
+/// eight bits, because more than 255 of a word say no more.
+#[derive(Debug, Clone, Copy)]
+struct Posting(u32);
+
+impl Posting {
+    /// How many cards a project can have.
+    const CARDS: u32 = 1 << 24;
+
+    fn new(card: u32, count: u32) -> Self {
+        Self(card << 8 | count.min(u8::MAX.into()))
+    }
+
+    fn card(self) -> u32 {
+        self.0 >> 8
+    }
+
+    fn count(self) -> u32 {
+        self.0 & u32::from(u8::MAX)
+    }
+}
+
+/// Makes room for one more. A list of many grows by an eighth, not to twice its size.
+fn make_room<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 8 + 16);
+    }
 }
 
 /// What is kept of one insight.
@@ -131,7 +160,7 @@ struct Card {
 }
 
 impl Index {
-    /// Adds an insight, or what has changed of it.
+    /// Adds an insight, or what has changed of it. Of one project, 16 million are found.
     pub fn put(&mut self, insight: &Insight) {
         let Some(id) = InsightId::parse(&insight.id) else { return };
         self.remove(&insight.project, &insight.id);
@@ -168,10 +197,7 @@ impl Index {
 
 impl Project {
     fn put(&mut self, id: InsightId, insight: &Insight) {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.cards.push(None);
-            u32::try_from(self.cards.len() - 1).unwrap_or(u32::MAX)
-        });
+        let Some(place) = self.free.pop().or_else(|| self.new_place()) else { return };
         let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
         let tags = insight.tags.join(" ");
         let rationale = insight.rationale.as_deref().unwrap_or_default();
@@ -183,8 +209,8 @@ impl Project {
         let words = counts.values().sum();
         for (term, count) in &counts {
             let postings = &mut self.postings[*term as usize];
-            let at = postings.partition_point(|(card, _)| *card < place);
-            postings.insert(at, (place, *count));
+            let at = postings.partition_point(|posting| posting.card() < place);
+            postings.insert(at, Posting::new(place, *count));
         }
         self.words += u64::from(words);
         self.places.insert(id, place);
@@ -192,11 +218,20 @@ impl Project {
         self.cards[place as usize] = Some(self.card(id, insight, terms, words));
     }
 
+    /// A place that no card had before.
+    fn new_place(&mut self) -> Option<u32> {
+        let place = u32::try_from(self.cards.len()).ok().filter(|place| *place < Posting::CARDS)?;
+        make_room(&mut self.cards);
+        self.cards.push(None);
+        Some(place)
+    }
+
     fn term(&mut self, word: &str) -> u32 {
         if let Some(known) = self.terms.get(word) {
             return *known;
         }
         let term = u32::try_from(self.postings.len()).unwrap_or(u32::MAX);
+        make_room(&mut self.postings);
         self.postings.push(Vec::new());
         self.terms.insert(word.into(), term);
         let stem = asked::stem(word);
@@ -251,7 +286,7 @@ impl Project {
         self.words -= u64::from(card.words);
         for term in card.terms() {
             let postings = &mut self.postings[*term as usize];
-            if let Ok(at) = postings.binary_search_by_key(&place, |(card, _)| *card) {
+            if let Ok(at) = postings.binary_search_by_key(&place, |posting| posting.card()) {
                 postings.remove(at);
             }
         }
@@ -305,10 +340,10 @@ impl Project {
         sums.all_covered += rarest * asked.weight;
         for (term, weight) in terms {
             let (rarity, weight) = (rarity(term), weight * asked.weight);
-            for (card, count) in postings(term) {
-                let words = self.cards[*card as usize].as_ref().map_or(0, |card| card.words);
-                let says = collection.bm25(rarity, *count, words);
-                sums.see(*card, says * weight, rarity * weight, if is_strict(term) { says } else { 0.0 });
+            for posting in postings(term) {
+                let words = self.cards[posting.card() as usize].as_ref().map_or(0, |card| card.words);
+                let says = collection.bm25(rarity, posting.count(), words);
+                sums.see(posting.card(), says * weight, rarity * weight, if is_strict(term) { says } else { 0.0 });
             }
         }
         sums.settle();
