@@ -8,7 +8,8 @@ use super::sprint::SprintView;
 use super::task::TaskView;
 use super::viewer::Viewer;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::time::{DAY, HOUR, Millis};
+use crate::model::health::{BEHIND_TOO_FAR, BLOCKED_TOO_LONG, CROWDED, SCOPE_MOVED, TOO_OLD};
+use crate::model::time::{DAY, Millis};
 use crate::model::{SprintState, Status, TaskType, string_enum};
 
 /// How far back a forecast looks: twelve weeks.
@@ -20,8 +21,6 @@ const LATELY: i64 = 30 * DAY;
 const WIP_DAYS: i64 = 28;
 /// The quantile of the normal distribution at 85 %.
 const Z85: f64 = 1.0364;
-/// A task that is blocked for longer makes a project red, in seconds.
-const BLOCKED_TOO_LONG: f64 = 3.0 * 86_400.0;
 
 /// Which project, and which of its sprints.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -343,20 +342,22 @@ fn progress(open: &[&TaskView], done: &[&TaskView]) -> ProgressView {
 
 /// The rule of the dashboards: of several running sprints the worst counts.
 fn health(blocked: &BlockedCount, wip: &WipView, running: &[SprintReport], lag: Option<f64>) -> HealthView {
-    let is_behind = |sprint: &SprintReport| sprint.scope > 0.0 && sprint.remaining - sprint.ideal > 0.25 * sprint.scope;
-    let has_changed = |sprint: &SprintReport| sprint.committed > 0.0 && sprint.scope_change > 0.2 * sprint.committed;
+    let is_behind =
+        |sprint: &SprintReport| sprint.scope > 0.0 && sprint.remaining - sprint.ideal > BEHIND_TOO_FAR * sprint.scope;
+    let has_changed =
+        |sprint: &SprintReport| sprint.committed > 0.0 && sprint.scope_change > SCOPE_MOVED * sprint.committed;
     let red = [
         (
-            blocked.oldest.as_ref().is_some_and(|oldest| oldest.seconds > BLOCKED_TOO_LONG),
+            blocked.oldest.as_ref().is_some_and(|oldest| oldest.seconds > f64::from(BLOCKED_TOO_LONG)),
             "a task is blocked for over 3 days",
         ),
         (running.iter().any(is_behind), "a running sprint is behind its ideal line by over 25 % of its scope"),
-        (lag.is_some_and(|lag| lag * 1e3 > HOUR as f64), "the data is older than 1 h"),
+        (lag.is_some_and(|lag| lag > f64::from(TOO_OLD)), "the data is older than 1 h"),
     ];
     let yellow = [
         (blocked.count > 0, "a task is blocked"),
         (running.iter().any(has_changed), "the scope of a running sprint changed by over 20 % of the commitment"),
-        (wip.mean > 0.0 && wip.now as f64 > 1.5 * wip.mean, "work in progress is over 1.5 times its 4-week mean"),
+        (wip.mean > 0.0 && wip.now as f64 > CROWDED * wip.mean, "work in progress is over 1.5 times its 4-week mean"),
     ];
     let of = |rules: &[(bool, &str)]| rules.iter().filter(|rule| rule.0).map(|rule| rule.1.to_owned()).collect();
     let (red, yellow): (Vec<String>, Vec<String>) = (of(&red), of(&yellow));
