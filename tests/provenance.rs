@@ -156,6 +156,36 @@ async fn a_person_confirms_from_a_shell_with_a_token() {
     drop(drain.args(["drain", "--linger", "0s"]).output().unwrap());
 }
 
+/// What holds for a path, and whether it is blocked.
+fn checked(service: &Service<'_>) -> (Option<i32>, Vec<String>) {
+    let arguments = ["--config", "contextcore.yaml", "guide", "check", "src/api.rs", "--project", "shop"];
+    let output = service.machine.run(&arguments);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code(), text.lines().map(str::to_owned).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guidance_that_a_person_sends_with_a_token_binds_and_no_other_token_touches_it() {
+    let machine = Machine::new().await;
+    let service = Service::start(&machine);
+    let add = |text: &str| json!({"op": "guidance.add", "id": "api", "kind": "constraint", "text": text, "severity": "blocking"});
+    let end = json!({"op": "guidance.end", "id": "api"});
+    service.post("one", &[line(1, add("Break it"))]);
+    until("what a program says is a warning", || {
+        checked(&service).1.contains(&"src/api.rs: warning of store:api: Break it (local)".to_owned())
+    });
+    assert_eq!(checked(&service).0, Some(0));
+    service.post("ada", &[line(1, add("Keep it"))]);
+    until("what a person says blocks", || checked(&service).0 == Some(3));
+    let blocked = "src/api.rs: blocked by person:api: Keep it (token of ada)".to_owned();
+    assert!(checked(&service).1.contains(&blocked), "{:?}", checked(&service));
+    service.post("one", &[line(2, end.clone())]);
+    until("a program ends its own", || !checked(&service).1.iter().any(|line| line.contains("store:api")));
+    assert_eq!((checked(&service).0, checked(&service).1.contains(&blocked)), (Some(3), true));
+    service.post("ada", &[line(2, end)]);
+    until("a person ends it", || checked(&service).0 == Some(0));
+}
+
 fn json_of(output: &Output) -> Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()

@@ -174,3 +174,17 @@ async fn a_lane_that_a_helper_still_drains_is_taken_over_once_it_has_ended() {
         (vec!["engine.taken-over.1".to_owned()], vec!["T-1 Checkout".to_owned()])
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_helper_could_not_understand_is_in_the_status_of_the_service() {
+    let machine = Machine::new().await;
+    machine.report(&["start", "T-1", "--title", "Checkout", "--at", "2026-11-16T09:00:00Z"]);
+    machine.write("0a", 1, &[line(1, json!({"op": "task.progress", "task": "T-1"}))]);
+    assert_eq!(machine.drain(), Some(0));
+    machine.take_over("");
+    machine.take_over("");
+    assert_eq!(machine.engines(), ["engine.taken-over.1"]);
+    let status = machine.run(&["--config", "contextcore.yaml", "-o", "json", "status"]);
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["sources"][0]["coverage"]["set_aside"], 1, "{status}");
+}

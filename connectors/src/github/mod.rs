@@ -47,6 +47,7 @@ use contextcore_core::http::Stats;
 use contextcore_core::ingest::connector::{
     CheckReport, Connector, Cursor, InitHints, InitQuestion, Page, RawRecord, Registration, Run, SourceSession, Stream,
 };
+use contextcore_core::model::guidance::forge::ForgeFile;
 use contextcore_core::model::observation::Observation;
 use contextcore_core::{Error, ErrorKind, Result};
 
@@ -171,6 +172,10 @@ impl SourceSession for GitHub {
             _ => normalise::task(&context, &record.json),
         };
         read.map_err(|error| error.with("record", &record.native_id))
+    }
+
+    fn guidance(&self) -> Vec<ForgeFile> {
+        self.guidance_files()
     }
 
     fn lost(&self) -> Vec<String> {

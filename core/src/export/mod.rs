@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use backend::{BackendStatus, backend_status, export_lag};
 pub use destinations::Destinations;
 pub(crate) use exported::inherit;
+pub(crate) use metrics::agents::completed_lately;
 pub use plan::{Present, Selection, Sent};
 pub use sender::{ExportCounters, export_counters};
 

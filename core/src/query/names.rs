@@ -40,7 +40,7 @@ impl Viewer<'_> {
         if known.contains(typed) { Ok(()) } else { Err(unknown("source", typed, &known)) }
     }
 
-    fn check_project(&self, typed: Option<&str>) -> Result<()> {
+    pub(super) fn check_project(&self, typed: Option<&str>) -> Result<()> {
         let Some(typed) = typed else { return Ok(()) };
         let [configured, held] = self.project_names()?;
         // A store that holds nothing yet cannot say that a project does not exist.

@@ -14,6 +14,12 @@ impl Edit<'_> {
         id
     }
 
+    /// Commits a file to the default branch.
+    pub fn commit_file(&mut self, project: ProjectId, path: &str, text: impl Into<String>) {
+        self.code_host().files.insert((project, path.to_owned()), text.into());
+        self.commit(project, format!("docs: write {path}"));
+    }
+
     fn add_commit(&mut self, project: ProjectId, message: String) -> CommitId {
         let (at, by) = (self.at, self.by);
         let code_host = self.code_host();

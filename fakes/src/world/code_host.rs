@@ -36,6 +36,8 @@ pub struct CodeHost {
     pub deployments: Vec<Deployment>,
     pub notes: Vec<Note>,
     pub milestones: Vec<Milestone>,
+    /// Files on the default branch, by their path.
+    pub files: BTreeMap<(ProjectId, String), String>,
     /// When an issue was given a milestone or lost it, and by whom; oldest first.
     pub(crate) milestoned: BTreeMap<IssueId, Vec<(i64, UserId, Option<MilestoneId>)>>,
     /// The agents that an issue was delegated to (none: taken back), when and by whom; oldest first.
