@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Output};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::insights::{DECISION, Machine, decision, line};
+use crate::rig::until;
 
 const LESSON: &str = "ins_00000000000000c1";
 
@@ -60,18 +60,7 @@ impl<'m> Service<'m> {
     }
 
     fn show(&self, id: &str) -> Value {
-        let shown = self.machine.run(&[
-            "--config",
-            "contextcore.yaml",
-            "-o",
-            "json",
-            "insight",
-            "show",
-            id,
-            "--project",
-            "shop",
-        ]);
-        serde_json::from_slice(&shown.stdout).unwrap_or_default()
+        serde_json::from_slice(&insight(self.machine, &["show", id]).stdout).unwrap_or_default()
     }
 
     fn until(&self, id: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
@@ -80,12 +69,10 @@ impl<'m> Service<'m> {
     }
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+/// `contextcore insight …` of the project, in JSON.
+fn insight(machine: &Machine, arguments: &[&str]) -> Output {
+    machine
+        .run(&[&["--config", "contextcore.yaml", "-o", "json", "insight"], arguments, &["--project", "shop"]].concat())
 }
 
 fn lesson(agent: &str) -> Value {
@@ -210,11 +197,7 @@ async fn people_review_what_is_asked_for() {
     assert!(machine.run(&["task", "start", "T-1", "--project", "shop", "--no-drain"]).status.success());
     machine.write("0a", 1, &[line(1, decision())]);
     assert!(machine.sync("").status.success());
-    let run = |arguments: &[&str]| {
-        machine.run(
-            &[&["--config", "contextcore.yaml", "-o", "json", "insight"], arguments, &["--project", "shop"]].concat(),
-        )
-    };
+    let run = |arguments: &[&str]| insight(&machine, arguments);
     assert_eq!(json_of(&run(&["review"])), json!([]));
     assert!(String::from_utf8_lossy(&run(&["review"]).stderr).contains("1 insight asked for less than 3 times"));
     assert_eq!(json_of(&run(&["review", "--all"]))[0]["id"], DECISION);
@@ -238,16 +221,7 @@ async fn only_so_many_insights_are_kept_and_what_nobody_asks_for_goes_first() {
         )
     };
     let ids = || {
-        let found = json_of(&machine.run(&[
-            "--config",
-            "contextcore.yaml",
-            "-o",
-            "json",
-            "insight",
-            "query",
-            "--project",
-            "shop",
-        ]));
+        let found = json_of(&insight(&machine, &["query"]));
         let mut ids: Vec<String> =
             found.as_array().unwrap().iter().map(|one| one["summary"].as_str().unwrap().to_owned()).collect();
         ids.sort();
@@ -279,18 +253,7 @@ async fn notes_are_kept_as_long_as_is_configured() {
         // The notes are from 2026-11-20.
         assert!(machine.sync("insights: {keep: {progress: 1d, analysis: 36500d}}").status.success());
     }
-    let found = json_of(&machine.run(&[
-        "--config",
-        "contextcore.yaml",
-        "-o",
-        "json",
-        "insight",
-        "query",
-        "--status",
-        "all",
-        "--project",
-        "shop",
-    ]));
+    let found = json_of(&insight(&machine, &["query", "--status", "all"]));
     let mut kinds: Vec<&str> = found.as_array().unwrap().iter().map(|one| one["type"].as_str().unwrap()).collect();
     kinds.sort();
     assert_eq!(kinds, ["analysis", "decision"]);

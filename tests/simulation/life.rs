@@ -32,7 +32,7 @@ use rand::{Rng, SeedableRng};
 use crate::disk::{Death, Disk, Process};
 use crate::machine::Machine;
 use crate::network::{Answer, Network};
-use crate::outcome::{self, Outcome};
+use crate::outcome::Outcome;
 
 /// 2026-11-18, when nothing special is going on with any clock.
 const NOW: i64 = 1_795_000_000_000;

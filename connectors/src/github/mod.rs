@@ -115,8 +115,7 @@ impl Connector for GitHubConnector {
     }
 
     fn outlives(&self, state: serde_json::Value) -> Option<serde_json::Value> {
-        let known: Reference = reference_data::read(Some(state))?;
-        reference_data::write(&known.past()).ok()
+        reference_data::outlives(state, Reference::past)
     }
 
     fn stats(&self) -> Stats {
@@ -129,6 +128,8 @@ impl SourceSession for GitHub {
     fn state(&self) -> Result<serde_json::Value> {
         let mut reference = self.context.reference.clone();
         reference.transfers = self.transfers().as_ref().clone();
+        // What refusals taught since it was opened.
+        reference.missing = Some(self.api.missing());
         reference_data::write(&reference)
     }
 

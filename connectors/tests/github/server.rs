@@ -146,7 +146,26 @@ async fn each_missing_feature_costs_itself() {
         assert!(report.warnings.iter().any(|warning| warning.contains(word)), "{word}: {:?}", report.warnings);
         let quiet = rig.sync().await;
         assert!(quiet.requests <= 3, "{word}: {} requests", quiet.requests);
+        assert!(quiet.warnings.iter().any(|warning| warning.contains(word)), "every run says it, so `status` does");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_say_what_it_knows_says_it_by_refusing() {
+    let mut world = small();
+    let id = add(&mut world, "One", NOW - 9 * HOUR);
+    let parents = Without { fields: &[("Issue", "parent")], ..Without::default() };
+    let mut rig = Rig::start(world, Options { lacks: Some(parents), ..dot_com() }, |_| {}).await;
+    let refusal =
+        r#"{"errors": [{"message": "GraphQL introspection is not allowed, but the query contained __type"}]}"#;
+    rig.github.faults().on("POST */graphql", When::Nth(1), Fault::status(200, refusal));
+    let first = rig.sync().await;
+    assert!(first.failures.is_empty() && first.tasks.contains_key(&rig.id(id)), "{:?}", first.failures);
+    // Each run of `sync` is a process of its own: nothing but the state and the cursors is kept.
+    rig.restart(CommentPrivacy::default());
+    let second = rig.sync().await;
+    assert!(second.warnings.iter().any(|warning| warning.contains("sub-issues")), "{:?}", second.warnings);
+    assert!(second.requests <= 3, "{} requests", second.requests);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -76,6 +76,9 @@ pub async fn sync_source(
     report
 }
 
+/// Warnings of a run that are kept.
+const WARNINGS: usize = 100;
+
 /// Stores the result of a run, for `status` and for our own metrics.
 fn record_run(
     store: &Store,
@@ -89,6 +92,11 @@ fn record_run(
     status.read_until = read_until.or(status.read_until);
     status.last_duration = Some(report.seconds);
     status.rate_limit_remaining = stats.rate_limit_remaining;
+    // A run that failed at once has nothing to say of what it did not read.
+    if report.error.is_none() || !report.warnings.is_empty() {
+        status.warnings = report.warnings.iter().take(WARNINGS).cloned().collect();
+        status.warnings.dedup();
+    }
     let counters = &mut status.counters;
     counters.requests += report.requests;
     counters.records += report.records;
