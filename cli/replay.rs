@@ -17,7 +17,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
     let json = context.is_json("replay")?;
     let config = context.config_for_network()?;
     let selection = selection(&config, arguments, clock::now())?;
-    if !config.store.path.exists() {
+    if !config.store.may_exist() {
         return Err(app::no_store(&config));
     }
     let store = app::open_store(&config).await?;

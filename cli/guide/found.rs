@@ -112,7 +112,7 @@ fn of_remote(config: &Config, repository: &Repository) -> Option<String> {
 async fn stored(config: Option<&Config>, state: Option<&Path>) -> AllGuidance {
     let mut all = AllGuidance::default();
     if let Some(config) = config
-        && config.store.path.exists()
+        && config.store.may_exist()
     {
         add(&mut all, config.clone()).await;
     }
@@ -141,12 +141,12 @@ fn lane_config(store: &Path) -> Result<Config, Failure> {
 }
 
 async fn add(all: &mut AllGuidance, config: Config) {
-    let path = config.store.path.clone();
+    let place = config.store.path().map_or_else(|| "PostgreSQL".to_owned(), |path| path.display().to_string());
     let read = async { Reader::open(config).await?.guidance().await };
     match read.await {
         Ok(stored) => all.merge(stored),
         Err(failure) => {
-            tracing::warn!(store = %path.display(), "guidance of this store is left out: {}", failure.lines.join("; "))
+            tracing::warn!(store = %place, "guidance of this store is left out: {}", failure.lines.join("; "))
         }
     }
 }

@@ -116,8 +116,8 @@ async fn until_reload(
 async fn reload(context: &Context, engine: &Engine, endpoints: &Endpoints) -> Result<Next, Failure> {
     let config = context.config_for_network()?;
     app::chosen(&config, &[])?;
-    if config.store.path != engine.config().store.path {
-        return Err(Failure::usage("`store.path` cannot change while `serve` runs: restart it"));
+    if config.store != engine.config().store {
+        return Err(Failure::usage("`store` cannot change while `serve` runs: restart it"));
     }
     let bound = endpoints.bind(&config).await?;
     let engine = Arc::new(engine.reloaded(config));
