@@ -101,6 +101,27 @@ pub(crate) async fn open_at(place: &StoreConfig) -> Result<Store, Error> {
     }
 }
 
+/// The same, but makes none.
+pub(crate) async fn open_existing(place: &StoreConfig) -> Result<Store, Failure> {
+    if !place.may_exist() {
+        return Err(no_store(place));
+    }
+    if let StoreConfig::Postgres(database) = place
+        && let Err(error) = Store::connect(database, &database.url.resolve()?)
+    {
+        return Err(if error.context("missing").is_some() { no_store(place) } else { error.into() });
+    }
+    Ok(open_at(place).await?)
+}
+
+/// The store of a service, which stands by until it may write to it.
+pub(crate) async fn open_shared(config: &Config) -> Result<Store, Error> {
+    match &config.store {
+        StoreConfig::Directory(_) => open_store(config).await,
+        StoreConfig::Postgres(database) => Store::connect_to_write(database, &database.url.resolve()?),
+    }
+}
+
 /// The store, to read it. Makes none, and changes nothing in it.
 pub(crate) async fn open_copy(config: &Config) -> Result<Store, Error> {
     match &config.store {
@@ -156,21 +177,21 @@ pub(crate) async fn read_store(config: &Config, copies: &Copies) -> Result<Acces
         StoreConfig::Directory(path) => path,
         StoreConfig::Postgres(_) => {
             return match open_copy(config).await {
-                Err(error) if error.context("missing").is_some() => Err(no_store(config)),
+                Err(error) if error.context("missing").is_some() => Err(no_store(&config.store)),
                 opened => Ok(Access::Store(Arc::new(opened?))),
             };
         }
     };
     match patiently(path, |path| copies.open(path)).await {
         Err(error) if error.context("locked").is_some() => Ok(Access::Held(Local::new(&socket::path(path))?)),
-        Err(error) if error.context("missing").is_some() => Err(no_store(config)),
+        Err(error) if error.context("missing").is_some() => Err(no_store(&config.store)),
         opened => Ok(Access::Store(opened?)),
     }
 }
 
 /// The failure of a command that needs a store where there is none. Only `sync`, `serve` and an import make one.
-pub(crate) fn no_store(config: &Config) -> Failure {
-    let (place, key) = match &config.store {
+pub(crate) fn no_store(place: &StoreConfig) -> Failure {
+    let (place, key) = match place {
         StoreConfig::Directory(path) => (path.display().to_string(), "store.path"),
         StoreConfig::Postgres(database) => (format!("schema {}", database.schema), "store.postgres"),
     };

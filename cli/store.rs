@@ -22,11 +22,10 @@ pub(crate) async fn run(context: &Context, command: &args::Store) -> Outcome {
     let json = context.is_json("store")?;
     let config = context.config()?;
     match command {
-        args::Store::Compact if !config.store.may_exist() => Err(app::no_store(&config)),
         args::Store::Compact if config.store.path().is_none() => {
             Err(Failure::usage("PostgreSQL reclaims unused space by itself (autovacuum); there is nothing to compact"))
         }
-        args::Store::Compact => compact(app::open_store(&config).await?, json),
+        args::Store::Compact => compact(app::open_existing(&config.store).await?, json),
         args::Store::Export { file } => export(&app::read_store(&config, &Copies::default()).await?, file, json).await,
         args::Store::Import { file } => import(&config.store, file, json).await,
         args::Store::Copy { from, to } => {
@@ -129,11 +128,8 @@ async fn copy(from: &StoreConfig, to: &StoreConfig, json: bool) -> Outcome {
     if from == to {
         return Err(Failure::usage("`--from` and `--to` are the same store"));
     }
-    if !from.may_exist() {
-        return Err(Failure::usage(format!("there is no store at {}", from.path().unwrap_or(Path::new("")).display())));
-    }
     // Opened to write, so that nothing else does.
-    let source = app::open_at(from).await?;
+    let source = app::open_existing(from).await?;
     let counts = match to {
         StoreConfig::Directory(path) => source.copy(&Destination::Directory(path))?,
         StoreConfig::Postgres(_) => source.copy(&Destination::Database(&app::open_at(to).await?))?,

@@ -51,6 +51,10 @@ async fn readyz(State(engine): State<Arc<Engine>>) -> Response {
 /// Why the service is not ready, a line each.
 fn reasons(engine: &Engine) -> Result<Vec<String>, Error> {
     let mut reasons = Vec::new();
+    if engine.store.is_standby() {
+        // It answers questions. What is wrong with sources and backends concerns the replica that has the lease.
+        return engine.store.head().map(|_| reasons);
+    }
     if let Err(error) = engine.store.check_writable() {
         reasons.push(error.full());
     }

@@ -11,6 +11,8 @@ use super::problems::Problems;
 
 /// Where the store is unless the file says otherwise.
 const USUAL: &str = "./data";
+/// PostgreSQL cuts longer names.
+const LONGEST_NAME: usize = 63;
 /// A shorter lease would be lost while a busy database answers; a longer one would only lengthen the wait for a dead replica.
 const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 const LONGEST_LEASE: Duration = Duration::from_secs(600);
@@ -66,6 +68,12 @@ pub(super) fn config(raw: RawStore, problems: &mut Problems) -> StoreConfig {
 fn database(raw: RawPostgres, problems: &mut Problems) -> Option<PostgresConfig> {
     if raw.url.is_none() {
         problems.add("store.postgres.url", "is missing: add `url: {env: NAME}`; the address has a password in it");
+    }
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let is_name = !raw.schema.starts_with(|first: char| first.is_ascii_digit()) && raw.schema.bytes().all(is_plain);
+    if !is_name || !(1..=LONGEST_NAME).contains(&raw.schema.len()) {
+        problems
+            .add("store.postgres.schema", "must be small letters, digits and `_`, 63 at most, and begin with no digit");
     }
     let lease_ttl = duration::parse(&raw.lease_ttl).and_then(|length| {
         let fits = (SHORTEST_LEASE..=LONGEST_LEASE).contains(&length);

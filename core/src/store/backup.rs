@@ -11,10 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::copy::Destination;
+use super::copy::{Counts, Destination};
 use super::files;
 use super::format;
-use super::key::Kind;
 use super::kv::{Batch, Guard, KeyRange, Pair};
 use super::reader::Store;
 use crate::lock;
@@ -28,29 +27,6 @@ const HOLDS: &str = "holds ";
 const END: &str = "end ";
 /// Keys written in one batch of an import.
 const IMPORTED_AT_ONCE: usize = 1_000;
-
-/// How much an export holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Keys of every kind.
-    pub keys: u64,
-    /// Tasks.
-    pub tasks: u64,
-    /// Sprints.
-    pub sprints: u64,
-    /// Insights. An export of an older version has none.
-    #[serde(default)]
-    pub insights: u64,
-}
-
-impl Counts {
-    pub(super) fn add(&mut self, key: &[u8]) {
-        self.keys += 1;
-        self.tasks += u64::from(key.first() == Some(&(Kind::Task as u8)));
-        self.insights += u64::from(key.first() == Some(&(Kind::Insight as u8)));
-        self.sprints += u64::from(key.first() == Some(&(Kind::Sprint as u8)));
-    }
-}
 
 /// The last line of an export.
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,6 +55,10 @@ impl Store {
     /// When the store cannot be read or `out` cannot be written.
     pub fn export(&self, out: &mut dyn Write) -> Result<Counts> {
         let _writer = lock(&self.writer);
+        self.at_one_moment(|store| store.write_export(out))
+    }
+
+    fn write_export(&self, out: &mut dyn Write) -> Result<Counts> {
         let mut expected = Counts::default();
         self.pages(KeyRange::all()).try_for_each(|pair| pair.map(|(key, _)| expected.add(&key)))?;
         let mut out = Hashed { out, hash: blake3::Hasher::new() };

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use super::backup::Counts;
+use serde::{Deserialize, Serialize};
+
 use super::directory::Fresh;
+use super::key::Kind;
 use super::kv::{Batch, Guard, KeyRange};
 use super::reader::Store;
 use crate::lock;
@@ -12,6 +14,29 @@ use crate::model::error::{Error, ErrorKind, Result};
 /// Keys and bytes written in one batch.
 const KEYS_AT_ONCE: usize = 1_024;
 const BYTES_AT_ONCE: usize = 4 << 20;
+
+/// How much a store holds, or an export of one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Keys of every kind.
+    pub keys: u64,
+    /// Tasks.
+    pub tasks: u64,
+    /// Sprints.
+    pub sprints: u64,
+    /// Insights. An export of an older version has none.
+    #[serde(default)]
+    pub insights: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, key: &[u8]) {
+        self.keys += 1;
+        self.tasks += u64::from(key.first() == Some(&(Kind::Task as u8)));
+        self.insights += u64::from(key.first() == Some(&(Kind::Insight as u8)));
+        self.sprints += u64::from(key.first() == Some(&(Kind::Sprint as u8)));
+    }
+}
 
 /// Where a copy or an import goes. Either must be empty.
 pub enum Destination<'a> {

@@ -5,18 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use super::kv::Kv;
-use super::postgres::{Lease, PgKv};
+use super::postgres::{Database, Lease, PgKv};
 use super::reader::Store;
 use crate::model::config::PostgresConfig;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::secret::Secret;
-
-/// What a store in a database has beside its keys.
-pub(super) struct Database {
-    kv: Arc<PgKv>,
-    lease: Arc<Lease>,
-    schema: String,
-}
 
 impl Store {
     /// Opens the store in a database to read it; `url` is what the reference in `config` leads to. Changes nothing there.
@@ -71,14 +64,23 @@ impl Store {
         Ok(true)
     }
 
-    /// Whether others may write to it meanwhile.
-    pub(super) fn is_only_read(&self) -> bool {
+    /// Whether another process may write to it now, and this one may not.
+    pub fn is_standby(&self) -> bool {
         self.database.as_ref().is_some_and(|database| !database.lease.is_held())
     }
 
     /// Forgets the index of insights, which no longer fits what is stored, or may not.
     pub(super) fn forget_insights(&self) {
         *self.insights.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Reads it as of one moment, also while other processes write to it. In this process, writers wait by themselves.
+    pub(super) fn at_one_moment<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let Some(database) = &self.database else { return read(self) };
+        let frozen = Arc::new(database.kv.frozen()?);
+        let done = read(&Self::unchecked(PathBuf::new(), Arc::clone(&frozen) as Arc<dyn Kv>))?;
+        frozen.check_whole()?;
+        Ok(done)
     }
 
     /// Where it is, for people.

@@ -33,9 +33,9 @@ mod sled;
 mod transaction;
 mod witness;
 
-pub use self::backup::{Counts, Imported};
+pub use self::backup::Imported;
 pub use self::copies::Copies;
-pub use self::copy::Destination;
+pub use self::copy::{Counts, Destination};
 pub use self::dead::DeadId;
 #[cfg(test)]
 pub(crate) use self::directory::on_disk;
@@ -49,6 +49,9 @@ pub use self::reader::Store;
 pub(crate) use self::reader::{DELETED_SPRINTS, GUIDANCE};
 pub use self::records::{Counters, Cursor, DeadLetter, Item, Listed, Position, Quarantined, SourceStatus};
 pub use self::transaction::Transaction;
+
+#[cfg(test)]
+pub(crate) use self::postgres::tests::{engine as in_postgres, engine_at as in_postgres_at};
 
 #[cfg(test)]
 mod backup_tests;

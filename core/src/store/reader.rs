@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use serde::de::DeserializeOwned;
 
-use super::database::Database;
 use super::format;
 use super::key::{self, Key, Kind};
 use super::kv::{self, Guard, KeyRange, Kv, Pages, Pair};
+use super::postgres::Database;
 use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStatus};
 use crate::model::error::Result;
 use crate::model::guidance::stored::AllGuidance;

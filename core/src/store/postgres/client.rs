@@ -37,7 +37,7 @@ pub(super) struct Client {
     runtime: Option<Runtime>,
     queries: Arc<Connections>,
     lease: Arc<Connections>,
-    place: String,
+    target: Arc<Target>,
 }
 
 /// A pool of connections.
@@ -50,17 +50,28 @@ pub(super) struct Connections {
 impl Client {
     /// Connects when the first statement is sent.
     pub(super) fn new(url: &str) -> Result<Self> {
-        let target = Target::parse(url)?;
+        Self::at(Arc::new(Target::parse(url)?), CONNECTIONS)
+    }
+
+    /// A connection of its own, in a transaction that reads everything as of one moment.
+    pub(super) fn frozen(&self) -> Result<Self, Failure> {
+        let broken = |error: Error| Failure::NotSent(Reason::Connection(error.full()));
+        let frozen = Self::at(Arc::clone(&self.target), 1).map_err(broken)?;
+        frozen.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned())?;
+        Ok(frozen)
+    }
+
+    fn at(target: Arc<Target>, connections: usize) -> Result<Self> {
         let failed = |error| Error::new(ErrorKind::Internal, "start the thread of the database").caused_by(error);
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("postgres").enable_all().build();
-        let (queries, lease) = (Connections::new(&target, CONNECTIONS)?, Connections::new(&target, 1)?);
+        let (queries, lease) = (Connections::new(&target, connections)?, Connections::new(&target, 1)?);
         let (queries, lease) = (Arc::new(queries), Arc::new(lease));
-        Ok(Self { runtime: Some(runtime.map_err(failed)?), queries, lease, place: target.place })
+        Ok(Self { runtime: Some(runtime.map_err(failed)?), queries, lease, target })
     }
 
     /// Where the database is, without user and password.
     pub(super) fn place(&self) -> &str {
-        &self.place
+        &self.target.place
     }
 
     /// The connection for the lease.
@@ -84,7 +95,7 @@ impl Client {
     pub(super) fn read(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
         let (queries, sql) = (Arc::clone(&self.queries), sql.to_owned());
         let rows = self.wait(async move { queries.read(&sql, &values).await })?;
-        rows.map_err(|failure| failure.into_error("read the store", &self.place))
+        rows.map_err(|failure| failure.into_error("read the store", self.place()))
     }
 
     /// The rows of a statement, which is sent once.

@@ -20,8 +20,9 @@ use crate::model::error::{Error, ErrorKind, Result};
 
 /// A lease is renewed this often within its length.
 const RENEWALS: u32 = 3;
-/// How soon a renewal that failed is tried again, at the latest.
+/// How soon a renewal that failed is tried again, at the latest, and how often within the length of a lease at least.
 const RETRY: Duration = Duration::from_secs(1);
+const RETRIES: u32 = 9;
 /// How long giving it back may take. It ends by itself otherwise.
 const RELEASE: Duration = Duration::from_secs(2);
 
@@ -128,11 +129,28 @@ impl Lease {
     pub fn holder(&self) -> Result<Holder> {
         let rows = self.client.read(&self.state.sql.lease, Vec::new())?;
         let row = rows.first().ok_or_else(|| Error::new(ErrorKind::Store, "the lease row of the store is missing"))?;
+        check_writer(row.get(4))?;
         let (token, left) = (row.get::<_, i64>(0), row.get::<_, i64>(2));
         let left = Duration::from_millis(left.unsigned_abs());
         let owner = if left.is_zero() { String::new() } else { row.get(1) };
         let is_ours = self.state.current().is_some_and(|held| held.token == token);
         Ok(Holder { token: token.unsigned_abs(), owner, left, is_ours })
+    }
+
+    /// Asks the process that has the lease to read a source soon.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] when the database does not answer.
+    pub fn wake(&self, source: &str) -> Result<()> {
+        self.client.read(&self.state.sql.wake, vec![(Box::new(source.to_owned()), Type::TEXT)]).map(drop)
+    }
+
+    /// The sources that other processes asked to be read since the last time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] when the database does not answer.
+    pub fn woken(&self) -> Result<Vec<String>> {
+        Ok(self.client.read(&self.state.sql.woken, Vec::new())?.iter().map(|row| row.get(0)).collect())
     }
 
     /// What a write has to name.
@@ -221,6 +239,17 @@ impl State {
         Ok(is_held)
     }
 
+    /// Asks for more time, as long as there is some left; `None` when there was not enough.
+    async fn renewal(&self, held: Held) -> Option<Result<bool, Failure>> {
+        let left = held.until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        tokio::time::timeout(left, self.extend(held)).await.ok()
+    }
+
+    /// Whether another nonce is in use by now.
+    fn has_changed(&self, held: Held) -> bool {
+        lock(&self.held).is_some_and(|now| (now.nonce, now.next) != (held.nonce, held.next))
+    }
+
     fn with_next_nonce(&self) -> Option<Held> {
         let mut held = lock(&self.held);
         let held = held.as_mut()?;
@@ -252,30 +281,36 @@ impl Held {
 
 /// Renews a lease until it is lost, given back or forgotten.
 async fn renew(lease: Weak<State>) {
+    let mut is_failing = false;
     loop {
-        let Some(wait) = lease.upgrade().map(|state| state.length / RENEWALS) else { return };
-        tokio::time::sleep(wait).await;
-        loop {
-            let Some(state) = lease.upgrade() else { return };
-            let Some(held) = *lock(&state.held) else { return };
-            let left = held.until.saturating_duration_since(Instant::now());
-            let lost = match tokio::time::timeout(left, state.extend(held)).await {
-                Ok(Ok(true)) => break,
-                // A nonce that changed meanwhile is no loss.
-                Ok(Ok(false)) => lock(&state.held).is_none_or(|now| now.nonce == held.nonce && now.next == held.next),
-                Ok(Err(failure)) => {
+        let Some(length) = lease.upgrade().map(|state| state.length) else { return };
+        tokio::time::sleep(if is_failing { RETRY.min(length / RETRIES) } else { length / RENEWALS }).await;
+        let Some(state) = lease.upgrade() else { return };
+        let Some(held) = *lock(&state.held) else { return };
+        match state.renewal(held).await {
+            Some(Ok(true)) => is_failing = false,
+            // The nonce changed meanwhile, which is no loss.
+            Some(Ok(false)) if state.has_changed(held) => is_failing = true,
+            Some(Err(failure)) => {
+                if !std::mem::replace(&mut is_failing, true) {
                     tracing::warn!(?failure, "could not renew the lease of the store; trying again");
-                    false
                 }
-                Err(_) => true,
-            };
-            if lost {
+            }
+            Some(Ok(false)) | None => {
                 state.lose();
                 return tracing::warn!("the lease of the store was lost; another process may write to it now");
             }
-            tokio::time::sleep(RETRY.min(wait / RENEWALS)).await;
         }
     }
+}
+
+/// Fails when the tables ask for a newer program.
+pub(super) fn check_writer(least: i32) -> Result<()> {
+    if least <= WRITER {
+        return Ok(());
+    }
+    let text = "open the store: a newer version of this program changed its tables; upgrade this one";
+    Err(Error::new(ErrorKind::Store, text).with("min_writer", least).with("supported", WRITER))
 }
 
 fn not_held() -> Error {

@@ -10,9 +10,10 @@ mod client;
 mod failure;
 mod lease;
 mod sql;
-#[cfg(test)]
-pub(super) mod tests;
 mod url;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use tokio_postgres::types::Type;
 
 use self::client::{Client, Value};
 use self::failure::Failure;
-use self::lease::Held;
+use self::lease::{Held, check_writer};
 pub use self::lease::{Holder, Lease};
 use self::sql::{FORMAT, Sql, WRITER};
 use super::format;
@@ -43,6 +44,17 @@ pub(super) struct PgKv {
     is_unsure: AtomicBool,
     /// Whether this is the table that is filled to take the place of the store's.
     is_beside: bool,
+    /// Opened to be read, so that a dry run may begin what it never commits.
+    is_read: bool,
+    /// The moment as of which it reads, if that is one.
+    moment: Option<String>,
+}
+
+/// What a store in a database has beside its keys.
+pub(super) struct Database {
+    pub(super) kv: Arc<PgKv>,
+    pub(super) lease: Arc<Lease>,
+    pub(super) schema: String,
 }
 
 /// What the database said about a batch.
@@ -61,7 +73,8 @@ impl PgKv {
     /// [`ErrorKind::Store`] when the database does not answer or lets nobody in, there is no store (context `missing`), or it is
     /// of a newer program; [`ErrorKind::Config`] when the address cannot be understood.
     pub(super) fn open(url: &str, schema: &str, length: Duration) -> Result<Self> {
-        let opened = Self::connect(url, schema, length)?;
+        let mut opened = Self::connect(url, schema, length)?;
+        opened.is_read = true;
         match opened.version()? {
             Some(_) => Ok(opened),
             None => {
@@ -97,7 +110,15 @@ impl PgKv {
     fn connect(url: &str, schema: &str, length: Duration) -> Result<Self> {
         let (client, sql) = (Arc::new(Client::new(url)?), Arc::new(Sql::new(schema, false)));
         let lease = Arc::new(Lease::new(&client, &sql, length));
-        Ok(Self { client, sql, lease, is_unsure: AtomicBool::default(), is_beside: false })
+        Ok(Self {
+            client,
+            sql,
+            lease,
+            is_unsure: AtomicBool::default(),
+            is_beside: false,
+            is_read: false,
+            moment: None,
+        })
     }
 
     /// The version of the tables; `None` when there are none.
@@ -111,10 +132,7 @@ impl PgKv {
         let Some((format, writer)) = rows.first().map(|row| (row.get::<_, i32>(3), row.get::<_, i32>(4))) else {
             return Ok(None);
         };
-        if writer > WRITER {
-            let text = "open the store: a newer version of this program changed its tables; upgrade this one";
-            return Err(Error::new(ErrorKind::Store, text).with("min_writer", writer).with("supported", WRITER));
-        }
+        check_writer(writer)?;
         Ok(Some(format))
     }
 
@@ -137,7 +155,36 @@ impl PgKv {
         self.client.script(self.sql.make_beside()).map_err(|failure| self.failed(failure, "make a table"))?;
         let sql = Arc::new(Sql::new(schema, true));
         let (client, lease) = (Arc::clone(&self.client), Arc::clone(&self.lease));
-        Ok(Self { client, sql, lease, is_unsure: AtomicBool::default(), is_beside: true })
+        Ok(Self { client, sql, lease, is_unsure: AtomicBool::default(), is_beside: true, is_read: false, moment: None })
+    }
+
+    /// The same as of one moment, whoever writes meanwhile. What was read counts if [`PgKv::check_whole`] succeeds afterwards.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(super) fn frozen(&self) -> Result<Self> {
+        let client = Arc::new(self.client.frozen().map_err(|failure| self.failed(failure, "read the store"))?);
+        let (sql, lease, is_unsure) = (Arc::clone(&self.sql), Arc::clone(&self.lease), AtomicBool::default());
+        let mut frozen = Self { client, sql, lease, is_unsure, is_beside: false, is_read: true, moment: None };
+        frozen.moment = Some(frozen.now()?);
+        Ok(frozen)
+    }
+
+    /// Whether it was read as of one moment to the end: its connection may have been replaced.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub(super) fn check_whole(&self) -> Result<()> {
+        if self.moment == Some(self.now()?) {
+            return Ok(());
+        }
+        let text = "read the store: its connection broke while other processes wrote to it; run it again";
+        Err(Error::new(ErrorKind::Store, text))
+    }
+
+    /// The moment as of which statements read.
+    fn now(&self) -> Result<String> {
+        Ok(self.client.read(self.sql.snapshot, Vec::new())?.first().map(|row| row.get(0)).unwrap_or_default())
     }
 
     /// Puts this table in the place of the store's, as one step.
@@ -306,6 +353,9 @@ impl Kv for PgKv {
     }
 
     fn check_writable(&self) -> Result<()> {
+        if self.is_read {
+            return Ok(());
+        }
         self.lease.proof()?;
         if self.is_unsure.load(Ordering::Relaxed) {
             self.settle()?;

@@ -29,6 +29,7 @@ CREATE TABLE {kv} (
     PRIMARY KEY (source, key)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
 ALTER TABLE {kv} ALTER COLUMN value SET STORAGE EXTERNAL;
+CREATE TABLE {wakes} (source text PRIMARY KEY);
 INSERT INTO {lease} VALUES ('', 0, 0, '', 'epoch', 1, 1);
 "];
 
@@ -47,12 +48,16 @@ pub(super) struct Sql {
     pub(super) renew: String,
     pub(super) rotate: String,
     pub(super) release: String,
+    pub(super) wake: String,
+    pub(super) woken: String,
+    pub(super) snapshot: &'static str,
 }
 
 impl Sql {
     /// The statements on the table of the store or, with `beside`, on one that is filled to take its place.
     pub(super) fn new(schema: &str, beside: bool) -> Self {
         let lease = table(schema, "lease");
+        let wakes = table(schema, "wakes");
         let kv = table(schema, if beside { BESIDE } else { "kv" });
         let pairs = format!("SELECT key, value FROM {kv} WHERE source = ''");
         let held = "name = '' AND token = $1 AND nonce IN ($2, $3)";
@@ -85,6 +90,9 @@ impl Sql {
             ),
             rotate: format!("UPDATE {lease} SET nonce = $3 WHERE {held} RETURNING token"),
             release: format!("UPDATE {lease} SET expires = 'epoch', owner = '' WHERE {held} RETURNING token"),
+            wake: format!("INSERT INTO {wakes} VALUES ($1) ON CONFLICT DO NOTHING"),
+            woken: format!("DELETE FROM {wakes} RETURNING source"),
+            snapshot: "SELECT pg_current_snapshot()::text",
         }
     }
 
@@ -98,6 +106,7 @@ impl Sql {
         let (schema, lease, kv) = (quoted(&self.schema), table(&self.schema, "lease"), table(&self.schema, "kv"));
         let steps = MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or(0)).copied().collect::<String>();
         let steps = steps.replace("{lease}", &lease).replace("{kv}", &kv);
+        let steps = steps.replace("{wakes}", &table(&self.schema, "wakes"));
         let make = if from == 0 { format!("CREATE SCHEMA IF NOT EXISTS {schema};") } else { String::new() };
         format!("BEGIN; SET LOCAL lock_timeout = '10s'; {make}{steps} UPDATE {lease} SET format = {FORMAT}; COMMIT;")
     }

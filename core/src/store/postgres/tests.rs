@@ -16,9 +16,14 @@ use crate::model::secret::Secret;
 const LONG: Duration = Duration::from_secs(600);
 
 /// An engine with the lease of an empty schema.
-pub(in super::super) fn engine(name: &str) -> Option<Arc<dyn Kv>> {
+pub(crate) fn engine(name: &str) -> Option<Arc<dyn Kv>> {
     let server = Postgres::shared()?;
-    Some(Arc::new(writer(server, server.port(), &server.schema(name))))
+    Some(engine_at(server, server.port(), name))
+}
+
+/// The same through another port.
+pub(crate) fn engine_at(server: &Postgres, port: u16, name: &str) -> Arc<dyn Kv> {
+    Arc::new(writer(server, port, &server.schema(name)))
 }
 
 fn writer(server: &Postgres, port: u16, schema: &str) -> PgKv {
@@ -139,6 +144,26 @@ fn connections_that_are_cut_and_a_database_that_is_away_lose_nothing() {
     proxy.set_down(false);
     assert_eq!(write(11).unwrap(), 11, "without a restart");
     assert_eq!(store.metadata::<u64>("test", "number").unwrap(), Some(11));
+}
+
+/// The server says that its disk is full, here by a trigger.
+#[test]
+fn a_full_disk_there_is_said_and_nothing_is_lost() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("full");
+    let kv = writer(server, server.port(), &schema);
+    kv.write_batch(batch([1]), &Guard::at(0)).unwrap();
+    drop(server.sql(&format!(
+        "CREATE FUNCTION {schema}.full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+         END $$;
+         CREATE TRIGGER full BEFORE INSERT ON {schema}.kv FOR EACH ROW EXECUTE FUNCTION {schema}.full()"
+    )));
+    let error = kv.write_batch(batch([2]), &Guard::at(0)).unwrap_err();
+    assert!(error.to_string().contains("the disk of PostgreSQL is full"), "{error}");
+    assert_eq!(kv.get_many(&[vec![1], vec![2]]).unwrap(), [Some(vec![1]), None]);
+    drop(server.sql(&format!("DROP TRIGGER full ON {schema}.kv")));
+    kv.write_batch(batch([2]), &Guard::at(0)).unwrap();
 }
 
 #[test]
