@@ -17,6 +17,12 @@ const START: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(50);
 /// Ports tried: another process may take one between its choice and the server's start.
 const PORTS: u32 = 5;
+/// What makes a CA, and a certificate of it.
+const TLS: [&str; 3] = [
+    "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 30 -subj /CN=tests",
+    "req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost",
+    "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile server.ext -out server.crt",
+];
 const PASSWORD: &str = "a-password:of@tests";
 const PASSWORD_IN_URLS: &str = "a-password%3Aof%40tests";
 
@@ -131,6 +137,32 @@ impl Postgres {
         let mut command = Command::new(self.programs.join("psql"));
         command.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statements, &self.url()]);
         command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Lets it take TLS connections with a certificate for localhost; returns the file of the CA. None, said loudly, without openssl.
+    ///
+    /// # Panics
+    /// When the certificate cannot be made.
+    pub fn enable_tls(&self) -> Option<PathBuf> {
+        let folder = self.folder.join("tls");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("server.ext"), "subjectAltName=DNS:localhost\nbasicConstraints=critical,CA:FALSE\n")
+            .unwrap();
+        for arguments in TLS {
+            let Ok(answer) = Command::new("openssl").args(arguments.split(' ')).current_dir(&folder).output() else {
+                eprintln!("SKIPPED: there is no openssl to make a certificate with");
+                return None;
+            };
+            assert!(answer.status.success(), "{arguments}: {}", String::from_utf8_lossy(&answer.stderr));
+        }
+        programs::give(&folder);
+        for (name, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
+            assert!(self.sql(&format!("ALTER SYSTEM SET {name} = '{}'", folder.join(file).display())).is_empty());
+        }
+        assert!(self.sql("ALTER SYSTEM SET ssl = on").is_empty());
+        assert_eq!(self.sql("SELECT pg_reload_conf()"), "t");
+        self.until("SELECT current_setting('ssl')::bool");
+        Some(folder.join("ca.pem"))
     }
 
     /// Stops it at once, without a word to its clients' transactions, and as a crash does.

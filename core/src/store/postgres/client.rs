@@ -18,8 +18,8 @@ use super::failure::{Failure, Reason};
 use super::url::Target;
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// Connections of one process. One more is for the lease, which must not wait for them.
-const CONNECTIONS: usize = 7;
+/// Connections of one process. One more is for the lease, which must not wait for them, and one for what is read as of one moment.
+const CONNECTIONS: usize = 6;
 /// How long a statement may take before its connection counts as broken.
 const STATEMENT: Duration = Duration::from_secs(60);
 /// How long a statement waits for a connection.

@@ -94,14 +94,15 @@ impl Lease {
         let is_taken =
             taken.map_err(|failure| failure.into_error("take the lease of the store", self.client.place()))?;
         if is_taken && let Some(handle) = self.client.handle() {
-            handle.spawn(renew(Arc::downgrade(&self.state)));
+            handle.spawn(renew(Arc::downgrade(&self.state), self.proof()?.token));
         }
         Ok(is_taken)
     }
 
     /// Gives the lease back, so that another process need not wait for its end.
     pub fn release(&self) {
-        let Some(held) = self.state.lose() else { return };
+        let Some(held) = self.state.current() else { return };
+        self.state.lose(held);
         let state = Arc::clone(&self.state);
         let released = self.client.wait(async move {
             let values = held.values();
@@ -150,7 +151,9 @@ impl Lease {
     /// # Errors
     /// [`ErrorKind::Store`] when the database does not answer.
     pub fn woken(&self) -> Result<Vec<String>> {
-        Ok(self.client.read(&self.state.sql.woken, Vec::new())?.iter().map(|row| row.get(0)).collect())
+        let woken = self.client.once(&self.state.sql.woken, Vec::new());
+        let woken = woken.map_err(|failure| failure.into_error("read the store", self.client.place()))?;
+        Ok(woken.iter().map(|row| row.get(0)).collect())
     }
 
     /// What a write has to name.
@@ -169,7 +172,7 @@ impl Lease {
             self.client.wait(async move { state.connections.read(&state.sql.rotate, &held.values()).await })?;
         match rotated {
             Ok(rows) if rows.is_empty() => {
-                self.state.lose();
+                self.state.lose(held);
                 Err(not_held())
             }
             Ok(_) => self.state.rotated().ok_or_else(not_held),
@@ -177,9 +180,9 @@ impl Lease {
         }
     }
 
-    /// Another process has taken the lease over.
-    pub(super) fn was_lost(&self) -> Error {
-        self.state.lose();
+    /// Another process has taken over what this proved.
+    pub(super) fn was_lost(&self, held: Held) -> Error {
+        self.state.lose(held);
         not_held()
     }
 
@@ -205,10 +208,13 @@ impl State {
         lock(&self.held).filter(|held| Instant::now() < held.until)
     }
 
-    fn lose(&self) -> Option<Held> {
-        let held = lock(&self.held).take();
-        self.is_held.send_replace(false);
-        held
+    /// Forgets a lease, unless another one was taken since.
+    fn lose(&self, lost: Held) {
+        let mut held = lock(&self.held);
+        if held.is_some_and(|held| held.token == lost.token) {
+            *held = None;
+            self.is_held.send_replace(false);
+        }
     }
 
     async fn take(&self) -> Result<bool, Failure> {
@@ -280,13 +286,13 @@ impl Held {
 }
 
 /// Renews a lease until it is lost, given back or forgotten.
-async fn renew(lease: Weak<State>) {
+async fn renew(lease: Weak<State>, token: i64) {
     let mut is_failing = false;
     loop {
         let Some(length) = lease.upgrade().map(|state| state.length) else { return };
         tokio::time::sleep(if is_failing { RETRY.min(length / RETRIES) } else { length / RENEWALS }).await;
         let Some(state) = lease.upgrade() else { return };
-        let Some(held) = *lock(&state.held) else { return };
+        let Some(held) = lock(&state.held).filter(|held| held.token == token) else { return };
         match state.renewal(held).await {
             Some(Ok(true)) => is_failing = false,
             // The nonce changed meanwhile, which is no loss.
@@ -297,7 +303,7 @@ async fn renew(lease: Weak<State>) {
                 }
             }
             Some(Ok(false)) | None => {
-                state.lose();
+                state.lose(held);
                 return tracing::warn!("the lease of the store was lost; another process may write to it now");
             }
         }

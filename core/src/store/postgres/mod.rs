@@ -324,7 +324,7 @@ impl Kv for PgKv {
                     self.lease.committed(guard.next());
                     return Ok(());
                 }
-                Ok(Written::NotHeld) => return Err(self.lease.was_lost()),
+                Ok(Written::NotHeld) => return Err(self.lease.was_lost(held)),
                 Ok(Written::Head(found)) => {
                     guard.check(found.as_deref())?;
                     expected = found;

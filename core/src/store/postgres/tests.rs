@@ -73,6 +73,12 @@ fn an_owner_that_was_taken_over_changes_nothing() {
         first.get_many(&[vec![1], vec![2], vec![3], vec![4]]).unwrap(),
         [Some(vec![1]), None, Some(vec![3]), None]
     );
+    for source in ["jira", "github", "jira"] {
+        first.lease().wake(source).unwrap();
+    }
+    let mut woken = second.lease().woken().unwrap();
+    woken.sort();
+    assert_eq!((woken, second.lease().woken().unwrap()), (vec!["github".to_owned(), "jira".to_owned()], vec![]));
     second.lease().release();
     assert!(first.lease().acquire().unwrap(), "it was given back");
     assert_eq!(first.lease().holder().unwrap().token, 3);
@@ -208,6 +214,31 @@ fn what_cannot_be_opened_says_what_to_do() {
     drop(writer(server, server.port(), &schema));
     drop(server.sql(&format!("UPDATE {schema}.lease SET min_writer = 2")));
     assert!(opened(&url, &schema).contains("a newer version of this program"));
+}
+
+#[test]
+fn tls_is_used_where_it_is_required_and_its_certificate_is_verified() {
+    let Some(server) = Postgres::start(&["fsync=off"]) else { return };
+    let Some(ca) = server.enable_tls() else { return };
+    let url = server.url().replace("127.0.0.1", "localhost");
+    let opened =
+        |query: &str| PgKv::prepare(&format!("{url}{query}"), "tls", LONG).map(drop).map_err(|error| error.full());
+    assert_eq!(opened(&format!("?sslmode=verify-full&sslrootcert={}", ca.display())), Ok(()));
+    assert_eq!(opened(&format!("?sslmode=prefer&sslrootcert={}", ca.display())), Ok(()));
+    let untrusted = opened("?sslmode=require").unwrap_err();
+    assert!(untrusted.contains("name its CA with sslrootcert"), "{untrusted}");
+    let hba = server.folder().join("data/pg_hba.conf");
+    std::fs::write(hba, "hostssl all all all scram-sha-256\n").unwrap();
+    // The server reads the file anew a moment later; psql uses TLS if it can.
+    assert_eq!(server.sql("SELECT pg_reload_conf()"), "t");
+    let refused = || {
+        opened("?sslmode=disable").err().or_else(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            None
+        })
+    };
+    let plain = std::iter::repeat_with(refused).take(1_000).find_map(|refused| refused).unwrap();
+    assert!(plain.contains("may require TLS: sslmode=require"), "{plain}");
 }
 
 /// A replica of an older version stops with the first write after a newer one changed the tables.
