@@ -149,7 +149,7 @@ async fn replicas_that_take_over_from_each_other_lose_and_repeat_nothing() {
     let mut replicas: Vec<Service> = (0..2).map(|_| replica(&home)).collect();
     let mut chance = StdRng::seed_from_u64(5);
     let mut owner = next_owner(&home, "");
-    for round in 0..8 {
+    for round in 0..6 {
         std::thread::sleep(Duration::from_millis(chance.random_range(0..400)));
         let at = replicas.iter().position(|replica| owner.contains(&format!("(pid {})", replica.run.id()))).unwrap();
         match round % 4 {
