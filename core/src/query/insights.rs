@@ -116,7 +116,7 @@ impl FoundInsight {
             score: Reverse(self.score),
             updated: Reverse(self.insight.updated),
             id: InsightId::parse(&self.insight.id)?,
-            project: self.insight.project.clone(),
+            project: self.insight.project.as_str().into(),
             relevance: 0,
         })
     }

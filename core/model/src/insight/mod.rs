@@ -10,6 +10,7 @@ pub mod fold;
 pub mod identity;
 pub mod lifecycle;
 pub mod limits;
+mod names;
 mod rank;
 pub mod reading;
 pub mod record;
@@ -19,6 +20,7 @@ pub mod search;
 mod search_tests;
 #[cfg(test)]
 mod tests;
+mod wanted;
 mod words;
 
 use schemars::JsonSchema;

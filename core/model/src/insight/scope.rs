@@ -48,22 +48,19 @@ impl Target {
         [&self.paths, &self.tasks, &self.services, &self.epics, &self.labels].iter().all(|list| list.is_empty())
     }
 
-    /// How well an insight with these scopes fits, which came up in `task`, in thousandths; 0 when it is about something else.
-    pub fn fit<'a>(&self, scopes: impl IntoIterator<Item = &'a str>, task: Option<&str>) -> u64 {
+    /// How well an insight fits which came up in `task`, in thousandths, by how well each of its scopes fits; 0 when it is about
+    /// something else.
+    pub(super) fn best_of(&self, fits: impl IntoIterator<Item = u64>, task: Option<&str>) -> u64 {
         if self.is_empty() {
             return PROJECT;
         }
-        let came_up = task.filter(|task| names(&self.tasks, task)).map(|_| EXACT);
-        let mut has_scope = false;
-        let best = scopes.into_iter().map(|scope| {
-            has_scope = true;
-            self.fit_of(scope)
-        });
-        let best = best.chain(came_up).max().unwrap_or(0);
-        if has_scope { best } else { best.max(PROJECT) }
+        let came_up = task.filter(|task| names(&self.tasks, task)).map_or(0, |_| EXACT);
+        // Without a scope, it is about the whole project.
+        fits.into_iter().max().unwrap_or(PROJECT).max(came_up)
     }
 
-    fn fit_of(&self, scope: &str) -> u64 {
+    /// How well one scope fits.
+    pub(super) fn fit_of(&self, scope: &str) -> u64 {
         match scope.split_once(':') {
             Some(("path", pattern)) => self.paths.iter().map(|path| fit_of_path(pattern, path)).max().unwrap_or(0),
             Some(("task", key)) if names(&self.tasks, key) => EXACT,
@@ -81,14 +78,19 @@ fn names(list: &[String], name: &str) -> bool {
 
 /// How well the scope `pattern` fits `path`.
 fn fit_of_path(pattern: &str, path: &str) -> u64 {
-    let glob = PathGlob::new(pattern);
+    let text = pattern;
     let (pattern, path) = (parts(pattern), parts(path));
     let fixed = pattern.iter().take_while(|part| !is_glob(part)).count();
+    // Most scopes are about another directory, which shows without a glob.
+    let goes_up = pattern.iter().chain(&path).any(|part| *part == "..");
+    if !goes_up && pattern[..fixed].iter().zip(&path).any(|(fixed, part)| fixed != part) {
+        return 0;
+    }
     if fixed == pattern.len() && pattern == path {
         return EXACT;
     }
     let level = |depth: usize| GLOB + PER_LEVEL * (depth as u64).min(LEVELS);
-    if glob.matches(&path.join("/")) {
+    if PathGlob::new(text).matches(&path.join("/")) {
         return level(fixed);
     }
     // A directory is touched that holds what the insight is about.
@@ -111,8 +113,13 @@ fn parts(path: &str) -> Vec<&str> {
 mod tests {
     use super::*;
 
+    fn fit<const N: usize>(target: &Target, scopes: [&str; N], task: Option<&str>) -> u64 {
+        target.best_of(scopes.map(|scope| target.fit_of(scope)), task)
+    }
+
     fn of_path(pattern: &str, path: &str) -> u64 {
-        Target { paths: vec![path.into()], ..Target::default() }.fit([word(pattern).as_str()], None)
+        let target = Target { paths: vec![path.into()], ..Target::default() };
+        fit(&target, [word(pattern).as_str()], None)
     }
 
     #[test]
@@ -148,13 +155,13 @@ mod tests {
             labels: vec!["web".into()],
             ..Target::default()
         };
-        assert_eq!(target.fit(["service:checkout", "task:proj-1"], None), 3_000);
-        assert_eq!(target.fit(["service:Checkout"], None), 1_500);
-        assert_eq!(target.fit(["epic:PROJ-7"], None), 1_500);
-        assert_eq!(target.fit(["label:web"], None), 1_500);
-        assert_eq!(target.fit(["task:PROJ-2", "path:src"], None), 0);
-        assert_eq!(target.fit(["path:src"], Some("PROJ-1")), 3_000);
-        assert_eq!((target.fit([], None), Target::default().fit(["path:src"], None)), (1_000, 1_000));
+        assert_eq!(fit(&target, ["service:checkout", "task:proj-1"], None), 3_000);
+        assert_eq!(fit(&target, ["service:Checkout"], None), 1_500);
+        assert_eq!(fit(&target, ["epic:PROJ-7"], None), 1_500);
+        assert_eq!(fit(&target, ["label:web"], None), 1_500);
+        assert_eq!(fit(&target, ["task:PROJ-2", "path:src"], None), 0);
+        assert_eq!(fit(&target, ["path:src"], Some("PROJ-1")), 3_000);
+        assert_eq!((fit(&target, [], None), fit(&Target::default(), ["path:src"], None)), (1_000, 1_000));
     }
 
     #[test]

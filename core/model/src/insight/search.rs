@@ -1,21 +1,24 @@
 //! Finds insights: by project, words, scope, type, tags, author, state and age, best first.
 //!
 //! [`Index`] keeps in memory what a search needs of every insight and no more: for 100,000 insights of some 25 words about
-//! 80 MB. It is built from the stored insights when somebody first asks, and follows every change.
+//! 60 MB. It is built from the stored insights when somebody first asks, and follows every change.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::asked::{self, Asked};
 use super::fit::{Fit, Sums};
+use super::names::Names;
 use super::rank::{Collection, Factors, RATIONALE_WEIGHT, SUMMARY_WEIGHT, TAG_WEIGHT};
 use super::scope::Target;
 use super::{Insight, InsightStatus, InsightType, Review, lifecycle, reading, words};
+use crate::SmolStr;
 use crate::time::Millis;
 
 pub use super::rank::{RELEVANCE, weight};
+pub use super::wanted::Wanted;
 
 /// From this relevance on, an insight says nearly the same as a text.
 const SIMILAR: u64 = 8_000;
@@ -23,67 +26,6 @@ const SIMILAR: u64 = 8_000;
 const LEAST_COVERED: f64 = 0.5;
 /// How many similar insights are named.
 const SIMILAR_NAMED: usize = 3;
-
-/// Which states are asked for: `open` (what holds or waits, the default), `all`, or names of states, with commas between them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    open: bool,
-    all: bool,
-    exact: BTreeSet<InsightStatus>,
-}
-
-impl Default for Wanted {
-    fn default() -> Self {
-        Self { open: true, all: false, exact: BTreeSet::new() }
-    }
-}
-
-impl Wanted {
-    /// Every state.
-    pub fn all() -> Self {
-        Self { open: false, all: true, exact: BTreeSet::new() }
-    }
-
-    fn includes(&self, is_open: bool, status: InsightStatus) -> bool {
-        self.all || (self.open && is_open) || self.exact.contains(&status)
-    }
-}
-
-impl std::str::FromStr for Wanted {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut wanted = Self { open: false, all: false, exact: BTreeSet::new() };
-        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-            match word {
-                "open" => wanted.open = true,
-                "all" => wanted.all = true,
-                word => drop(wanted.exact.insert(word.parse().map_err(|error| format!("{error}, all"))?)),
-            }
-        }
-        Ok(if wanted.exact.is_empty() && !wanted.all { Self::default() } else { wanted })
-    }
-}
-
-impl std::fmt::Display for Wanted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let words = self.open.then_some("open").into_iter().chain(self.all.then_some("all"));
-        let words: Vec<&str> = words.chain(self.exact.iter().map(|status| status.as_str())).collect();
-        f.write_str(&words.join(","))
-    }
-}
-
-impl Serialize for Wanted {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Wanted {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
 
 /// What is asked for. What is absent or empty does not restrict.
 #[derive(Debug, Clone, Default)]
@@ -122,7 +64,7 @@ pub struct Place {
     /// Its id.
     pub id: InsightId,
     /// Its project.
-    pub project: String,
+    pub project: SmolStr,
     /// How well the words fit, in parts of [`RELEVANCE`].
     pub relevance: u64,
 }
@@ -149,7 +91,7 @@ impl std::fmt::Display for InsightId {
 /// Everything that a search needs of all insights.
 #[derive(Debug, Default)]
 pub struct Index {
-    projects: BTreeMap<String, Project>,
+    projects: BTreeMap<SmolStr, Project>,
 }
 
 /// The insights of one project.
@@ -159,11 +101,44 @@ struct Project {
     free: Vec<u32>,
     places: HashMap<InsightId, u32>,
     terms: HashMap<Box<str>, u32>,
-    /// The terms of each stem.
+    /// The terms of each stem, without the one that is the stem itself.
     stems: HashMap<Box<str>, Vec<u32>>,
-    /// The texts that have each term: card and weighted count, by card.
-    postings: Vec<Vec<(u32, u32)>>,
+    /// The texts that have each term, by card.
+    postings: Vec<Vec<Posting>>,
     words: u64,
+    /// What insights apply to.
+    scopes: Names,
+    /// Their tags, tasks, and the people and agents they are by and for.
+    names: Names,
+}
+
+/// A card that has a term, and its weighted count. Most of the memory of an index is these, so both share a word: the count in
+/// eight bits, because more than 255 of a word say no more.
+#[derive(Debug, Clone, Copy)]
+struct Posting(u32);
+
+impl Posting {
+    /// How many cards a project can have.
+    const CARDS: u32 = 1 << 24;
+
+    fn new(card: u32, count: u32) -> Self {
+        Self(card << 8 | count.min(u8::MAX.into()))
+    }
+
+    fn card(self) -> u32 {
+        self.0 >> 8
+    }
+
+    fn count(self) -> u32 {
+        self.0 & u32::from(u8::MAX)
+    }
+}
+
+/// Makes room for one more. A list of many grows by an eighth, not to twice its size.
+fn make_room<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 8 + 16);
+    }
 }
 
 /// What is kept of one insight.
@@ -177,23 +152,23 @@ struct Card {
     confidence: Option<f64>,
     updated: Millis,
     expires_at: Option<Millis>,
-    scopes: Box<[Box<str>]>,
-    tags: Box<[Box<str>]>,
-    task: Option<Box<str>>,
-    agent: Option<Box<str>>,
-    to: Option<Box<str>>,
-    audience: Option<Box<str>>,
-    /// Its terms, for its removal.
-    terms: Box<[u32]>,
+    task: Option<u32>,
+    agent: Option<u32>,
+    to: Option<u32>,
+    audience: Option<u32>,
+    /// Its scopes, then its tags, then its terms (for its removal), each by number: in one list, which takes less room.
+    lists: Box<[u32]>,
+    tags_from: u32,
+    terms_from: u32,
     words: u32,
 }
 
 impl Index {
-    /// Adds an insight, or what has changed of it.
+    /// Adds an insight, or what has changed of it. Of one project, 16 million are found.
     pub fn put(&mut self, insight: &Insight) {
         let Some(id) = InsightId::parse(&insight.id) else { return };
         self.remove(&insight.project, &insight.id);
-        self.projects.entry(insight.project.clone()).or_default().put(id, insight);
+        self.projects.entry(SmolStr::new(&insight.project)).or_default().put(id, insight);
     }
 
     /// Forgets an insight.
@@ -212,7 +187,7 @@ impl Index {
     pub fn find(&self, search: &Search, as_of: Millis) -> Vec<Place> {
         let mut found = Vec::new();
         for (name, project) in &self.projects {
-            if search.projects.as_ref().is_none_or(|wanted| wanted.contains(name)) {
+            if search.projects.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| wanted == name)) {
                 project.find(name, search, as_of, &mut found);
             }
         }
@@ -241,10 +216,7 @@ impl Index {
 
 impl Project {
     fn put(&mut self, id: InsightId, insight: &Insight) {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.cards.push(None);
-            u32::try_from(self.cards.len() - 1).unwrap_or(u32::MAX)
-        });
+        let Some(place) = self.free.pop().or_else(|| self.new_place()) else { return };
         let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
         let tags = insight.tags.join(" ");
         let rationale = insight.rationale.as_deref().unwrap_or_default();
@@ -256,12 +228,21 @@ impl Project {
         let words = counts.values().sum();
         for (term, count) in &counts {
             let postings = &mut self.postings[*term as usize];
-            let at = postings.partition_point(|(card, _)| *card < place);
-            postings.insert(at, (place, *count));
+            let at = postings.partition_point(|posting| posting.card() < place);
+            postings.insert(at, Posting::new(place, *count));
         }
         self.words += u64::from(words);
         self.places.insert(id, place);
-        self.cards[place as usize] = Some(Card::of(id, insight, counts.into_keys().collect(), words));
+        let terms = counts.into_keys().collect();
+        self.cards[place as usize] = Some(self.card(id, insight, terms, words));
+    }
+
+    /// A place that no card had before.
+    fn new_place(&mut self) -> Option<u32> {
+        let place = u32::try_from(self.cards.len()).ok().filter(|place| *place < Posting::CARDS)?;
+        make_room(&mut self.cards);
+        self.cards.push(None);
+        Some(place)
     }
 
     fn term(&mut self, word: &str) -> u32 {
@@ -269,33 +250,81 @@ impl Project {
             return *known;
         }
         let term = u32::try_from(self.postings.len()).unwrap_or(u32::MAX);
+        make_room(&mut self.postings);
         self.postings.push(Vec::new());
         self.terms.insert(word.into(), term);
-        self.stems.entry(asked::stem(word).into()).or_default().push(term);
+        let stem = asked::stem(word);
+        if stem != word {
+            self.stems.entry(stem.into()).or_default().push(term);
+        }
         term
+    }
+
+    /// The terms with a stem.
+    fn with_stem(&self, stem: &str) -> impl Iterator<Item = &u32> {
+        let is_its_own = asked::stem(stem) == stem;
+        let itself = self.terms.get(stem).filter(|_| is_its_own);
+        itself.into_iter().chain(self.stems.get(stem).into_iter().flatten())
+    }
+
+    fn card(&mut self, id: InsightId, insight: &Insight, terms: Vec<u32>, words: u32) -> Card {
+        let mut name = |text: Option<&str>| text.map(|text| self.names.number(text));
+        let (task, agent) = (name(insight.task.as_deref()), name(insight.author.id.as_deref()));
+        let to = name(insight.to.as_deref());
+        let audience = name(Some(insight.audience.as_str()).filter(|audience| *audience != "both"));
+        let mut lists: Vec<u32> = insight.applies_to.iter().map(|scope| self.scopes.number(scope)).collect();
+        let place = |list: &Vec<u32>| u32::try_from(list.len()).unwrap_or(u32::MAX);
+        let tags_from = place(&lists);
+        lists.extend(insight.tags.iter().map(|tag| self.names.number(tag)));
+        let terms_from = place(&lists);
+        lists.extend(terms);
+        Card {
+            id,
+            insight_type: insight.insight_type,
+            status: insight.status,
+            review: insight.review,
+            is_urgent: insight.insight_type == InsightType::Blocker
+                || (insight.insight_type == InsightType::Question && insight.blocking),
+            confidence: insight.confidence,
+            updated: insight.updated,
+            expires_at: insight.ends(),
+            task,
+            agent,
+            to,
+            audience,
+            lists: lists.into_boxed_slice(),
+            tags_from,
+            terms_from,
+            words,
+        }
     }
 
     fn remove(&mut self, id: InsightId) {
         let Some(place) = self.places.remove(&id) else { return };
         let Some(card) = self.cards[place as usize].take() else { return };
         self.words -= u64::from(card.words);
-        for term in card.terms {
-            let postings = &mut self.postings[term as usize];
-            if let Ok(at) = postings.binary_search_by_key(&place, |(card, _)| *card) {
+        for term in card.terms() {
+            let postings = &mut self.postings[*term as usize];
+            if let Ok(at) = postings.binary_search_by_key(&place, |posting| posting.card()) {
                 postings.remove(at);
             }
         }
         self.free.push(place);
     }
 
-    fn find<'a>(&'a self, name: &'a str, search: &Search, as_of: Millis, found: &mut Vec<Hit<'a>>) {
+    fn find<'a>(&'a self, name: &'a SmolStr, search: &'a Search, as_of: Millis, found: &mut Vec<Hit<'a>>) {
+        let fits = match &search.target {
+            target if target.is_empty() => Vec::new(),
+            target => self.scopes.all().map(|scope| target.fit_of(scope)).collect(),
+        };
+        let asking = Asking { name, project: self, search, scopes: fits, as_of };
         let Some(text) = search.text.as_deref().filter(|text| !text.trim().is_empty()) else {
             let all = self.cards.iter().flatten();
-            return found.extend(all.filter_map(|card| card.place(name, search, None, as_of)));
+            return found.extend(all.filter_map(|card| asking.hit(card, None)));
         };
         for (card, fit) in self.cards.iter().zip(self.fits(text)) {
             if let (Some(card), Some(fit)) = (card, fit) {
-                found.extend(card.place(name, search, Some(fit), as_of));
+                found.extend(asking.hit(card, Some(fit)));
             }
         }
     }
@@ -320,10 +349,7 @@ impl Project {
         let own = self.terms.get(asked.word.as_str());
         let own_rarity = own.map_or_else(|| collection.rarity(0), rarity);
         sums.strict_own += collection.bm25(own_rarity, count, length);
-        let none = Vec::new();
-        let alike = asked.alike.iter().flat_map(|(stem, weight)| {
-            self.stems.get(&**stem).unwrap_or(&none).iter().map(move |term| (term, *weight))
-        });
+        let alike = asked.alike.iter().flat_map(|(stem, weight)| self.with_stem(stem).map(move |term| (term, *weight)));
         let terms: Vec<(&u32, f64)> = own.map(|term| (term, 1.0)).into_iter().chain(alike).collect();
         // A word that no insight has, nor one like it, cannot distinguish insights.
         let Some(most) = terms.iter().map(|(term, weight)| rarity(term) * weight).reduce(f64::max) else { return };
@@ -333,20 +359,30 @@ impl Project {
         sums.all_covered += rarest * asked.weight;
         for (term, weight) in terms {
             let (rarity, weight) = (rarity(term), weight * asked.weight);
-            for (card, count) in postings(term) {
-                let words = self.cards[*card as usize].as_ref().map_or(0, |card| card.words);
-                let says = collection.bm25(rarity, *count, words);
-                sums.see(*card, says * weight, rarity * weight, if is_strict(term) { says } else { 0.0 });
+            for posting in postings(term) {
+                let words = self.cards[posting.card() as usize].as_ref().map_or(0, |card| card.words);
+                let says = collection.bm25(rarity, posting.count(), words);
+                sums.see(posting.card(), says * weight, rarity * weight, if is_strict(term) { says } else { 0.0 });
             }
         }
         sums.settle();
     }
 }
 
+/// A question to one project.
+struct Asking<'a> {
+    name: &'a SmolStr,
+    project: &'a Project,
+    search: &'a Search,
+    /// How well each scope fits; empty when nothing is about to be touched.
+    scopes: Vec<u64>,
+    as_of: Millis,
+}
+
 /// A card that is asked for, with what says whether it is an answer.
 struct Hit<'a> {
     card: &'a Card,
-    project: &'a str,
+    project: &'a SmolStr,
     score: u64,
     relevance: u64,
     covered: f64,
@@ -360,82 +396,78 @@ impl Hit<'_> {
             score: Reverse(self.score),
             updated: Reverse(self.card.updated),
             id: self.card.id,
-            project: self.project.to_owned(),
+            project: self.project.clone(),
             relevance: self.relevance,
         }
     }
 }
 
 impl Card {
-    fn of(id: InsightId, insight: &Insight, terms: Box<[u32]>, words: u32) -> Self {
-        let texts = |list: &[String]| list.iter().map(|text| text.as_str().into()).collect();
-        let text = |text: &Option<String>| text.as_deref().map(Into::into);
-        Self {
-            id,
-            insight_type: insight.insight_type,
-            status: insight.status,
-            review: insight.review,
-            is_urgent: insight.insight_type == InsightType::Blocker
-                || (insight.insight_type == InsightType::Question && insight.blocking),
-            confidence: insight.confidence,
-            updated: insight.updated,
-            expires_at: insight.ends(),
-            scopes: texts(&insight.applies_to),
-            tags: texts(&insight.tags),
-            task: text(&insight.task),
-            agent: text(&insight.author.id),
-            to: text(&insight.to),
-            audience: Some(insight.audience.as_str()).filter(|audience| *audience != "both").map(Into::into),
-            terms,
-            words,
-        }
+    fn scopes(&self) -> &[u32] {
+        &self.lists[..self.tags_from as usize]
     }
 
-    /// Where it stands in an answer; `None` when it is not asked for.
-    fn place<'a>(&'a self, project: &'a str, search: &Search, fit: Option<Fit>, as_of: Millis) -> Option<Hit<'a>> {
-        if !self.is_asked_for(search, as_of) {
+    fn tags(&self) -> &[u32] {
+        &self.lists[self.tags_from as usize..self.terms_from as usize]
+    }
+
+    fn terms(&self) -> &[u32] {
+        &self.lists[self.terms_from as usize..]
+    }
+}
+
+impl<'a> Asking<'a> {
+    fn name(&self, number: Option<u32>) -> Option<&'a str> {
+        number.map(|number| self.project.names.name(number))
+    }
+
+    /// Where a card stands in an answer; `None` when it is not asked for.
+    fn hit(&self, card: &'a Card, fit: Option<Fit>) -> Option<Hit<'a>> {
+        if !self.includes(card) {
             return None;
         }
-        let mut scope = search.target.fit(self.scopes.iter().map(|scope| &**scope), self.task.as_deref());
+        let fits = card.scopes().iter().filter_map(|scope| self.scopes.get(*scope as usize).copied());
+        let mut scope = self.search.target.best_of(fits, self.name(card.task));
         let is_near = scope > super::scope::PROJECT;
         if scope == 0 && fit.is_some() {
             scope = super::scope::PROJECT;
         }
-        let is_mine = self.insight_type == InsightType::Handoff
-            && self.to.is_some()
-            && self.to.as_deref() == search.reader.as_deref();
+        let is_mine = card.insight_type == InsightType::Handoff
+            && card.to.is_some()
+            && self.name(card.to) == self.search.reader.as_deref();
         let factors = Factors {
             scope,
             relevance: fit.map_or(0, |fit| fit.fit),
-            insight_type: self.insight_type,
-            is_urgent: self.is_urgent || is_mine,
-            review: self.review,
-            confidence: self.confidence,
-            updated: self.updated,
+            insight_type: card.insight_type,
+            is_urgent: card.is_urgent || is_mine,
+            review: card.review,
+            confidence: card.confidence,
+            updated: card.updated,
         };
         (scope > 0).then(|| Hit {
-            card: self,
-            project,
-            score: factors.score(as_of),
+            card,
+            project: self.name,
+            score: factors.score(self.as_of),
             relevance: fit.map_or(0, |fit| fit.relevance),
             covered: fit.map_or(0.0, |fit| fit.covered),
             is_near,
         })
     }
 
-    fn is_asked_for(&self, search: &Search, as_of: Millis) -> bool {
-        let status = reading::status_at(self.insight_type, self.status, self.expires_at, as_of);
+    fn includes(&self, card: &Card) -> bool {
+        let Self { search, project, .. } = self;
+        let status = reading::status_at(card.insight_type, card.status, card.expires_at, self.as_of);
         let is_open =
-            lifecycle::is_open(self.insight_type, status) && !reading::is_doubtful(self.insight_type, self.confidence);
+            lifecycle::is_open(card.insight_type, status) && !reading::is_doubtful(card.insight_type, card.confidence);
+        let has_tag =
+            |wanted: &String| card.tags().iter().any(|tag| project.names.name(*tag).eq_ignore_ascii_case(wanted));
+        let is_for = |wanted: &str| self.name(card.audience).is_none_or(|audience| audience == wanted);
         search.status.includes(is_open, status)
-            && (search.types.is_empty() || search.types.contains(&self.insight_type))
-            && search.tags.iter().all(|wanted| self.tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted)))
-            && search.agent.as_deref().is_none_or(|wanted| self.agent.as_deref() == Some(wanted))
-            && search
-                .audience
-                .as_deref()
-                .is_none_or(|wanted| self.audience.as_deref().is_none_or(|for_| for_ == wanted))
-            && search.since.is_none_or(|since| self.updated >= since)
-            && search.min_confidence.is_none_or(|least| self.confidence.is_some_and(|confidence| confidence >= least))
+            && (search.types.is_empty() || search.types.contains(&card.insight_type))
+            && search.tags.iter().all(has_tag)
+            && search.agent.as_deref().is_none_or(|wanted| self.name(card.agent) == Some(wanted))
+            && search.audience.as_deref().is_none_or(is_for)
+            && search.since.is_none_or(|since| card.updated >= since)
+            && search.min_confidence.is_none_or(|least| card.confidence.is_some_and(|confidence| confidence >= least))
     }
 }
