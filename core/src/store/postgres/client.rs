@@ -3,7 +3,6 @@
 //! Whoever asks waits: the seam above is synchronous. On a runtime with several threads the others go on meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ const WAIT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A value of a statement, with its type: a statement that cannot be prepared is sent with the types of its values.
+/// A value of a statement, with its type, so that nobody has to ask the server for it first.
 pub(super) type Value = (Box<dyn ToSql + Sync + Send>, Type);
 
 /// The connections to one database.
@@ -43,8 +42,6 @@ pub(super) struct Client {
 /// A pool of connections.
 pub(super) struct Connections {
     pool: Pool,
-    /// A pooler in between does not keep prepared statements, so each is sent whole.
-    unprepared: AtomicBool,
 }
 
 impl Client {
@@ -128,7 +125,7 @@ impl Connections {
         let manager = Manager::from_config(target.config.clone(), target.tls()?, config);
         let builder = Pool::builder(manager).max_size(number).runtime(PoolRuntime::Tokio1).wait_timeout(Some(WAIT));
         let failed = |error| Error::new(ErrorKind::Internal, "set up the connections").caused_by(error);
-        Ok(Self { pool: builder.build().map_err(failed)?, unprepared: AtomicBool::default() })
+        Ok(Self { pool: builder.build().map_err(failed)? })
     }
 
     /// The rows of a statement that may be repeated.
@@ -145,30 +142,13 @@ impl Connections {
         }
     }
 
-    /// The rows of a statement, which is sent once.
+    /// The rows of a statement, which is sent once, as a whole and in one round trip. It is not prepared under a name: behind a
+    /// pooler the name could be that of another client's statement.
     pub(super) async fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Failure> {
-        if !self.unprepared.load(Ordering::Relaxed) {
-            match self.prepared(sql, values).await {
-                Err(failure) if failure.is_of_a_pooler() => self.unprepared.store(true, Ordering::Relaxed),
-                done => return done,
-            }
-        }
-        let typed: Vec<(&(dyn ToSql + Sync), Type)> =
-            values.iter().map(|(value, kind)| (plain(&**value), kind.clone())).collect();
+        let plain = values.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()));
+        let typed: Vec<(&(dyn ToSql + Sync), Type)> = plain.collect();
         let client = self.pool.get().await.map_err(Failure::of_pool)?;
         let answer = timeout(STATEMENT, client.query_typed(sql, &typed)).await;
-        self.finish(client, answer)
-    }
-
-    async fn prepared(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Failure> {
-        let plain: Vec<&(dyn ToSql + Sync)> = values.iter().map(|(value, _)| plain(&**value)).collect();
-        let kinds: Vec<Type> = values.iter().map(|(_, kind)| kind.clone()).collect();
-        let client = self.pool.get().await.map_err(Failure::of_pool)?;
-        let work = async {
-            let statement = client.prepare_typed_cached(sql, &kinds).await?;
-            client.query(&statement, &plain).await
-        };
-        let answer = timeout(STATEMENT, work).await;
         self.finish(client, answer)
     }
 
@@ -193,7 +173,7 @@ impl Connections {
             Ok(Err(error)) => Failure::of_statement(&error),
             Err(_) => Failure::Unknown(Reason::Connection(format!("no answer in {} s", STATEMENT.as_secs()))),
         };
-        if failure.is_of_the_connection() || failure.is_of_a_pooler() {
+        if failure.is_of_the_connection() {
             drop(Object::take(client));
             self.forget();
         }
@@ -204,10 +184,6 @@ impl Connections {
     fn forget(&self) {
         drop(self.pool.retain(|_, _| false));
     }
-}
-
-fn plain(value: &(dyn ToSql + Sync + Send)) -> &(dyn ToSql + Sync) {
-    value
 }
 
 /// Waits. Where the runtime has further threads, they continue meanwhile.

@@ -53,15 +53,9 @@ impl Failure {
         match self {
             Self::NotSent(Reason::Connection(_)) | Self::Unknown(_) => true,
             Self::NotSent(Reason::Server(db)) => *db.code() == SqlState::CANNOT_CONNECT_NOW,
-            // A server that became a standby, or a pooler that gave this session another one, which lacks the statement.
+            // A server that became a standby.
             Self::Refused(db) => *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION,
         }
-    }
-
-    /// Whether a pooler keeps no prepared statements.
-    pub(super) fn is_of_a_pooler(&self) -> bool {
-        let Self::Refused(db) = self else { return false };
-        [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT].contains(db.code())
     }
 
     /// What to tell a person.

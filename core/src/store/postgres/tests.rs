@@ -160,15 +160,15 @@ fn a_full_disk_there_is_said_and_nothing_is_lost() {
     let kv = writer(server, server.port(), &schema);
     kv.write_batch(batch([1]), &Guard::at(0)).unwrap();
     drop(server.sql(&format!(
-        "CREATE FUNCTION {schema}.full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        "CREATE FUNCTION {schema}.no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
          END $$;
-         CREATE TRIGGER full BEFORE INSERT ON {schema}.kv FOR EACH ROW EXECUTE FUNCTION {schema}.full()"
+         CREATE TRIGGER no_room BEFORE INSERT ON {schema}.kv FOR EACH ROW EXECUTE FUNCTION {schema}.no_room()"
     )));
     let error = kv.write_batch(batch([2]), &Guard::at(0)).unwrap_err();
     assert!(error.to_string().contains("the disk of PostgreSQL is full"), "{error}");
     assert_eq!(kv.get_many(&[vec![1], vec![2]]).unwrap(), [Some(vec![1]), None]);
-    drop(server.sql(&format!("DROP TRIGGER full ON {schema}.kv")));
+    drop(server.sql(&format!("DROP TRIGGER no_room ON {schema}.kv")));
     kv.write_batch(batch([2]), &Guard::at(0)).unwrap();
 }
 
@@ -252,6 +252,38 @@ fn an_older_program_stops_when_the_tables_change() {
     assert!(kv.write_batch(batch([2]), &Guard::at(0)).is_err());
     assert!(!kv.lease().acquire().unwrap_or(false));
     assert_eq!(kv.get(&[2]).unwrap(), None);
+}
+
+#[test]
+fn what_is_exported_is_of_one_moment_while_another_process_writes() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("moment");
+    let writing = connected(server, &schema);
+    assert!(writing.take_lease().unwrap());
+    let write = |number: u64| {
+        let mut transaction = writing.begin().unwrap();
+        for part in 0..5 {
+            transaction.put_metadata("test", &format!("{number} {part}"), &number).unwrap();
+        }
+        transaction.commit().unwrap();
+    };
+    write(0);
+    let reading = Store::connect(&config(&schema), &Secret::new(server.url())).unwrap();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| (1..).take_while(|_| !is_done.load(std::sync::atomic::Ordering::SeqCst)).for_each(write));
+        for _ in 0..5 {
+            let head = reading.head().unwrap();
+            let text = store_tests::exported(&reading);
+            let counts = Store::check_export(&mut text.as_slice()).unwrap();
+            // The format, the head, and whole transactions.
+            assert_eq!((counts.keys - 2) % 5, 0, "{counts:?}");
+            while reading.head().unwrap() == head {
+                std::thread::yield_now();
+            }
+        }
+        is_done.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
 }
 
 #[test]
