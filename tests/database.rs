@@ -203,7 +203,7 @@ async fn a_service_outlives_its_database() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_writer_is_told_who_writes() {
+async fn a_second_writer_learns_who_writes() {
     let Some(server) = Postgres::shared() else { return };
     let (_tool, mut home) = sample().await;
     move_in(&mut home, &server.url(), &server.schema("second"), LONG);

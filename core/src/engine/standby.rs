@@ -78,7 +78,7 @@ pub async fn listen(engine: Arc<Engine>, triggers: PollTriggers) -> Result<()> {
     while engine.cancel.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
         let woken = lease
             .woken()
-            .inspect_err(|error| tracing::debug!(error = %error.full(), "nothing to be heard of replicas"));
+            .inspect_err(|error| tracing::debug!(error = %error.full(), "could not ask what replicas want"));
         woken.unwrap_or_default().iter().filter_map(|source| triggers.get(source)).for_each(|trigger| trigger.now());
     }
     Ok(())

@@ -117,7 +117,7 @@ impl Store {
     pub(super) fn open_if_empty(path: &Path) -> Result<Option<Self>> {
         if !files::is_store(path) {
             let is_used = std::fs::read_dir(path).is_ok_and(|mut files| files.next().is_some());
-            let text = "import: store.path is a directory with other files; use another one";
+            let text = "fill the store: it is a directory with other files; use another one";
             return if is_used {
                 Err(Error::new(ErrorKind::Store, text).with("path", path.display()))
             } else {
@@ -134,7 +134,7 @@ impl Store {
         if self.task_keys(None).next().is_none() && self.insight_count()? == 0 {
             return Ok(());
         }
-        let text = "import: this store already holds tasks or insights; use an empty one";
+        let text = "fill the store: it already holds tasks or insights; use an empty one";
         Err(Error::new(ErrorKind::Store, text).with("store", self.place()))
     }
 

@@ -81,7 +81,7 @@ impl Proxy {
         self.shared.open.lock().unwrap().drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
     }
 
-    /// Cuts the connection on which the server next says that a statement is complete, before the client hears of it.
+    /// Cuts the connection on which the server next says that a statement is complete, before the client gets it.
     ///
     /// # Panics
     /// When another thread panicked meanwhile.

@@ -215,7 +215,7 @@ impl StoreConfig {
         }
     }
 
-    /// Whether there may be a store: only a look at a database tells for sure.
+    /// Whether there may be a store: for a database only a look at it shows.
     pub fn may_exist(&self) -> bool {
         self.path().is_none_or(Path::exists)
     }

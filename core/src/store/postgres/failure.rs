@@ -58,7 +58,7 @@ impl Failure {
         }
     }
 
-    /// What to tell a person.
+    /// The error for a person.
     pub(super) fn into_error(self, doing: &str, place: &str) -> Error {
         let (text, cause) = match self {
             Self::Refused(db) | Self::NotSent(Reason::Server(db)) | Self::Unknown(Reason::Server(db)) => {

@@ -4,7 +4,7 @@
 //! error means. Each call of [`Kv`] is one statement, and a write is one transaction without a pause in it.
 //!
 //! A write whose answer got lost may have taken effect, and may even do so later. So before anything else the nonce of the lease
-//! changes, which makes it harmless, and then the journal head tells.
+//! changes, which makes it harmless, and then the journal head shows what became of it.
 
 mod client;
 mod failure;
