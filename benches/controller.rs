@@ -5,11 +5,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on shall fail at once")]
 
+mod rows;
+
 use std::fs;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use contextcore_cluster::{Cluster, Definitions};
+use rows::Rows;
 use serde_json::{Value, json};
 
 const CONTEXTS: usize = 500;
@@ -19,14 +22,6 @@ const HOME: &str = "contextcore";
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long it is watched while nothing happens.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// A number and what it must be below.
-struct Row {
-    what: &'static str,
-    found: f64,
-    below: f64,
-    unit: &'static str,
-}
 
 /// A controller as a process.
 struct Controller(Child);
@@ -180,29 +175,14 @@ fn main() -> ExitCode {
     let lease = cluster.get("lease", HOME, "contextcore-controller").unwrap();
     assert_eq!(lease["spec"]["holderIdentity"], "second");
 
-    report(&[
-        Row { what: "500 contexts, first pass", found: pass.as_secs_f64(), below: 20.0, unit: "s" },
-        Row { what: "peak memory of it", found: peak, below: 80.0, unit: "MB" },
-        Row { what: "one edit in all outputs", found: edit_seen.as_secs_f64(), below: 3.0, unit: "s" },
-        Row {
-            what: "requests while idle",
-            found: (after - before) * 60.0 / IDLE.as_secs_f64(),
-            below: 5.0,
-            unit: "/min",
-        },
-        Row { what: "writes while idle", found: writes - wrote, below: 1.0, unit: "" },
-        Row { what: "objects changed while idle", found: changed, below: 1.0, unit: "" },
-        Row { what: "failover after kill -9", found: failover.as_secs_f64(), below: 20.0, unit: "s" },
-        Row { what: "peak memory after failover", found: second.peak(), below: 80.0, unit: "MB" },
-    ])
-}
-
-fn report(rows: &[Row]) -> ExitCode {
-    let mut is_good = true;
-    for Row { what, found, below, unit } in rows {
-        let fits = found < below;
-        is_good &= fits;
-        println!("{what:<28} {found:>8.1} {unit:<5} below {below} {}", if fits { "" } else { "EXCEEDED" });
-    }
-    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let mut rows = Rows::default();
+    rows.add("500 contexts, first pass", pass.as_secs_f64(), 20.0, "s");
+    rows.add("peak memory of it", peak, 80.0, "MB");
+    rows.add("one edit in all outputs", edit_seen.as_secs_f64(), 3.0, "s");
+    rows.add("requests while idle", (after - before) * 60.0 / IDLE.as_secs_f64(), 5.0, "/min");
+    rows.add("writes while idle", writes - wrote, 0.0, "");
+    rows.add("objects changed while idle", changed, 0.0, "");
+    rows.add("failover after kill -9", failover.as_secs_f64(), 20.0, "s");
+    rows.add("peak memory after failover", second.peak(), 80.0, "MB");
+    rows.verdict()
 }

@@ -7,12 +7,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on shall fail at once")]
 
+mod rows;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use contextcore_fakes::otlp::{Collector, Handle, Options};
 use contextcore_sdk::TaskTracker;
+use rows::Rows;
 
 const TASKS: usize = 20_000;
 const EPICS: usize = 500;
@@ -20,21 +23,6 @@ const OPERATIONS: usize = 5 * TASKS + EPICS;
 /// The helper is watched for so long, once it has been quiet for longer than it looks often.
 const QUIET: Duration = Duration::from_secs(15);
 const WATCHED: Duration = Duration::from_secs(20);
-
-/// What was measured, and what is allowed.
-struct Row(&'static str, f64, f64, &'static str);
-
-impl Row {
-    fn print(&self) -> bool {
-        let Self(what, found, most, unit) = self;
-        let is_good = found <= most;
-        println!(
-            "{what:<44} {found:>10.2} {unit:<4} (at most {most} {unit}) {}",
-            if is_good { "" } else { "TOO MUCH" }
-        );
-        is_good
-    }
-}
 
 fn binary() -> PathBuf {
     std::env::var_os("CONTEXTCORE_BENCH_BIN").map_or_else(|| env!("CARGO_BIN_EXE_contextcore").into(), PathBuf::from)
@@ -52,28 +40,25 @@ fn tracker(state: &Path, backend: &Handle) -> TaskTracker {
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let rows = runtime.block_on(measure());
-    let good = rows.iter().map(Row::print).filter(|good| *good).count();
-    if good == rows.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    runtime.block_on(measure()).verdict()
 }
 
-async fn measure() -> Vec<Row> {
+async fn measure() -> Rows {
     let backend = Collector::start(Options { keep: false, ..Options::default() }).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let tracker = tracker(dir.path(), &backend);
-    let per_call = write(&tracker);
+    let mut rows = Rows::default();
+    rows.add("a call, on average", write(&tracker) * 1e6, 50.0, "us");
     drop(tracker);
     let (clock, cpu, megabytes) = whole(dir.path()).await;
     let clock_budget = if is_busy() { f64::INFINITY } else { 20.0 };
+    rows.add("draining 100,000 operations, by the clock", clock, clock_budget, "s");
+    rows.add("draining 100,000 operations, CPU", cpu, 20.0, "s");
+    rows.add("memory of the helper at its peak", megabytes, 80.0, "MB");
     let (first, idle) = one(&backend).await;
-    vec![
-        Row("a call, on average", per_call * 1e6, 50.0, "us"),
-        Row("draining 100,000 operations, by the clock", clock, clock_budget, "s"),
-        Row("draining 100,000 operations, CPU", cpu, 20.0, "s"),
-        Row("memory of the helper at its peak", megabytes, 80.0, "MB"),
-        Row("from a call to its span at the backend", first, 3.0, "s"),
-        Row("CPU of an idle helper", idle, 0.5, "%"),
-    ]
+    rows.add("from a call to its span at the backend", first, 3.0, "s");
+    rows.add("CPU of an idle helper", idle, 0.5, "%");
+    rows
 }
 
 /// Writes the operations. Returns the seconds of a call.

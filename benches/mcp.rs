@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on shall fail at once")]
 
+mod rows;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
@@ -17,66 +19,18 @@ use contextcore_core::model::operation::InsightEmit;
 use contextcore_core::model::time::DAY;
 use contextcore_core::store::Store;
 use contextcore_core::{Millis, clock};
+use rows::Rows;
 use serde_json::{Value, json};
 
 const TASKS: usize = 20_000;
 const QUESTIONS: usize = 200;
-const WORDS: [&str; 40] = [
-    "checkout",
-    "payment",
-    "retry",
-    "latency",
-    "queue",
-    "invoice",
-    "export",
-    "cache",
-    "index",
-    "session",
-    "token",
-    "webhook",
-    "migration",
-    "schema",
-    "rollback",
-    "deploy",
-    "cluster",
-    "replica",
-    "shard",
-    "trace",
-    "metric",
-    "alert",
-    "dashboard",
-    "budget",
-    "vendor",
-    "contract",
-    "estimate",
-    "sprint",
-    "story",
-    "review",
-    "branch",
-    "merge",
-    "test",
-    "mock",
-    "timeout",
-    "backoff",
-    "currency",
-    "locale",
-    "upload",
-    "search",
-];
+const WORDS: &str = "checkout payment retry latency queue invoice export cache index session token webhook migration schema \
+    rollback deploy cluster replica shard trace metric alert dashboard budget vendor contract estimate sprint story review branch \
+    merge test mock timeout backoff currency locale upload search";
 
-/// What was measured, and what is allowed.
-struct Row(&'static str, f64, f64, &'static str);
-
-impl Row {
-    fn print(&self) -> bool {
-        let Self(what, found, most, unit) = self;
-        let is_good = found <= most;
-        println!(
-            "{what:<48} {found:>10.2} {unit:<6} (at most {most} {unit}) {}",
-            if is_good { "" } else { "TOO MUCH" }
-        );
-        is_good
-    }
+/// One of the [`WORDS`], of which there are 40.
+fn word(number: usize) -> &'static str {
+    WORDS.split(' ').nth(number % 40).unwrap()
 }
 
 /// Numbers that look random and are the same each time.
@@ -89,7 +43,7 @@ impl Dice {
     }
 
     fn words(&mut self, count: usize) -> String {
-        (0..count).map(|_| WORDS[self.number(WORDS.len())]).collect::<Vec<_>>().join(" ")
+        (0..count).map(|_| word(self.number(40))).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -104,9 +58,7 @@ fn insights() -> usize {
 fn main() -> ExitCode {
     let dir = tempfile::tempdir().unwrap();
     prepare(dir.path());
-    let rows = measure(dir.path());
-    let good = rows.iter().map(Row::print).filter(|good| *good).count();
-    if good == rows.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    measure(dir.path()).verdict()
 }
 
 /// Reads the tasks as a source, and then stores the insights.
@@ -152,7 +104,7 @@ fn insight(number: usize, dice: &mut Dice) -> InsightRecord {
         summary: dice.words(8),
         rationale: Some(dice.words(15)),
         tags: vec![dice.words(1)],
-        applies_to: vec![format!("path:src/{}/**", WORDS[number % WORDS.len()])],
+        applies_to: vec![format!("path:src/{}/**", word(number))],
         confidence: Some(0.8),
         agent: Some("bench".to_owned()),
         ..InsightEmit::default()
@@ -222,23 +174,22 @@ impl Drop for Agent {
     }
 }
 
-fn measure(dir: &Path) -> Vec<Row> {
+fn measure(dir: &Path) -> Rows {
+    let mut rows = Rows::default();
     let mut agent = Agent::start(dir);
     let mut dice = Dice(99);
     let (_, first) = agent.call("find_insights", &json!({"text": "checkout"}));
+    rows.add("first find_insights, which reads the store", first / 1_000.0, 10.0, "s");
     let mut times: Vec<f64> =
         (0..QUESTIONS).map(|_| agent.call("find_insights", &json!({"text": dice.words(5)})).1).collect();
     times.sort_by(f64::total_cmp);
-    let peak = agent.peak_megabytes();
+    rows.add("find_insights, half of the questions", times[QUESTIONS / 2], 50.0, "ms");
+    rows.add("find_insights, 95 % of the questions", times[QUESTIONS * 95 / 100], 50.0, "ms");
+    rows.add("memory after them", agent.peak_megabytes(), 120.0, "MB");
     let (slowest, over) = every_tool(&mut agent);
-    vec![
-        Row("first find_insights, which reads the store", first / 1_000.0, 10.0, "s"),
-        Row("find_insights, half of the questions", times[QUESTIONS / 2], 50.0, "ms"),
-        Row("find_insights, 95 % of the questions", times[QUESTIONS * 95 / 100], 50.0, "ms"),
-        Row("memory after them", peak, 120.0, "MB"),
-        Row("slowest call of any tool", slowest / 1_000.0, 10.0, "s"),
-        Row("answers over their budget", over, 0.0, ""),
-    ]
+    rows.add("slowest call of any tool", slowest / 1_000.0, 10.0, "s");
+    rows.add("answers over their budget", over, 0.0, "");
+    rows
 }
 
 /// Each reading tool with eight kinds of arguments: the slowest call, and how many answers are too long.
@@ -266,7 +217,7 @@ fn questions() -> Vec<(&'static str, Value)> {
     let budgets = [300, 600, 900, 1_500, 2_000, 3_000, 4_500, 6_000];
     let sorts = ["key", "updated", "created", "points"];
     let each = budgets.iter().enumerate().flat_map(|(number, budget)| {
-        let word = WORDS[number];
+        let word = word(number);
         let parts = &["timeline", "children", "blockers", "artifacts", "insights", "text"][..number.min(6)];
         [
             ("get_context", json!({"paths": [format!("src/{word}/a.rs")], "question": format!("what is slow in {word}"), "budget": budget})),

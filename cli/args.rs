@@ -23,7 +23,7 @@ mod setup;
 mod store;
 mod work;
 
-pub(crate) use agents::{Agents, AgentsExport};
+pub(crate) use agents::{Agents, AgentsExport, AgentsFlow};
 #[cfg(feature = "kubernetes")]
 pub(crate) use controller::{Cluster, ClusterDoctor, Controller, Prune, Render, Run, SettingsPlace};
 pub(crate) use dashboards::{Dashboards, DashboardsExport, Provision};

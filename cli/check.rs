@@ -19,7 +19,6 @@ use crate::report::ErrorLine;
 use crate::table::{Cell, Column, Table};
 use crate::tone::Tone;
 use crate::{output, stop, terminal};
-use tokio::sync::mpsc;
 
 /// What a check found.
 #[derive(Debug, Serialize)]
@@ -100,16 +99,8 @@ async fn find(config: &Config, sources: &[&SourceConfig]) -> Findings {
 async fn check_source(config: &Config, source: &SourceConfig) -> Result<CheckReport, Error> {
     let connector = engine::connect(ALL, source, &config.privacy)?;
     let run = Run { now: clock::now(), full: false };
-    let (sender, mut retries) = mpsc::unbounded_channel();
-    let work = observed(sender, async { connector.open(None, &run).await?.check().await });
-    tokio::pin!(work);
-    loop {
-        tokio::select! {
-            biased;
-            Some(retry) = retries.recv() => eprintln!("{}: {retry}", source.name),
-            report = &mut work => return report,
-        }
-    }
+    let work = async { connector.open(None, &run).await?.check().await };
+    observed(work, |retry| eprintln!("{}: {retry}", source.name)).await
 }
 
 /// Sends a request with nothing in it: proves address, protocol and credential, and leaves nothing behind.

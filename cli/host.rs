@@ -21,8 +21,8 @@ use contextcore_core::engine::Engine;
 use contextcore_core::engine::webhook::PollTriggers;
 use contextcore_core::http::local::Refusal;
 use contextcore_core::query::{
-    InsightQuery, InsightSelector, List, ListLine, ListQuery, ProjectQuery, SprintFilter, TaskFilter, TaskSelector,
-    Viewer,
+    AgentFlowQuery, InsightQuery, InsightSelector, List, ListLine, ListQuery, ProjectQuery, SprintFilter, TaskFilter,
+    TaskSelector, Viewer,
 };
 use contextcore_core::{Error, ErrorKind};
 use futures::stream;
@@ -110,6 +110,7 @@ fn routes(engine: Arc<Engine>, triggers: Option<PollTriggers>) -> Router {
         .route("/v1/sprints", get(list::<SprintFilter>))
         .route("/v1/show", get(show))
         .route("/v1/guidance", get(guidance))
+        .route("/v1/guidance/files", get(guidance_files))
         .route("/v1/insights", post(insights))
         .route("/v1/insight", get(insight))
         .route("/v1/insights/served", post(served))
@@ -118,6 +119,7 @@ fn routes(engine: Arc<Engine>, triggers: Option<PollTriggers>) -> Router {
         .route("/v1/portfolio", get(portfolio))
         .route("/v1/project", get(project))
         .route("/v1/projects", get(projects))
+        .route("/v1/agents/flow", get(agent_flow))
         .route("/v1/freshness", get(freshness))
         .route("/v1/verify", get(verify))
         .route("/v1/export", get(export))
@@ -192,6 +194,10 @@ async fn guidance(State(engine): State<Arc<Engine>>) -> Response {
     view(engine, |viewer| viewer.guidance()).await
 }
 
+async fn guidance_files(State(engine): State<Arc<Engine>>) -> Response {
+    view(engine, |viewer| viewer.guidance_files()).await
+}
+
 async fn insights(State(engine): State<Arc<Engine>>, Json(query): Json<InsightQuery>) -> Response {
     view(engine, move |viewer| viewer.find_insights(&query)).await
 }
@@ -235,6 +241,10 @@ async fn project(State(engine): State<Arc<Engine>>, Query(query): Query<ProjectQ
 
 async fn projects(State(engine): State<Arc<Engine>>) -> Response {
     view(engine, |viewer| viewer.projects()).await
+}
+
+async fn agent_flow(State(engine): State<Arc<Engine>>, Query(query): Query<AgentFlowQuery>) -> Response {
+    view(engine, move |viewer| viewer.agent_flow(&query)).await
 }
 
 async fn freshness(State(engine): State<Arc<Engine>>) -> Response {

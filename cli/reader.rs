@@ -6,6 +6,7 @@ use std::sync::Arc;
 use contextcore_core::clock;
 use contextcore_core::config::Config;
 use contextcore_core::http::local::{Local, Refusal};
+use contextcore_core::model::guidance::forge::ForgeGuidance;
 use contextcore_core::model::guidance::stored::AllGuidance;
 use contextcore_core::query::{
     Cursor, DeadLetterItem, Found, InsightQuery, InsightSelector, InsightView, List, ListLine, ListQuery, PageEnd,
@@ -116,7 +117,12 @@ impl Reader {
         Ok(self.view("dead-letters", &(), |viewer| viewer.dead_letters()).await?)
     }
 
-    /// The guidance that the command line reported.
+    /// The guidance files that sources read from their forges.
+    pub(crate) async fn guidance_files(&self) -> Result<Vec<ForgeGuidance>, Failure> {
+        Ok(self.view("guidance/files", &(), |viewer| viewer.guidance_files()).await?)
+    }
+
+    /// The guidance that was reported.
     pub(crate) async fn guidance(&self) -> Result<AllGuidance, Failure> {
         Ok(self.view("guidance", &(), |viewer| viewer.guidance()).await?)
     }

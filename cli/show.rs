@@ -2,17 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use contextcore_core::Millis;
 use contextcore_core::model::agents::{AGENT, AgentAssisted};
 use contextcore_core::model::printable;
-use contextcore_core::query::{ChildView, EventKind, ShowView, TaskSelector};
+use contextcore_core::query::{ChildView, EventKind, ShowView, Subtasks, TaskSelector, TaskView};
 use serde_json::Value;
 
 use crate::app::Context;
 use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::reader::Reader;
-use crate::table::{Cell, Column, Table};
+use crate::table::{Cell, Column, Facts, Table};
 use crate::tone::Tone;
 use crate::{humanize, output, terminal};
 
@@ -40,58 +39,58 @@ fn render(view: &ShowView, width: Option<usize>) -> String {
     text
 }
 
-fn facts(view: &ShowView) -> Table {
+fn facts(view: &ShowView) -> Facts {
+    let mut facts = Facts::new();
+    identity(view, &mut facts);
+    times(&view.task, &mut facts);
     let task = &view.task;
-    let mut table = Table::new(&[("", Column::Left), ("", Column::Wrapped)]);
-    let mut toned = |name: &str, value: String, tone: Tone| {
-        if !value.is_empty() {
-            table.row([Cell::from(format!("  {name}")), Cell::new(&value, tone)]);
-        }
-    };
-    toned(
-        "source",
-        format!("{} ({}), id {}", task.source, task.tool.as_deref().unwrap_or("unknown"), task.native_id),
-        Tone::Plain,
-    );
-    toned("project", with_native(&task.project_id, &task.project), Tone::Plain);
-    toned("type", with_native(task.task_type.as_str(), &task.native_type), Tone::Plain);
-    toned("status", with_native(task.status.as_str(), &task.native_status), Tone::of_status(task.status));
-    let mut row = |name: &str, value: String| toned(name, value, Tone::Plain);
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let time = |at: Option<Millis>| at.map(humanize::moment).unwrap_or_default();
-    let length = |seconds: f64| if seconds > 0.0 { humanize::duration(seconds) } else { String::new() };
-    row("priority", text(&task.priority));
-    row("assignee", text(&task.assignee));
-    row("reporter", text(&task.reporter));
-    row("labels", task.labels.join(", "));
-    row("estimate", task.estimate.map(humanize::points).unwrap_or_default());
-    row("parent", text(&task.parent));
-    row("root", task.root.clone());
+    facts.row("blocked by", task.blocked_by.join(", "));
+    facts.row("waiting on", task.waiting_on.join(", "));
+    let Subtasks { total, completed } = task.subtasks;
+    let complete = || format!("{:.0}%, {completed} of {total} children", task.percent_complete);
+    facts.row("complete", (total > 0).then(complete));
+    facts
+}
+
+/// What a task is, and to whom and what it belongs.
+fn identity(view: &ShowView, facts: &mut Facts) {
+    let task = &view.task;
+    let tool = task.tool.as_deref().unwrap_or("unknown");
+    facts.row("source", format!("{} ({tool}), id {}", task.source, task.native_id));
+    facts.row("project", with_native(&task.project_id, &task.project));
+    facts.row("type", with_native(task.task_type.as_str(), &task.native_type));
+    facts.toned("status", with_native(task.status.as_str(), &task.native_status), Tone::of_status(task.status));
+    facts.row("priority", task.priority.clone());
+    facts.row("assignee", task.assignee.clone());
+    facts.row("reporter", task.reporter.clone());
+    facts.row("labels", task.labels.join(", "));
+    facts.row("estimate", task.estimate.map(humanize::points));
+    facts.row("parent", task.parent.clone());
+    facts.row("root", task.root.clone());
     let all = task.sprints.iter().map(|id| sprint_name(view, id)).collect::<Vec<_>>().join(", ");
-    row("sprint", task.sprint.as_ref().map(|now| with_native(sprint_name(view, now), &all)).unwrap_or_default());
-    row("due", text(&task.due));
-    row("agents", agents(view));
-    row("created", time(Some(task.created)));
-    row("started", time(task.started));
-    row("completed", time(task.completed));
-    row("cancelled", time(task.cancelled));
-    row("deleted", time(task.deleted));
-    row("lead time", task.lead_time.map(humanize::duration).unwrap_or_default());
-    row("cycle time", task.cycle_time.map(humanize::duration).unwrap_or_default());
-    row("blocked for", length(task.blocked_time));
-    row("waited for", length(task.waiting_time));
-    let times = task.status_time.iter().map(|(status, seconds)| format!("{status} {}", humanize::duration(*seconds)));
-    row("time in", times.collect::<Vec<_>>().join(", "));
-    row("blocked by", task.blocked_by.join(", "));
-    row("waiting on", task.waiting_on.join(", "));
-    let subtasks = task.subtasks;
-    if subtasks.total > 0 {
-        row(
-            "complete",
-            format!("{:.0}%, {} of {} children", task.percent_complete, subtasks.completed, subtasks.total),
-        );
+    facts.row("sprint", task.sprint.as_ref().map(|now| with_native(sprint_name(view, now), &all)));
+    facts.row("due", task.due.clone());
+    facts.row("agents", agents(view));
+}
+
+/// When what happened to a task, and how long it took.
+fn times(task: &TaskView, facts: &mut Facts) {
+    facts.row("created", humanize::moment(task.created));
+    for (name, at) in [
+        ("started", task.started),
+        ("completed", task.completed),
+        ("cancelled", task.cancelled),
+        ("deleted", task.deleted),
+    ] {
+        facts.row(name, at.map(humanize::moment));
     }
-    table
+    facts.row("lead time", task.lead_time.map(humanize::duration));
+    facts.row("cycle time", task.cycle_time.map(humanize::duration));
+    for (name, seconds) in [("blocked for", task.blocked_time), ("waited for", task.waiting_time)] {
+        facts.row(name, (seconds > 0.0).then(|| humanize::duration(seconds)));
+    }
+    let times = task.status_time.iter().map(|(status, seconds)| format!("{status} {}", humanize::duration(*seconds)));
+    facts.row("time in", times.collect::<Vec<_>>().join(", "));
 }
 
 /// Whether agents took part, and which; nothing where that is not known.

@@ -62,7 +62,7 @@ fn well(view: &StatusView) -> String {
     }
 }
 
-/// How many quarantined records are shown without `-v`.
+/// How many quarantined records, or warnings, are shown without `-v`.
 const FIRST_FEW: usize = 3;
 
 fn render(view: &StatusView, all: bool, width: Option<usize>) -> String {
@@ -116,23 +116,28 @@ fn source_table(source: &SourceView, now: Millis, all: bool) -> Table {
     row("backlog", backlog.collect::<Vec<_>>().join(", "));
     row("coverage", coverage(&source.coverage));
     row("last error", last_error(source));
-    for (what, records) in [("quarantined", &source.set_aside), ("unreadable", &source.unreadable)] {
-        quarantined_rows(&mut row, what, records, all);
+    let lines = |records: &[QuarantinedView]| {
+        records.iter().map(|record| format!("{}: {}", record.native_id, record.reason)).collect::<Vec<_>>()
+    };
+    for (what, unit, lines) in [
+        ("quarantined", "record", lines(&source.set_aside)),
+        ("unreadable", "record", lines(&source.unreadable)),
+        ("last run", "warning", source.warnings.clone()),
+    ] {
+        first_few(&mut row, what, unit, lines, all);
     }
     table
 }
 
-/// Records that are not held, with the reason of the first few.
-fn quarantined_rows(row: &mut impl FnMut(&str, String), what: &str, records: &[QuarantinedView], all: bool) {
-    if records.is_empty() {
+/// How many lines there are, and the first few of them.
+fn first_few(row: &mut impl FnMut(&str, String), what: &str, unit: &str, lines: Vec<String>, all: bool) {
+    if lines.is_empty() {
         return;
     }
-    row(what, humanize::plural(records.len() as u64, "record"));
-    let shown = if all { usize::MAX } else { FIRST_FEW };
-    for record in records.iter().take(shown) {
-        row("", format!("{}: {}", record.native_id, record.reason));
-    }
-    let rest = records.len().saturating_sub(shown);
+    row(what, humanize::plural(lines.len() as u64, unit));
+    let shown = if all { lines.len() } else { FIRST_FEW.min(lines.len()) };
+    let rest = lines.len() - shown;
+    lines.into_iter().take(shown).for_each(|line| row("", line));
     if rest > 0 {
         row("", format!("and {} more: -v shows all", humanize::count(rest as u64)));
     }
@@ -226,6 +231,7 @@ mod tests {
             last_error_kind: Some(ErrorKind::Auth),
             failures: 4,
             tool_count: Some(6),
+            warnings: vec!["the server does not know dependencies between issues: nothing waits on an issue".into()],
             ..SourceStatus::default()
         };
         transaction.put_source_status("acme", &status).unwrap();

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use contextcore_core::config::{self, StoreConfig};
+use contextcore_core::model::printable;
 use contextcore_core::store::{Copies, Counts, Destination, Imported, Store, Verified};
 use serde_json::json;
 
@@ -177,7 +178,7 @@ fn open(file: &Path) -> Result<BufReader<File>, Failure> {
 fn verify(found: &Verified, json: bool, all: bool) -> Outcome {
     print(json, &json!(found), &verified(found))?;
     let shown = if all { found.problems.len() } else { FIRST_FEW };
-    found.problems.iter().take(shown).for_each(|problem| eprintln!("error: {problem}"));
+    found.problems.iter().take(shown).for_each(|problem| eprintln!("error: {}", printable::one_line(problem)));
     match found.problems.len() {
         0 => Ok(Exit::Done),
         number => Err(Failure::new(

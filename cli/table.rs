@@ -176,6 +176,30 @@ impl Table {
     }
 }
 
+/// What is known of one thing: a name and a value a row. What is not known has no row.
+#[derive(Debug)]
+pub(crate) struct Facts(Table);
+
+impl Facts {
+    pub(crate) fn new() -> Self {
+        Self(Table::new(&[("", Column::Left), ("", Column::Wrapped)]))
+    }
+
+    pub(crate) fn row(&mut self, name: &str, value: impl Into<Option<String>>) {
+        self.toned(name, value, Tone::Plain);
+    }
+
+    pub(crate) fn toned(&mut self, name: &str, value: impl Into<Option<String>>, tone: Tone) {
+        if let Some(value) = value.into().filter(|value| !value.is_empty()) {
+            self.0.row([Cell::from(format!("  {name}")), Cell::new(&value, tone)]);
+        }
+    }
+
+    pub(crate) fn render(&self, width: Option<usize>) -> String {
+        self.0.render(width)
+    }
+}
+
 /// The width of a line with these columns.
 fn total(widths: impl Iterator<Item = Option<usize>>) -> usize {
     let (sum, count) = widths.flatten().fold((0, 0), |(sum, count), width| (sum + width, count + 1));

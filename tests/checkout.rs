@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use contextcore_fakes::github::{Github, Options as GithubOptions};
 use contextcore_fakes::otlp::{Collector, Options};
+use contextcore_fakes::world::{StatusId, World};
 use serde_json::Value;
 
 /// A repository in a directory with a space in its name, with a state directory beside it.
@@ -191,6 +193,29 @@ fn a_blocking_constraint_of_a_context_stops_a_check() {
 }
 
 #[test]
+fn a_check_prints_everything_that_covers_a_path_and_general_advice_once() {
+    let shop = Checkout::new();
+    shop.write("contextcore.yaml", "projects_file: projects.yaml\nprojects: [{id: shop}]\n");
+    let guidance = "
+  guidance:
+    constraints: [{id: money, rule: Amounts are in cents, severity: advisory, scope: src/pay}]
+    preferences: [{id: events, preference: Prefer events}]
+";
+    shop.write(
+        "projects.yaml",
+        &format!("projects:\n- id: shop\n  context: {{namespace: commerce, name: cart}}{guidance}"),
+    );
+    let (code, out, err) = shop.run(&["guide", "check", "src/pay/a.rs", "docs/a.md"]);
+    let want = "src/pay/a.rs: advice of crd:commerce/cart/money: Amounts are in cents (crd commerce/cart)\n\
+                advice of crd:commerce/cart/events: Prefer events (crd commerce/cart)\n\
+                2 paths: none is blocked\n";
+    assert_eq!((code, &*out), (0, want), "{err}");
+    let all = shop.json(0, &["guide", "check", "src/pay/a.rs", "docs/a.md"]);
+    let of = |path: usize| all["paths"][path]["guidance"].as_array().map(Vec::len);
+    assert_eq!((of(0), of(1)), (Some(2), Some(1)), "each path has all of its own");
+}
+
+#[test]
 fn guidance_of_a_branch_is_untrusted_until_the_forge_has_it_on_its_default_branch() {
     let shop = Checkout::new();
     shop.write(".contextcore/guidance.yaml", "constraints: [{id: api, rule: Keep it, severity: blocking}]\n");
@@ -207,6 +232,45 @@ fn guidance_of_a_branch_is_untrusted_until_the_forge_has_it_on_its_default_branc
     shop.write(".contextcore/guidance.yaml", "constraint: []\n");
     let (code, _, err) = shop.run(&["guide", "check", "a.rs"]);
     assert!(code == 3 && err.contains("did you mean `constraints`?"), "a broken file hides no rule: {err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guidance_that_a_source_read_from_the_forge_binds_without_a_clone() {
+    let mut world = World::empty();
+    let project = world.add_project("SHOP", "Shop", StatusId::TO_DO);
+    let rules = "constraints: [{id: api, rule: Keep it, severity: blocking, scope: 'src/**'}]\n";
+    world.edit(1_700_000_000_000).commit_file(project, ".contextcore/guidance.yaml", rules);
+    let (github, backend) = (
+        Github::start(world, GithubOptions::dot_com()).await.unwrap(),
+        Collector::start(Options::default()).await.unwrap(),
+    );
+    let shop = Checkout::new();
+    shop.write("token", Github::TOKEN);
+    let config = |more: &str| {
+        format!(
+            "store: {{path: data}}\nexport: {{otlp: {{endpoint: '{}', protocol: grpc}}}}\n\
+             sources: [{{name: gh, kind: github, url: '{}', auth: {{token: {{file: token}}}}, repositories: [acme/shop]}}]\n\
+             projects: [{{id: shop, include: [{{source: gh, project: acme/shop}}]}}]\n{more}",
+            backend.grpc_url(),
+            github.url()
+        )
+    };
+    shop.write("contextcore.yaml", &config(""));
+    let (code, _, err) = shop.run(&["sync"]);
+    assert_eq!(code, 0, "{err}");
+    let (code, out, err) = shop.run(&["guide", "check", "src/a.rs", "--project", "shop"]);
+    let want = "src/a.rs: blocked by forge:acme/shop/api: Keep it (.contextcore/guidance.yaml of acme/shop at main)";
+    assert!(code == 3 && out.contains(want), "{out}{err}");
+    // A local copy of the same says nothing new; one of a branch is not trusted.
+    shop.write(".contextcore/guidance.yaml", rules);
+    assert_eq!(ids(&shop.json(0, &["guide", "list", "--project", "shop"])), ["forge:acme/shop/api blocking"]);
+    shop.write("contextcore.yaml", &config("guidance: {trusted_refs: [release]}\n"));
+    assert_eq!(shop.run(&["guide", "check", "src/a.rs", "--project", "shop"]).0, 0, "main is no trusted ref now");
+    github.world().edit(1_700_000_001_000).commit_file(project, ".contextcore/guidance.yaml", "constraints: []\n");
+    shop.write("contextcore.yaml", &config(""));
+    assert_eq!(shop.run(&["sync"]).0, 0);
+    fs::remove_file(shop.root().join(".contextcore/guidance.yaml")).unwrap();
+    assert_eq!(shop.json(0, &["guide", "list", "--project", "shop"]), Value::Array(Vec::new()));
 }
 
 #[test]

@@ -3,6 +3,7 @@
  *
  * DISK_UNDER  the directory
  * DISK_AT     which call; 0: none
+ * DISK_HELD   a file: while it is there, calls hang, which a file of that name and `.hangs` says
  * DISK_MODE   full: from this call on nothing is written any more, as without space
  *             lost: the process ends at this call as if the power failed: what was written and not synced is not on the disk.
  *                   A file that was renamed before it was synced has its new name, and not its content
@@ -89,8 +90,19 @@ static void lose(void) {
     _exit(137);
 }
 
+/* The disk does not answer as long as it is held. */
+static void hang(void) {
+    const char *held = getenv("DISK_HELD");
+    char hangs[PATH_MAX];
+    if (!held || access(held, F_OK) != 0) return;
+    snprintf(hangs, sizeof hangs, "%s.hangs", held);
+    close(open(hangs, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    while (access(held, F_OK) == 0) usleep(10000);
+}
+
 /* Counts a call. Whether it fails; called with the lock held. */
 static int fails(void) {
+    hang();
     long at = getenv("DISK_AT") ? atol(getenv("DISK_AT")) : 0;
     calls++;
     if (!at || calls < at) return 0;

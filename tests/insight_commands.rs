@@ -4,10 +4,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use contextcore_fakes::otlp::{Collector, Handle, Options};
 use serde_json::Value;
+
+use crate::rig::until;
 
 /// A machine with a state directory, and a backend.
 pub(crate) struct Machine {
@@ -368,20 +370,14 @@ async fn what_a_running_helper_holds_is_found_beside_it() {
     let machine = Machine::new().await;
     let id = machine.shop(&["insight", "emit", "decision", "Use an index"]).id();
     let mut helper = machine.command(&["drain", "--linger", "60s"]).spawn().unwrap();
-    let begun = Instant::now();
-    while ids(&machine.run(&["insight", "query", "--all-projects", "-o", "json"]).json()) != [&*id] {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the helper does not answer");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let all = || machine.run(&["insight", "query", "--all-projects", "-o", "json"]).json();
+    until("the helper answers", || ids(&all()) == [&*id]);
     assert!(machine.run(&["insight", "show", &id]).good().out.contains("Use an index"));
     // A second page goes on where the first one ended.
     let other = machine.shop(&["insight", "emit", "decision", "Use a view"]).id();
     let page =
         |more: &[&str]| machine.shop(&[&["insight", "query", "--limit", "1", "-o", "json"], more].concat()).good();
-    while machine.shop(&["insight", "query", "-o", "json"]).json().as_array().unwrap().len() < 2 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the second is not stored");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("the second is stored", || all().as_array().unwrap().len() == 2);
     let first = page(&[]);
     let cursor = first.err.split("--cursor ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
     let second = page(&["--cursor", &cursor]);

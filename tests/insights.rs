@@ -4,11 +4,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use contextcore_fakes::otlp::{Collector, Fault, Handle, Options, Signal, Span};
 use serde_json::{Value, json};
 use tonic::Code;
+
+use crate::rig::until;
 
 pub(crate) const DECISION: &str = "ins_00000000000000d1";
 const QUESTION: &str = "ins_00000000000000f1";
@@ -229,11 +231,7 @@ async fn a_helper_stores_insights_answers_questions_and_says_that_all_has_arrive
     alive.lock().unwrap();
     let mut helper = machine.command().args(["drain", "--linger", "30s"]).spawn().unwrap();
     let socket = machine.lane().join("engine.sock");
-    let begun = Instant::now();
-    while UnixStream::connect(&socket).is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(20));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("the helper listens", || UnixStream::connect(&socket).is_ok());
     let mut stream = BufReader::new(UnixStream::connect(&socket).unwrap());
     let mut ask = |request: Value| {
         stream.get_mut().write_all(format!("{request}\n").as_bytes()).unwrap();

@@ -147,6 +147,18 @@ fn tokens(text: &str) -> usize {
 }
 
 #[test]
+fn guidance_is_answered_before_anything_is_stored() {
+    let home = Home::new("");
+    let guide = ["guide", "add", "focus", "src/pay", "--project", "shop", "--no-drain"];
+    assert!(home.command(&guide).output().unwrap().status.success());
+    let mut agent = home.agent(&[]);
+    let context = agent.call("get_context", json!({"project": "shop"}));
+    assert_eq!(context["guidance"][0]["rule"], "src/pay", "{context}");
+    assert!(agent.refusal("find_tasks", json!({"project": "shop"})).contains("nothing is stored yet"));
+    assert!(agent.refusal("get_context", json!({"project": "blog"})).contains("nothing is stored yet"));
+}
+
+#[test]
 fn a_client_opens_the_conversation_in_every_way() {
     let home = Home::new("");
     let initialize = json!({

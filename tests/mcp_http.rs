@@ -1,6 +1,7 @@
 //! Agents at `/mcp` of `serve`: a token sees its projects and no word about others, what others could misuse is refused, and each call is
 //! telemetry without its arguments.
 
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -177,6 +178,23 @@ async fn each_call_is_telemetry_without_its_arguments() {
         "{metrics}"
     );
     assert!(!(records.concat() + &spans.concat() + &points + &metrics).contains("whatIsAsked"));
+    service.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_never_comes_whole_is_ended() {
+    let (_tool, _home, service) = serving().await;
+    let mut stream = service.connect().unwrap();
+    let head = "POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer token-of-shop\r\ncontent-type: application/json\r\n\
+                accept: application/json, text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\nmcp-method: ping\r\ncontent-length: 9\r\n\r\n{";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(
+        Client(&service, "token-of-shop").ask("tools/list", json!({}))["result"].is_object(),
+        "others are answered"
+    );
     service.stop();
 }
 

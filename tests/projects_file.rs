@@ -1,10 +1,8 @@
 //! What a projects file says reaches spans, logs and metrics, of `sync` and of a running `serve`; what the configuration writes wins.
 
-use std::time::{Duration, Instant};
-
 use contextcore_fakes::otlp::{Attributes, Log};
 
-use crate::rig::{Installation, Service, Tool, role, sample};
+use crate::rig::{Installation, Service, Tool, role, sample, until};
 
 const FILE: &str = r#"
 projects:
@@ -92,26 +90,20 @@ async fn serve_takes_a_change_within_a_minute_and_keeps_the_last_good_state() {
     service.until("/readyz", "200");
     let file = home.path().join("projects/commerce.checkout.yaml");
     let wait = |part: &str| {
-        let begun = Instant::now();
-        loop {
-            let (_, page) = service.get("/metrics").unwrap_or_default();
-            if page.lines().any(|line| line.contains(part)) {
-                return page;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(60), "no {part} in {page}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let mut page = String::new();
+        until(part, || {
+            page = service.get("/metrics").unwrap_or_default().1;
+            page.lines().any(|line| line.contains(part))
+        });
+        page
     };
     wait("requirement_availability_percent{project_id=\"commerce\",context=\"commerce/checkout\"} 99.95");
     std::fs::write(&file, FILE.replace("99.95", "99.5").replace("P1", "P2")).unwrap();
     let page = wait("requirement_availability_percent{project_id=\"commerce\",context=\"commerce/checkout\"} 99.5");
     assert!(page.contains("priority=\"P2\"") && !page.contains("priority=\"P1\""), "{page}");
     std::fs::write(&file, "projects: [").unwrap();
-    let begun = Instant::now();
-    while !home.run(&["status"]).out.contains("projects cannot be used for") {
-        assert!(begun.elapsed() < Duration::from_secs(60), "status does not say that the file cannot be used");
-        std::thread::sleep(Duration::from_secs(1));
-    }
+    let says = || home.run(&["status"]).out.contains("projects cannot be used for");
+    until("status says that the file cannot be used", says);
     let page = wait("requirement_availability_percent");
     assert!(page.contains("} 99.5"), "the last good state stays: {page}");
     let ran = service.stop();

@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Output};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::insights::{DECISION, Machine, decision, line};
+use crate::rig::until;
 
 const LESSON: &str = "ins_00000000000000c1";
 
@@ -60,18 +60,7 @@ impl<'m> Service<'m> {
     }
 
     fn show(&self, id: &str) -> Value {
-        let shown = self.machine.run(&[
-            "--config",
-            "contextcore.yaml",
-            "-o",
-            "json",
-            "insight",
-            "show",
-            id,
-            "--project",
-            "shop",
-        ]);
-        serde_json::from_slice(&shown.stdout).unwrap_or_default()
+        serde_json::from_slice(&insight(self.machine, &["show", id]).stdout).unwrap_or_default()
     }
 
     fn until(&self, id: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
@@ -80,12 +69,10 @@ impl<'m> Service<'m> {
     }
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+/// `contextcore insight …` of the project, in JSON.
+fn insight(machine: &Machine, arguments: &[&str]) -> Output {
+    machine
+        .run(&[&["--config", "contextcore.yaml", "-o", "json", "insight"], arguments, &["--project", "shop"]].concat())
 }
 
 fn lesson(agent: &str) -> Value {
@@ -169,6 +156,36 @@ async fn a_person_confirms_from_a_shell_with_a_token() {
     drop(drain.args(["drain", "--linger", "0s"]).output().unwrap());
 }
 
+/// What holds for a path, and whether it is blocked.
+fn checked(service: &Service<'_>) -> (Option<i32>, Vec<String>) {
+    let arguments = ["--config", "contextcore.yaml", "guide", "check", "src/api.rs", "--project", "shop"];
+    let output = service.machine.run(&arguments);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code(), text.lines().map(str::to_owned).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guidance_that_a_person_sends_with_a_token_binds_and_no_other_token_touches_it() {
+    let machine = Machine::new().await;
+    let service = Service::start(&machine);
+    let add = |text: &str| json!({"op": "guidance.add", "id": "api", "kind": "constraint", "text": text, "severity": "blocking"});
+    let end = json!({"op": "guidance.end", "id": "api"});
+    service.post("one", &[line(1, add("Break it"))]);
+    until("what a program says is a warning", || {
+        checked(&service).1.contains(&"src/api.rs: warning of store:api: Break it (local)".to_owned())
+    });
+    assert_eq!(checked(&service).0, Some(0));
+    service.post("ada", &[line(1, add("Keep it"))]);
+    until("what a person says blocks", || checked(&service).0 == Some(3));
+    let blocked = "src/api.rs: blocked by person:api: Keep it (token of ada)".to_owned();
+    assert!(checked(&service).1.contains(&blocked), "{:?}", checked(&service));
+    service.post("one", &[line(2, end.clone())]);
+    until("a program ends its own", || !checked(&service).1.iter().any(|line| line.contains("store:api")));
+    assert_eq!((checked(&service).0, checked(&service).1.contains(&blocked)), (Some(3), true));
+    service.post("ada", &[line(2, end)]);
+    until("a person ends it", || checked(&service).0 == Some(0));
+}
+
 fn json_of(output: &Output) -> Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -180,11 +197,7 @@ async fn people_review_what_is_asked_for() {
     assert!(machine.run(&["task", "start", "T-1", "--project", "shop", "--no-drain"]).status.success());
     machine.write("0a", 1, &[line(1, decision())]);
     assert!(machine.sync("").status.success());
-    let run = |arguments: &[&str]| {
-        machine.run(
-            &[&["--config", "contextcore.yaml", "-o", "json", "insight"], arguments, &["--project", "shop"]].concat(),
-        )
-    };
+    let run = |arguments: &[&str]| insight(&machine, arguments);
     assert_eq!(json_of(&run(&["review"])), json!([]));
     assert!(String::from_utf8_lossy(&run(&["review"]).stderr).contains("1 insight asked for less than 3 times"));
     assert_eq!(json_of(&run(&["review", "--all"]))[0]["id"], DECISION);
@@ -208,16 +221,7 @@ async fn only_so_many_insights_are_kept_and_what_nobody_asks_for_goes_first() {
         )
     };
     let ids = || {
-        let found = json_of(&machine.run(&[
-            "--config",
-            "contextcore.yaml",
-            "-o",
-            "json",
-            "insight",
-            "query",
-            "--project",
-            "shop",
-        ]));
+        let found = json_of(&insight(&machine, &["query"]));
         let mut ids: Vec<String> =
             found.as_array().unwrap().iter().map(|one| one["summary"].as_str().unwrap().to_owned()).collect();
         ids.sort();
@@ -249,18 +253,7 @@ async fn notes_are_kept_as_long_as_is_configured() {
         // The notes are from 2026-11-20.
         assert!(machine.sync("insights: {keep: {progress: 1d, analysis: 36500d}}").status.success());
     }
-    let found = json_of(&machine.run(&[
-        "--config",
-        "contextcore.yaml",
-        "-o",
-        "json",
-        "insight",
-        "query",
-        "--status",
-        "all",
-        "--project",
-        "shop",
-    ]));
+    let found = json_of(&insight(&machine, &["query", "--status", "all"]));
     let mut kinds: Vec<&str> = found.as_array().unwrap().iter().map(|one| one["type"].as_str().unwrap()).collect();
     kinds.sort();
     assert_eq!(kinds, ["analysis", "decision"]);

@@ -4,12 +4,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use contextcore_fakes::otlp::{Collector, Fault, Handle, Options, Signal, Span};
 use contextcore_sdk::TaskTracker;
 use serde_json::Value;
 use tonic::Code;
+
+use crate::rig::until;
 
 struct Shell {
     dir: tempfile::TempDir,
@@ -66,14 +68,6 @@ fn text<'s>(span: &'s Span, name: &str) -> Option<&'s str> {
 
 fn named<'s>(spans: &'s [Span], role: &str) -> Vec<&'s Span> {
     spans.iter().filter(|span| text(span, "contextcore.role") == Some(role)).collect()
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 async fn collector() -> Handle {

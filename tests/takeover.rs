@@ -1,12 +1,12 @@
 //! A service goes on where a helper ended: what the helper stored is not lost, and what it exported is not exported again.
 
 use std::path::Path;
-use std::time::Duration;
 
 use contextcore_fakes::otlp::{Fault, Signal};
 use serde_json::{Value, json};
 
 use crate::insights::{DECISION, Machine, decision, line, of_role, text};
+use crate::rig::until;
 
 impl Machine {
     fn report(&self, arguments: &[&str]) {
@@ -136,11 +136,7 @@ async fn what_a_helper_could_not_send_is_sent_by_the_service() {
     }
     let mut helper = machine.command().args(["drain", "--linger", "10m"]).spawn().unwrap();
     let spool = machine.lane().join("spool/shop");
-    let begun = std::time::Instant::now();
-    while !is_empty(&spool) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the helper stores what it cannot send");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until("the helper stores what it cannot send", || is_empty(&spool));
     helper.kill().unwrap();
     helper.wait().unwrap();
     for signal in [Signal::Traces, Signal::Logs] {
@@ -166,11 +162,7 @@ async fn a_lane_that_a_helper_still_drains_is_taken_over_once_it_has_ended() {
     let machine = Machine::new().await;
     machine.report(&["start", "T-1", "--title", "Checkout", "--at", "2026-11-16T09:00:00Z"]);
     let mut helper = machine.command().args(["drain", "--linger", "10m"]).spawn().unwrap();
-    let begun = std::time::Instant::now();
-    while !is_empty(&machine.lane().join("spool/shop")) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the helper takes what there is");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until("the helper takes what there is", || is_empty(&machine.lane().join("spool/shop")));
     assert!(machine.take_over("").contains("is drained by a helper"));
     assert_eq!(machine.engines(), ["engine"]);
     helper.kill().unwrap();
@@ -181,4 +173,18 @@ async fn a_lane_that_a_helper_still_drains_is_taken_over_once_it_has_ended() {
         (machine.engines(), machine.finished()),
         (vec!["engine.taken-over.1".to_owned()], vec!["T-1 Checkout".to_owned()])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_helper_could_not_understand_is_in_the_status_of_the_service() {
+    let machine = Machine::new().await;
+    machine.report(&["start", "T-1", "--title", "Checkout", "--at", "2026-11-16T09:00:00Z"]);
+    machine.write("0a", 1, &[line(1, json!({"op": "task.progress", "task": "T-1"}))]);
+    assert_eq!(machine.drain(), Some(0));
+    machine.take_over("");
+    machine.take_over("");
+    assert_eq!(machine.engines(), ["engine.taken-over.1"]);
+    let status = machine.run(&["--config", "contextcore.yaml", "-o", "json", "status"]);
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["sources"][0]["coverage"]["set_aside"], 1, "{status}");
 }

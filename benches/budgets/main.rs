@@ -17,6 +17,7 @@
 
 mod floor;
 mod installation;
+#[path = "../rows/mod.rs"]
 mod rows;
 mod worlds;
 

@@ -1,8 +1,10 @@
-//! `contextcore agents`: what agents must know, in a file that they read at their start. [`block`] makes the text (pure).
+//! `contextcore agents`: what agents must know, in a file that they read at their start ([`block`] makes the text, which is pure), and
+//! how work flowed with them ([`flow`]).
 //!
 //! Only what people stand behind gets in: binding guidance, and insights that a person confirmed.
 
 mod block;
+mod flow;
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -24,7 +26,13 @@ use crate::insights::InsightReader;
 use crate::{lanes, output};
 
 pub(crate) async fn run(context: &Context, command: &args::Agents) -> Outcome {
-    let args::Agents::Export(arguments) = command;
+    match command {
+        args::Agents::Export(arguments) => export(context, arguments).await,
+        args::Agents::Flow(arguments) => flow::run(context, arguments).await,
+    }
+}
+
+async fn export(context: &Context, arguments: &AgentsExport) -> Outcome {
     let json = context.is_json("agents export")?;
     let file = file(arguments);
     let text = match fs::read_to_string(&file) {

@@ -8,6 +8,15 @@ use clap::{Args, Subcommand};
 pub(crate) enum Agents {
     /// Write the marked block of AGENTS.md: blocking constraints, reviewed decisions and lessons, open questions
     Export(AgentsExport),
+    /// Show how work flowed with and without agents in the last 90 days: by type and size, groups of at least 20 tasks of 5 people
+    Flow(AgentsFlow),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentsFlow {
+    /// Only this project
+    #[arg(long, short = 'p', value_name = "PROJECT")]
+    pub(crate) project: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ use contextcore_core::export::otlp::Signal;
 use contextcore_core::http::service::Reply;
 use contextcore_core::model::semconv as names;
 use contextcore_core::model::time::HOUR;
+use contextcore_core::model::yaml;
 use contextcore_dashboards::knowledge::{self as known, Backend};
 use serde_json::Value;
 
@@ -101,9 +102,9 @@ async fn settings(tempo: &Access) -> Result<Option<BTreeMap<String, String>>> {
 /// Every single value of a YAML document by its path, e.g. `storage.trace.backend`. Lists are left out.
 fn values(page: &str) -> BTreeMap<String, String> {
     // Tempo writes the request above the document.
-    let yaml = page.split_once("\n---\n").map_or(page, |(_, document)| document);
+    let text = page.split_once("\n---\n").map_or(page, |(_, document)| document);
     let mut values = BTreeMap::new();
-    if let Ok(document) = serde_saphyr::from_str(yaml) {
+    if let Ok((document, _)) = yaml::document(text) {
         flatten("", document, &mut values);
     }
     values

@@ -105,7 +105,11 @@ enum Request {
     },
     /// One insight with its history.
     #[serde(rename = "insight.show")]
-    InsightShow { query: InsightSelector },
+    InsightShow {
+        query: InsightSelector,
+        /// The agent that asks, where that is known.
+        reader: Option<String>,
+    },
     /// Leave the lane to the one that asks.
     Stop,
 }
@@ -166,10 +170,14 @@ async fn answer(shared: &Shared, request: Request) -> Value {
         Request::InsightQuery { query } => {
             let reader = query.reader.clone();
             let found = read(shared, move |viewer| viewer.find_insights(&query)).await;
-            note_served(shared, &found, reader).await;
+            note_served(shared, found["insights"].as_array().map_or(&[], Vec::as_slice), reader).await;
             found
         }
-        Request::InsightShow { query } => read(shared, move |viewer| viewer.insight(&query)).await,
+        Request::InsightShow { query, reader } => {
+            let found = read(shared, move |viewer| viewer.insight(&query)).await;
+            note_served(shared, std::slice::from_ref(&found), reader).await;
+            found
+        }
         Request::Stop => {
             shared.cancel.cancel();
             json!({"ok": true})
@@ -196,11 +204,10 @@ async fn read<T: Serialize + Send + 'static>(
     }
 }
 
-/// Counts what an answer holds as given to somebody.
-async fn note_served(shared: &Shared, found: &Value, reader: Option<String>) {
+/// Counts insights as given to somebody.
+async fn note_served(shared: &Shared, found: &[Value], reader: Option<String>) {
     let Some(engine) = lock_of(&shared.engine).clone() else { return };
-    let insights = found["insights"].as_array().into_iter().flatten();
-    let ids: Vec<String> = insights.filter_map(|insight| insight["id"].as_str().map(str::to_owned)).collect();
+    let ids: Vec<String> = found.iter().filter_map(|insight| insight["id"].as_str().map(str::to_owned)).collect();
     if ids.is_empty() {
         return;
     }

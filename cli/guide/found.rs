@@ -5,8 +5,9 @@ use std::path::Path;
 
 use contextcore_core::clock;
 use contextcore_core::config::{self, Config};
+use contextcore_core::model::guidance::forge::ForgeGuidance;
 use contextcore_core::model::guidance::stored::{AllGuidance, Reported};
-use contextcore_core::model::guidance::{GuidanceItem, GuidanceSource, in_force};
+use contextcore_core::model::guidance::{GuidanceItem, in_force};
 use contextcore_core::model::trailers;
 use contextcore_core::query::guidance;
 use contextcore_core::repository::Repository;
@@ -42,9 +43,7 @@ pub(crate) struct Line {
 impl Found {
     /// When a line was ended by somebody, if it was.
     pub(crate) fn end_of(&self, item: &GuidanceItem) -> Option<&Reported> {
-        let ours = matches!(item.source, GuidanceSource::Store { .. });
-        let stored = self.stored.0.get(&item.project).filter(|_| ours)?;
-        stored.get(item.local_id())?.end()
+        self.stored.0.get(&item.project)?.get(item.local_id())?.end_of(&item.source)
     }
 
     /// Paths as the repository has them; those outside stay as they are.
@@ -70,12 +69,13 @@ pub(crate) async fn gather(context: &Context, place: &Place) -> Result<Found, Fa
     let config = configuration(context)?;
     let repository = std::env::current_dir().ok().and_then(|here| Repository::around(&here));
     let project = project(place, config.as_ref(), repository.as_ref());
-    let stored = stored(config.as_ref(), place.state.as_deref()).await;
-    let found = guidance(config.as_ref(), repository.as_ref(), &stored, project.as_deref());
+    let (stored, forges) = stored(config.as_ref(), place.state.as_deref()).await;
+    let found = guidance(config.as_ref(), repository.as_ref(), (&stored, &forges), project.as_deref());
     found.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let wanted = |name: &str| project.as_deref().is_none_or(|project| project == name);
     let ended = stored.0.iter().filter(|(name, _)| wanted(name)).flat_map(|(name, all)| {
-        all.values().filter(|known| known.end().is_some()).filter_map(move |known| known.said(name))
+        let said = all.values().flat_map(move |known| known.said(name).into_iter().map(move |item| (known, item)));
+        said.filter(|(known, item)| known.end_of(&item.source).is_some()).map(|(_, item)| item)
     });
     let items = found.items.into_iter().chain(ended).collect();
     Ok(Found { items, project, stored, repository })
@@ -109,23 +109,26 @@ fn of_remote(config: &Config, repository: &Repository) -> Option<String> {
 }
 
 /// What the stores and the spools on this machine hold. Guidance of people at other places must not wait for one that is broken.
-async fn stored(config: Option<&Config>, state: Option<&Path>) -> AllGuidance {
-    let mut all = AllGuidance::default();
+async fn stored(config: Option<&Config>, state: Option<&Path>) -> (AllGuidance, Vec<ForgeGuidance>) {
+    let (mut all, mut forges) = (AllGuidance::default(), Vec::new());
     if let Some(config) = config
         && config.store.may_exist()
     {
-        add(&mut all, config.clone()).await;
+        let (reported, files) = of_store(config.clone()).await;
+        all.merge(reported);
+        forges = files;
     }
-    let Ok(state) = lanes::state_dir(state) else { return all };
+    let Ok(state) = lanes::state_dir(state) else { return (all, forges) };
     for lane in state.lanes().unwrap_or_default() {
         if lane.engine().join("db").exists()
             && let Ok(config) = lane_config(&lane.engine())
         {
-            add(&mut all, config).await;
+            // Whoever has a shell can write there.
+            all.merge(of_store(config).await.0.unproven());
         }
     }
     add_spools(&state, &mut all);
-    all
+    (all, forges)
 }
 
 fn add_spools(state: &StateDir, all: &mut AllGuidance) {
@@ -140,13 +143,14 @@ fn lane_config(store: &Path) -> Result<Config, Failure> {
     Ok(config::parse(&text, "the lane", &[])?)
 }
 
-async fn add(all: &mut AllGuidance, config: Config) {
+async fn of_store(config: Config) -> (AllGuidance, Vec<ForgeGuidance>) {
     let place = config.store.path().map_or_else(|| "PostgreSQL".to_owned(), |path| path.display().to_string());
-    let read = async { Reader::open(config).await?.guidance().await };
-    match read.await {
-        Ok(stored) => all.merge(stored),
-        Err(failure) => {
-            tracing::warn!(store = %place, "guidance of this store is left out: {}", failure.lines.join("; "))
-        }
-    }
+    let read = async {
+        let reader = Reader::open(config).await?;
+        Ok((reader.guidance().await?, reader.guidance_files().await?))
+    };
+    read.await.unwrap_or_else(|failure: Failure| {
+        tracing::warn!(store = %place, "guidance of this store is left out: {}", failure.lines.join("; "));
+        <_>::default()
+    })
 }

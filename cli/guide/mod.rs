@@ -10,7 +10,7 @@ use std::io::{self, BufRead as _};
 use contextcore_core::clock;
 use contextcore_core::config::nearest_known;
 use contextcore_core::model::guidance::stored::MOST_TEXT;
-use contextcore_core::model::guidance::{GuidanceItem, GuidanceSource, Severity, covering, in_force, is_blocked, slug};
+use contextcore_core::model::guidance::{GuidanceItem, GuidanceSource, covering, in_force, is_blocked, slug};
 use contextcore_core::model::leak::looks_like_secret;
 use contextcore_core::model::operation::{GuidanceAdd, GuidanceEnd, Operation};
 use serde_json::json;
@@ -53,6 +53,8 @@ fn add(context: &Context, place: Place, found: &Found, add: GuideAdd) -> Outcome
     let id = add.id.unwrap_or_else(|| slug(&text));
     let is_blocking =
         add.severity.as_deref() == Some("blocking") || (add.kind == "constraint" && add.severity.is_none());
+    // What a service is sent is as binding as the token that proves it.
+    let is_sent = place.endpoint.as_deref().is_some_and(|endpoint| endpoint.contains("+ops://"));
     let operation = GuidanceAdd {
         id: id.clone(),
         word: add.kind,
@@ -63,10 +65,10 @@ fn add(context: &Context, place: Place, found: &Found, add: GuideAdd) -> Outcome
         reason: add.reason,
     };
     report(context, &place, found, &id, Operation::GuidanceAdd(Box::new(operation)))?;
-    if is_blocking {
+    if is_blocking && !is_sent {
         tracing::warn!(
-            "it is shown as a warning: a blocking constraint comes from a ProjectContext, or from .contextcore/guidance.yaml on \
-             the default branch"
+            "it is shown as a warning: a blocking constraint comes from a ProjectContext, from .contextcore/guidance.yaml on the \
+             default branch, or from a person with a token of the service"
         );
     }
     Ok(Exit::Done)
@@ -141,7 +143,6 @@ fn checked(found: &Found, path: &str) -> Checked {
     let inside = found.relative(std::slice::from_ref(&path.to_owned()));
     let current = found.items.iter().filter(|item| found.end_of(item).is_none()).cloned();
     let items = in_force(covering(current, &inside).collect(), clock::now());
-    let items: Vec<GuidanceItem> = items.into_iter().filter(|item| item.severity > Severity::Advisory).collect();
     Checked { path: path.to_owned(), blocked: is_blocked(&items), guidance: items }
 }
 

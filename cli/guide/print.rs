@@ -70,15 +70,20 @@ pub(super) fn whole(lines: &[Line]) -> String {
     lines.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
+/// What covers each path. Advice that is not for some paths alone would be the same at each, so it is said once, at the end.
 pub(super) fn checked(paths: &[Checked]) -> String {
     let mut text = String::new();
+    let mut everywhere: Vec<&GuidanceItem> = Vec::new();
     for Checked { path, guidance, .. } in paths {
-        for item in guidance {
-            let word = if item.severity == Severity::Blocking { "blocked by" } else { "warning of" };
-            let (path, id, rule) = (printable(path), printable(&item.id), printable(&item.rule));
-            text.push_str(&format!("{path}: {word} {id}: {rule} ({})\n", printable(&item.source.to_string())));
-        }
+        let (general, own): (Vec<_>, Vec<_>) = guidance.iter().partition(|item| is_general_advice(item));
+        own.into_iter().for_each(|item| text.push_str(&format!("{}: {}", printable(path), covers(item))));
+        general.into_iter().for_each(|item| {
+            if !everywhere.contains(&item) {
+                everywhere.push(item);
+            }
+        });
     }
+    everywhere.into_iter().for_each(|item| text.push_str(&covers(item)));
     let blocked = paths.iter().filter(|path| path.blocked).count();
     let all = crate::humanize::plural(paths.len() as u64, "path");
     text.push_str(&match blocked {
@@ -86,6 +91,20 @@ pub(super) fn checked(paths: &[Checked]) -> String {
         blocked => format!("{all}: {blocked} blocked\n"),
     });
     text
+}
+
+fn is_general_advice(item: &GuidanceItem) -> bool {
+    item.scope.is_none() && item.severity == Severity::Advisory
+}
+
+fn covers(item: &GuidanceItem) -> String {
+    let word = match item.severity {
+        Severity::Blocking => "blocked by",
+        Severity::Warning => "warning of",
+        Severity::Advisory => "advice of",
+    };
+    let (id, rule, source) = (printable(&item.id), printable(&item.rule), item.source.to_string());
+    format!("{word} {id}: {rule} ({})\n", printable(&source))
 }
 
 fn printable(text: &str) -> std::borrow::Cow<'_, str> {

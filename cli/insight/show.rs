@@ -9,7 +9,7 @@ use super::{find, source};
 use crate::app::Context;
 use crate::args::ShowInsight;
 use crate::failure::{Exit, Outcome};
-use crate::table::{Cell, Column, Table};
+use crate::table::{Cell, Column, Facts, Table};
 use crate::tone::Tone;
 use crate::{humanize, output, terminal};
 
@@ -37,61 +37,58 @@ fn render(view: &InsightView, now: Millis, width: Option<usize>) -> String {
     text
 }
 
-fn facts(insight: &Insight, now: Millis) -> Table {
-    let mut table = Table::new(&[("", Column::Left), ("", Column::Wrapped)]);
-    let mut toned = |name: &str, value: String, tone: Tone| {
-        if !value.is_empty() {
-            table.row([Cell::from(format!("  {name}")), Cell::new(&value, tone)]);
-        }
-    };
-    toned("type", insight.insight_type.to_string(), Tone::Plain);
-    toned("status", insight.status.to_string(), find::tone(insight));
-    toned("review", review(insight), Tone::Plain);
-    if insight.from_untrusted {
-        toned("caution", "rests on a ticket or an address, which anybody may have written".to_owned(), Tone::Warning);
-    }
-    let mut row = |name: &str, value: String| toned(name, value, Tone::Plain);
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    row("project", insight.project.clone());
-    row("by", by(insight));
-    row("confidence", insight.confidence.map(|sure| format!("{:.0}%", sure * 100.0)).unwrap_or_default());
-    row("to", text(&insight.to));
-    row("task", text(&insight.task));
-    row("blocking", if insight.blocking { "yes".to_owned() } else { String::new() });
-    row("options", insight.options.join(" | "));
+fn facts(insight: &Insight, now: Millis) -> Facts {
+    let mut facts = Facts::new();
+    facts.row("type", insight.insight_type.to_string());
+    facts.toned("status", insight.status.to_string(), find::tone(insight));
+    facts.row("review", review(insight));
+    let caution = || "rests on a ticket or an address, which anybody may have written".to_owned();
+    facts.toned("caution", insight.from_untrusted.then(caution), Tone::Warning);
+    facts.row("project", insight.project.clone());
+    facts.row("by", by(insight));
+    facts.row("confidence", insight.confidence.map(|sure| format!("{:.0}%", sure * 100.0)));
+    exchange(insight, &mut facts);
+    context(insight, &mut facts);
+    facts.row("key", insight.key.clone());
+    facts.row("expires", insight.expires_at.map(humanize::moment));
+    facts.row("created", humanize::ago(insight.created, now));
+    let is_changed = insight.updated != insight.created;
+    facts.row("updated", is_changed.then(|| humanize::ago(insight.updated, now)));
+    facts.row("reported", (insight.seen > 1).then(|| format!("{} times", insight.seen)));
+    facts
+}
+
+/// What a question or a handoff asks of whom, and what came of it.
+fn exchange(insight: &Insight, facts: &mut Facts) {
+    facts.row("to", insight.to.clone());
+    facts.row("task", insight.task.clone());
+    facts.row("blocking", insight.blocking.then(|| "yes".to_owned()));
+    facts.row("options", insight.options.join(" | "));
     let answer = insight.answer.as_ref().map(|answer| {
         let by = answer.by.as_ref().map(|by| format!(" (by {by})")).unwrap_or_default();
         format!("{}{by}", answer.text)
     });
-    row("answer", answer.unwrap_or_default());
-    row("done", insight.done.join("; "));
-    row("remaining", insight.remaining.join("; "));
-    row("inputs", pairs(&insight.inputs));
-    row("done", insight.percent.map(|percent| format!("{}%", humanize::points(percent))).unwrap_or_default());
-    row("category", text(&insight.category));
-    row("severity", text(&insight.severity));
-    row("tags", insight.tags.join(", "));
-    row(
-        "applies to",
-        if insight.applies_to.is_empty() { "the whole project".to_owned() } else { insight.applies_to.join(", ") },
-    );
-    row(
-        "evidence",
-        insight.evidence.iter().map(|each| format!("{}:{}", each.kind, each.reference)).collect::<Vec<_>>().join(", "),
-    );
-    row("context", pairs(&insight.context));
-    row("for", if insight.audience == "both" { String::new() } else { insight.audience.clone() });
-    row("supersedes", insight.supersedes.join(", "));
-    row("superseded by", text(&insight.superseded_by));
-    row("key", text(&insight.key));
-    row("expires", insight.expires_at.map(humanize::moment).unwrap_or_default());
-    row("created", humanize::ago(insight.created, now));
-    row(
-        "updated",
-        if insight.updated == insight.created { String::new() } else { humanize::ago(insight.updated, now) },
-    );
-    row("reported", if insight.seen > 1 { format!("{} times", insight.seen) } else { String::new() });
-    table
+    facts.row("answer", answer);
+    facts.row("done", insight.done.join("; "));
+    facts.row("remaining", insight.remaining.join("; "));
+    facts.row("inputs", pairs(&insight.inputs));
+    facts.row("done", insight.percent.map(|percent| format!("{}%", humanize::points(percent))));
+}
+
+/// What an insight is about, and what it rests on.
+fn context(insight: &Insight, facts: &mut Facts) {
+    facts.row("category", insight.category.clone());
+    facts.row("severity", insight.severity.clone());
+    facts.row("tags", insight.tags.join(", "));
+    let scope =
+        if insight.applies_to.is_empty() { "the whole project".to_owned() } else { insight.applies_to.join(", ") };
+    facts.row("applies to", scope);
+    let evidence = insight.evidence.iter().map(|each| format!("{}:{}", each.kind, each.reference));
+    facts.row("evidence", evidence.collect::<Vec<_>>().join(", "));
+    facts.row("context", pairs(&insight.context));
+    facts.row("for", Some(insight.audience.clone()).filter(|audience| audience != "both"));
+    facts.row("supersedes", insight.supersedes.join(", "));
+    facts.row("superseded by", insight.superseded_by.clone());
 }
 
 fn pairs(attributes: &contextcore_core::model::operation::Attributes) -> String {

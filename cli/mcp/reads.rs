@@ -32,6 +32,8 @@ use crate::reader::Reader;
 /// The stores of this machine.
 pub(crate) struct Stores {
     readers: Vec<Reader>,
+    /// Whether the first is that of the configuration. The others are of helpers, and whoever has a shell can write there.
+    has_configured: bool,
     config: Option<Config>,
     state: StateDir,
 }
@@ -50,6 +52,7 @@ impl Stores {
                 Err(failure) => return Err(error_of(failure)),
             }
         }
+        let has_configured = !readers.is_empty();
         let failed = |error| Error::new(ErrorKind::Store, format!("read {}", state.path().display())).caused_by(error);
         for lane in state.lanes().map_err(failed)? {
             if !takes_lanes && lane.engine().is_dir() {
@@ -59,12 +62,12 @@ impl Stores {
                 readers.push(Reader::open_kept(config, copies).await.map_err(error_of)?);
             }
         }
-        Ok(Self { readers, config, state: state.clone() })
+        Ok(Self { readers, has_configured, config, state: state.clone() })
     }
 
     /// The store that this reads, of a process whose configuration this is.
     pub(crate) fn of(reader: Reader, config: Config, state: StateDir) -> Self {
-        Self { readers: vec![reader], config: Some(config), state }
+        Self { readers: vec![reader], has_configured: true, config: Some(config), state }
     }
 
     /// The same for code that blocks.
@@ -219,9 +222,14 @@ impl Reads for Blocking {
     }
 
     fn guidance(&self, project: &str) -> Result<Vec<GuidanceItem>, Error> {
-        let mut stored = AllGuidance::default();
-        for reader in &self.stores.readers {
-            stored.merge(self.runtime.block_on(reader.guidance()).map_err(error_of)?);
+        let (mut stored, mut forges) = (AllGuidance::default(), Vec::new());
+        for (number, reader) in self.stores.readers.iter().enumerate() {
+            let theirs = self.runtime.block_on(reader.guidance()).map_err(error_of)?;
+            let is_configured = number == 0 && self.stores.has_configured;
+            stored.merge(if is_configured { theirs } else { theirs.unproven() });
+            if is_configured {
+                forges = self.runtime.block_on(reader.guidance_files()).map_err(error_of)?;
+            }
         }
         // What was said just now is in the spool alone.
         if let Err(error) = contextcore_spool::add_guidance(&self.stores.state, &mut stored) {
@@ -229,7 +237,7 @@ impl Reads for Blocking {
         }
         let repository = self.repository.as_ref();
         let known = self.project_config(project).map_or_else(|| project.to_owned(), |known| known.id);
-        let found = query::guidance(self.stores.config.as_ref(), repository, &stored, Some(&known));
+        let found = query::guidance(self.stores.config.as_ref(), repository, (&stored, &forges), Some(&known));
         found.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(found.items)
     }

@@ -34,8 +34,9 @@ use crate::mcp::spool::Spool;
 use crate::reader::Reader;
 use crate::socket;
 
-/// How long a request may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request may take. A call ends by itself before ([`contextcore_mcp::PATIENCE`]), with an answer and a record of it; what is left
+/// is a body that does not come.
+const PATIENCE: Duration = contextcore_mcp::PATIENCE.saturating_add(Duration::from_secs(1));
 /// Requests a minute that a token may send.
 const A_MINUTE: f64 = 60.0;
 /// How long a call waits until what it wrote is stored.
@@ -89,7 +90,7 @@ async fn answer(State(mcp): State<Arc<Mcp>>, request: Request) -> Response {
     let asked = mcp.service.handle(Request::from_parts(parts, body));
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(response) => response.map(Body::new),
-        Err(_) => refuse((StatusCode::REQUEST_TIMEOUT, "the request took longer than 10 s")),
+        Err(_) => refuse((StatusCode::REQUEST_TIMEOUT, "the request did not come in time")),
     }
 }
 

@@ -557,26 +557,32 @@ async fn statuses_that_only_histories_name_are_looked_up_before_they_are_given()
     }
 }
 
+/// An issue enters a new status of this name, and leaves it.
+fn pass_through(rig: &Rig, issue: IssueId, name: &str) {
+    let (category, stage) = (Category::Done, Stage::Done);
+    rig.jira.world().statuses.push(Status { id: 20_001, name: name.into(), category, stage });
+    rig.edit(NOW + MINUTE, |edit| edit.transition(issue, StatusId(6)));
+    rig.edit(NOW + 2 * MINUTE, |edit| edit.transition(issue, StatusId::IN_PROGRESS));
+}
+
+/// The site lists one status of all that there were.
+fn forget_statuses(rig: &Rig) {
+    let list = r#"[{"id":"3","name":"In Progress","statusCategory":{"key":"indeterminate"}}]"#;
+    rig.jira.faults().on("*/status", When::Always, Fault::status(200, list));
+}
+
 #[tokio::test]
 async fn a_status_that_the_site_forgot_outlives_a_change_of_settings() {
     let mut rig = Rig::demo(cloud()).await;
     let issue = rig.jira.world().issues().map(|issue| issue.id).next().unwrap();
-    rig.jira.world().statuses.push(Status {
-        id: 20_001,
-        name: "Whatever".into(),
-        category: Category::Done,
-        stage: Stage::Done,
-    });
-    rig.edit(NOW + MINUTE, |edit| edit.transition(issue, StatusId(6)));
-    rig.edit(NOW + 2 * MINUTE, |edit| edit.transition(issue, StatusId::IN_PROGRESS));
+    pass_through(&rig, issue, "Whatever");
     rig.now += 5 * MINUTE;
     let entered = |outcome: &Outcome| {
         let changes = task(outcome, issue).history.iter().map(|entry| entry.change.clone());
         changes.filter(|change| *change == Change::Status { status: Done, native: "Whatever".into() }).count()
     };
     assert_eq!(entered(&rig.sync().await), 1);
-    let list = r#"[{"id":"3","name":"In Progress","statusCategory":{"key":"indeterminate"}}]"#;
-    rig.jira.faults().on("*/status", When::Always, Fault::status(200, list));
+    forget_statuses(&rig);
     rig.reconfigure();
     assert_eq!(entered(&rig.sync().await), 1);
 }
@@ -589,19 +595,8 @@ async fn a_status_that_was_deleted_is_looked_up_once() {
     let issue = rig.jira.world().issues().map(|issue| issue.id).next().unwrap();
     let listed =
         |rig: &Rig| rig.jira.take_requests().iter().filter(|request| request.path().ends_with("/status")).count();
-    rig.jira.faults().on(
-        "*/status",
-        When::Always,
-        Fault::status(200, r#"[{"id":"3","name":"In Progress","statusCategory":{"key":"indeterminate"}}]"#),
-    );
-    rig.jira.world().statuses.push(Status {
-        id: 20_001,
-        name: "Gone".into(),
-        category: Category::Done,
-        stage: Stage::Done,
-    });
-    rig.edit(NOW + MINUTE, |edit| edit.transition(issue, StatusId(6)));
-    rig.edit(NOW + 2 * MINUTE, |edit| edit.transition(issue, StatusId::IN_PROGRESS));
+    forget_statuses(&rig);
+    pass_through(&rig, issue, "Gone");
     rig.jira.take_requests();
     for expected in [1, 0] {
         rig.edit(rig.now + 4 * MINUTE, |edit| edit.rename(issue, format!("again {expected}")));

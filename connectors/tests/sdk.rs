@@ -10,7 +10,7 @@ use contextcore_core::model::operation::{
 };
 use contextcore_core::progress::Quiet;
 use contextcore_core::query::{TaskFilter, TaskView, Viewer};
-use contextcore_core::store::{Destination, Store};
+use contextcore_core::store::{Destination, Quarantined, Store};
 use contextcore_spool::{LaneDir, StateDir, Writer};
 use tokio_util::sync::CancellationToken;
 
@@ -141,6 +141,43 @@ async fn two_processes_on_one_task_and_a_bad_line_between_them() {
     assert_eq!(home.store.quarantined_records(Some("sdk")).unwrap().len(), 1);
     let again = home.sync("sdk", NOW + 5_000).await;
     assert_eq!((again.records, again.changes), (0, 0));
+}
+
+/// What happens after an upgrade: records that were quarantined are tried again.
+async fn sync_as_another_version(home: &Installation, now: i64, quarantined: Option<Quarantined>) -> Vec<Quarantined> {
+    let mut status = home.store.source_status("sdk").unwrap();
+    status.reread_by = "0.0.1".into();
+    let mut transaction = home.store.begin().unwrap();
+    transaction.put_source_status("sdk", &status).unwrap();
+    if let Some(quarantined) = quarantined {
+        let id = quarantined.native_id.clone();
+        transaction.put_quarantined("sdk", &id, Some(quarantined)).unwrap();
+    }
+    transaction.commit().unwrap();
+    home.sync("sdk", now).await;
+    home.store.quarantined_records(Some("sdk")).unwrap()
+}
+
+#[tokio::test]
+async fn a_line_that_was_not_understood_outlives_its_file_until_a_version_understands_it() {
+    let home = Installation::new(false);
+    let mut writer = home.writer();
+    writer.append(Millis(NOW), None, start("T-1", "Checkout"), None).unwrap();
+    let path = home.lane.spool().join("shop").join(format!("{}.1.jsonl", writer.id()));
+    let mut file = std::fs::File::options().append(true).open(path).unwrap();
+    std::io::Write::write_all(&mut file, b"{broken\n").unwrap();
+    drop((file, writer));
+    for run in 1..4 {
+        home.sync("sdk", NOW + run).await;
+    }
+    assert_eq!(home.files(), 0);
+    let kept = sync_as_another_version(&home, NOW + 10, None).await;
+    assert!(kept.len() == 1 && kept[0].json.ends_with("{broken"), "{kept:?}");
+    // An earlier version did not know this operation.
+    let line = format!(r#"{{"v":1,"seq":9,"t":"{}","op":"task.complete","task":"T-1"}}"#, Millis(NOW + 5));
+    let unknown = Quarantined { json: format!("0f\t\"shop\"\t{line}"), ..kept[0].clone() };
+    assert_eq!(sync_as_another_version(&home, NOW + 20, Some(unknown)).await, []);
+    assert_eq!(home.tasks(NOW + 20)[0].completed, Some(Millis(NOW + 5)));
 }
 
 #[tokio::test]

@@ -142,12 +142,12 @@ impl Repository {
 impl RepositoryGuidance {
     /// Adds what an earlier one does not say word for word.
     fn add_new(&mut self, items: Vec<GuidanceItem>) {
-        let says = |item: &GuidanceItem| {
-            let said = item.declared.unwrap_or(item.severity);
-            (item.kind, item.local_id().to_owned(), item.rule.clone(), said, item.scope.clone(), item.until.clone())
-        };
-        let known: Vec<_> = self.items.iter().map(says).collect();
-        self.items.extend(items.into_iter().filter(|item| !known.contains(&says(item))));
+        let known = self.items.len();
+        for item in items {
+            if !self.items[..known].iter().any(|known| known.says_as(&item)) {
+                self.items.push(item);
+            }
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! value is first merged by its own labels ([`Series::by`]). And a series that is no longer exported, such as a task that
 //! is no longer blocked, stays visible for `$lookback`: [`Series::newest`] drops it.
 
+use contextcore_model::health::{BEHIND_TOO_FAR, CROWDED, SCOPE_MOVED};
+pub(crate) use contextcore_model::health::{BLOCKED_TOO_LONG, TOO_OLD};
 use contextcore_model::semconv::exposition_name;
 use contextcore_model::semconv::{self as names, Instrument, Metric};
 
@@ -226,18 +228,8 @@ pub(crate) struct Health {
     over_time: bool,
 }
 
-/// Blocked for longer than this many seconds is red.
-pub(crate) const BLOCKED_TOO_LONG: u32 = 3 * 86_400;
-/// Behind the ideal line by more than this share of the scope is red.
-pub(crate) const BEHIND_TOO_FAR: &str = "0.25";
-/// Data older than this many seconds is red.
-pub(crate) const TOO_OLD: u32 = 3_600;
 /// A backend that has accepted nothing for this many seconds has stalled, and so has a change that waits as long.
 pub(crate) const EXPORT_STALLED: u32 = 900;
-/// More than this share of the commitment added or removed is yellow.
-pub(crate) const SCOPE_MOVED: &str = "0.2";
-/// More work in progress than this many times the mean of four weeks is yellow.
-pub(crate) const CROWDED: &str = "1.5";
 
 /// The rule as text; every panel that shows health has it in its description.
 pub(crate) const HEALTH_RULE: &str = "Red: a task is blocked for over 3 days, a running sprint is behind its ideal line by over \

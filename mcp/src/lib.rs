@@ -31,4 +31,4 @@ mod usefulness;
 pub use backend::{Backend, BudgetLeft, Reads, Written};
 pub use caller::Caller;
 pub use http::http_config;
-pub use server::{Options, Server};
+pub use server::{Options, PATIENCE, Server};

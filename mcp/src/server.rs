@@ -33,8 +33,8 @@ const LISTS: u64 = 3_600_000;
 const READS: u64 = 30_000;
 /// How long a form may stay open.
 const FORM: Duration = Duration::from_secs(900);
-/// How long a call may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a call may take, from its first step to its last.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What every client reads first. Clients cut it at 2,048 characters.
 const INSTRUCTIONS: &str = include_str!("instructions.md");
@@ -122,18 +122,14 @@ impl Server {
         })
     }
 
-    /// Does `work` where it may block, for as long as a call may take.
+    /// Does `work` where it may block.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Backend) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let backend = Arc::clone(&self.0.backend);
-        let done = tokio::task::spawn_blocking(move || work(&*backend));
-        match tokio::time::timeout(PATIENCE, done).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => Err(Problem::refused(format!("the call broke off: {error}"))),
-            Err(_) => Err(Problem::refused("the call took longer than 10 s; ask for less")),
-        }
+        let done = tokio::task::spawn_blocking(move || work(&*backend)).await;
+        done.unwrap_or_else(|error| Err(Problem::refused(format!("the call broke off: {error}"))))
     }
 
     /// Counts the insights in an answer as given to the caller.
@@ -261,6 +257,12 @@ impl Server {
     }
 }
 
+/// Waits as long as a call may take. What blocks goes on unheard: it cannot be stopped.
+async fn in_time<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let late = || Err(Problem::refused("the call took longer than 10 s; ask for less"));
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| late())
+}
+
 /// What a form is bound to: who asks, and what.
 fn binding(caller: &Caller, request: &CallToolRequestParams) -> Vec<u8> {
     json!([caller.agent, request.name, request.arguments]).to_string().into_bytes()
@@ -333,7 +335,7 @@ impl ServerHandler for Server {
         let (at, begun) = (self.0.backend.now(), Instant::now());
         let caller = self.caller(&context);
         let tool = self.tool(&caller, &request.name)?;
-        let answer = self.answer(&caller, tool, &request).await;
+        let answer = in_time(self.answer(&caller, tool, &request)).await;
         let form = answer.as_ref().ok().and_then(|outcome| self.form(&caller, &request, &context, outcome));
         let json = answer.as_ref().map(|outcome| outcome.json.clone()).unwrap_or_default();
         if !tool.write {
@@ -367,7 +369,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         let caller = self.caller(&context);
-        let listed = self.blocking(move |backend| resources::list(backend, &caller)).await;
+        let listed = in_time(self.blocking(move |backend| resources::list(backend, &caller))).await;
         let listed = listed.unwrap_or_else(|problem| {
             tracing::debug!(%problem, "could not list the projects");
             Vec::new()
@@ -392,7 +394,7 @@ impl ServerHandler for Server {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let caller = self.caller(&context);
         let (uri, random) = (request.uri.clone(), rand::random());
-        let read = self.blocking(move |backend| Ok(resources::read(backend, &caller, &uri, random))).await;
+        let read = in_time(self.blocking(move |backend| Ok(resources::read(backend, &caller, &uri, random)))).await;
         let failed = |problem: Problem| ErrorData::internal_error(problem.to_string(), None);
         match read.map_err(failed)? {
             Ok(found) => Ok(found.with_ttl_ms(READS).with_cache_scope(CacheScope::Private).into()),
@@ -422,6 +424,28 @@ impl ServerHandler for Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_hangs_is_answered_after_ten_seconds() {
+        let (ended, hangs) = std::sync::mpsc::channel::<()>();
+        let server =
+            Server::new(Arc::new(crate::fake::Fake::default()), Caller::default(), Options::default()).unwrap();
+        let hanging = server.blocking(move |_| {
+            // Until the sender is gone, as a store that does not answer.
+            let _gone = hangs.recv();
+            Ok(())
+        });
+        let mut call = std::pin::pin!(in_time(hanging));
+        tokio::select! {
+            biased;
+            _ = &mut call => panic!("nothing answers yet"),
+            () = tokio::time::advance(PATIENCE - Duration::from_secs(1)) => {}
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let problem = call.await.unwrap_err();
+        assert!(problem.to_string().contains("longer than 10 s"), "{problem}");
+        drop(ended);
+    }
 
     #[test]
     fn instructions_are_not_cut_by_any_client() {

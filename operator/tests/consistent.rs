@@ -9,20 +9,11 @@ use super::sampling::{Collector, Kind, Output, rate, says_whose_it_is, services}
 use super::{property, rig};
 
 const SETTINGS: &str = "sampling: {strategy: consistent}\n";
-/// A collector that exports to our connector, and receives from the other what was kept.
-const BASE: &str = r#"
-receivers: {otlp: {protocols: {http: {endpoint: "${env:OTLP_HTTP}"}}}}
-exporters:
-  file/traces: {path: traces.json, flush_interval: 100ms}
-  file/others: {path: others.json}
-service:
-  telemetry: {metrics: {level: none}, logs: {level: warn}}
-  pipelines:
-    traces: {receivers: [otlp], processors: [transform/contextcore], exporters: [routing/contextcore]}
+/// Pipelines that export to our connector, and receive from the other what was kept.
+const TRACES: &str =
+    "    traces: {receivers: [otlp], processors: [transform/contextcore], exporters: [routing/contextcore]}
     traces/kept: {receivers: [forward/contextcore], exporters: [file/traces]}
-    metrics: {receivers: [otlp], processors: [transform/contextcore], exporters: [file/others]}
-    logs: {receivers: [otlp], processors: [transform/contextcore], exporters: [file/others]}
-"#;
+";
 /// OpenTelemetry's randomness that every rate keeps, as an application could claim it.
 const LUCKY: &str = "vendor=x,ot=rv:ffffffffffffff;th:8";
 
@@ -47,7 +38,7 @@ fn kinds() -> Vec<(Kind, f64, usize)> {
 
 /// Sends all, and returns what is kept of it.
 fn kept(kinds: &[Kind]) -> Option<Output> {
-    let collector = Collector::start_with(&services(), SETTINGS, BASE)?;
+    let collector = Collector::start_with(&services(), SETTINGS, TRACES)?;
     kinds.iter().flat_map(Kind::requests).flatten().for_each(|request| collector.send("/v1/traces", &request));
     Some(collector.stop())
 }
@@ -97,7 +88,7 @@ fn what_a_lower_rate_keeps_a_higher_one_keeps_as_well() {
     let requests: Vec<_> = crossing.requests().collect();
     let mut kept: Vec<BTreeSet<String>> = Vec::new();
     for part in 0..2 {
-        let Some(collector) = Collector::start_with(&services(), SETTINGS, BASE) else { return };
+        let Some(collector) = Collector::start_with(&services(), SETTINGS, TRACES) else { return };
         requests.iter().for_each(|request| collector.send("/v1/traces", &request[part]));
         let spans = collector.stop().spans.into_iter();
         let service = if part == 0 { "tenth" } else { "half" };
@@ -126,7 +117,7 @@ fn the_fragment_of_any_contexts_starts_when_sampling_is_consistent() {
     for contexts in [Vec::new(), property::contexts(100), smallest.into()] {
         let with_marker = format!("{SETTINGS}prometheus: {{url: 'http://prometheus'}}\n");
         for settings in [format!("{SETTINGS}limits: {{}}\n"), with_marker] {
-            let Some(collector) = Collector::start_with(&contexts, &settings, BASE) else { return };
+            let Some(collector) = Collector::start_with(&contexts, &settings, TRACES) else { return };
             let log = collector.stop().log;
             assert!(!log.contains("error"), "{log}");
         }
@@ -135,7 +126,7 @@ fn the_fragment_of_any_contexts_starts_when_sampling_is_consistent() {
     let Some(collector) = Collector::start_with(
         &[rig::context("shop", "a", &json!({"observability": {"traceSampling": 0}}))],
         none,
-        BASE,
+        TRACES,
     ) else {
         return;
     };

@@ -17,8 +17,8 @@ use tempfile::TempDir;
 
 use super::{property, rig};
 
-/// A collector whose pipelines name our processors; what passes is written into files.
-const BASE: &str = r#"
+/// A collector that receives on a given port, and writes what passes into files.
+const AROUND: &str = r#"
 receivers: {otlp: {protocols: {http: {endpoint: "${env:OTLP_HTTP}"}}}}
 exporters:
   file/traces: {path: traces.json, flush_interval: 100ms}
@@ -26,10 +26,11 @@ exporters:
 service:
   telemetry: {metrics: {level: none}, logs: {level: warn}}
   pipelines:
-    traces: {receivers: [otlp], processors: [transform/contextcore, tail_sampling/contextcore], exporters: [file/traces]}
     metrics: {receivers: [otlp], processors: [transform/contextcore], exporters: [file/others]}
     logs: {receivers: [otlp], processors: [transform/contextcore], exporters: [file/others]}
 "#;
+/// Its pipelines of traces, which name our processors.
+const TRACES: &str = "    traces: {receivers: [otlp], processors: [transform/contextcore, tail_sampling/contextcore], exporters: [file/traces]}\n";
 const SETTINGS: &str = "sampling: {decisionWait: 1s}\n";
 /// How long a decision may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,15 +47,15 @@ pub(crate) struct Collector {
 impl Collector {
     /// None: there is no collector, and the test has to return.
     fn start(contexts: &[ProjectContext]) -> Option<Self> {
-        Self::start_with(contexts, SETTINGS, BASE)
+        Self::start_with(contexts, SETTINGS, TRACES)
     }
 
-    /// The same with these settings, and what a team has configured.
-    pub(crate) fn start_with(contexts: &[ProjectContext], settings: &str, base: &str) -> Option<Self> {
+    /// The same with these settings, and the pipelines of traces that a team has configured.
+    pub(crate) fn start_with(contexts: &[ProjectContext], settings: &str, traces: &str) -> Option<Self> {
         let program = Suite::Stack.program("otelcol")?;
         let folder = tempfile::tempdir().unwrap();
         let fragment = rig::fragment(&derive(contexts, &rig::settings(settings)));
-        fs::write(folder.path().join("base.yaml"), base).unwrap();
+        fs::write(folder.path().join("base.yaml"), [AROUND, traces].concat()).unwrap();
         fs::write(folder.path().join("contextcore.yaml"), fragment).unwrap();
         let [port] = free_ports();
         let address = format!("127.0.0.1:{port}");

@@ -117,6 +117,7 @@ fn promql_that_does_not_parse_is_named_with_its_place() {
             "{profile: custom, total: 'rate({__name__=~\"contextcore.+\"}[{{window}}])'}",
             "spec.requirements.sli.total: names a metric that is derived from it",
         ),
+        ("{matchers: '{a=b}'}", ", at character 4, `b`"),
         ("{matchers: '{a=b}'}", "spec.requirements.sli.matchers: are no matchers"),
         ("{matchers: 'a=\"b\"} or vector(1'}", "spec.requirements.sli.matchers: are no matchers"),
         ("{matchers: '{__name__=\"x\"}'}", "spec.requirements.sli.matchers: are no matchers"),

@@ -13,7 +13,8 @@ const CHUNK: usize = 2_000;
 /// What such a line holds.
 const MARK: &str = "\"op\":\"guidance.";
 
-/// Adds what the spools of all lanes hold of guidance. What is in the store, too, counts once.
+/// Adds what the spools of all lanes hold of guidance. What is in the store, too, counts once. What a person proved is left to the
+/// store: in a spool, whoever may write there could claim it.
 ///
 /// # Errors
 /// When a spool cannot be read.
@@ -35,7 +36,10 @@ pub fn add_guidance(state: &StateDir, to: &mut AllGuidance) -> io::Result<()> {
 fn report(line: &SpoolLine) -> Option<GuidanceReport> {
     let parsed = line.text.contains(MARK).then(|| operation::parse(&line.text).ok()).flatten()?;
     let Parsed::Line(parsed) = parsed else { return None };
-    Some(GuidanceReport { project: line.project.clone(), writer: line.writer.clone(), line: *parsed })
+    let is_proven = line.origin.as_ref().is_some_and(|origin| origin.human);
+    let report =
+        GuidanceReport { project: line.project.clone(), writer: line.writer.clone(), person: None, line: *parsed };
+    (!is_proven).then_some(report)
 }
 
 #[cfg(test)]

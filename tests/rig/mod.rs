@@ -18,7 +18,7 @@ pub(crate) use process::{Ran, Running};
 pub(crate) use service::Service;
 pub(crate) use tool::Tool;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The sample world's tool and an installation beside it, with a project of its own and little patience with the backend.
 pub(crate) async fn sample() -> (Tool, Installation) {
@@ -26,6 +26,15 @@ pub(crate) async fn sample() -> (Tool, Installation) {
     let projects = format!("projects:\n  - {{id: commerce, include: [{{source: {SOURCE}, project: SHOP}}]}}\n");
     let home = tool.home_with(&Setup { export: "give_up: 1s", rest: &projects, ..Setup::default() }).await;
     (tool, home)
+}
+
+/// Waits until something is done; fails after [`LIMIT`].
+pub(crate) fn until(what: &str, mut is_done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_done() {
+        assert!(begun.elapsed() < LIMIT, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// 2026-11-18, when nothing special is going on with any clock.

@@ -5,7 +5,7 @@
 //! VictoriaLogs and Prometheus), and the reference backends ([`year`]: Tempo and Loki that the user has, with Prometheus), where
 //! TraceQL, LogQL and PromQL are asked. Every query is also held against the published grammars ([`grammar`]).
 //!
-//! [`questions`] holds what is asked, [`dashboards`] the same for what is drawn, [`received`] reads what the open servers received,
+//! `budget_left` asks as an agent does. [`questions`] holds what is asked, [`dashboards`] the same for what is drawn, [`received`] reads what the open servers received,
 //! [`servers`] starts the servers, [`ask`] sends their queries, [`grafana`] does with a dashboard what Grafana does,
 //! [`product`] runs the binary, [`timeline`] derives what follows from a timeline. What is missing is skipped loudly; what `build.sh`
 //! builds may not be missing when `CONTEXTCORE_REQUIRE_STACK=1`.
@@ -14,6 +14,8 @@
 
 mod ask;
 mod budget;
+#[cfg(feature = "mcp")]
+mod budget_left;
 mod dashboards;
 mod grafana;
 mod grammar;
@@ -83,8 +85,19 @@ fn no_query_of_a_dashboard_takes_a_second_over_200_projects_with_20_000_open_tas
 
 #[test]
 fn open_servers_receive_what_tasks_and_sprints_print() {
+    open_servers(open::year);
+}
+
+#[test]
+#[cfg(feature = "mcp")]
+fn an_agent_is_given_what_a_prometheus_says_is_left_of_an_error_budget() {
+    open_servers(budget_left::course);
+}
+
+/// Runs a course on the servers that `build.sh` builds, or says that it was skipped.
+fn open_servers(course: impl AsyncFnOnce(&Open) -> Result<()>) {
     match Open::find() {
-        Some(programs) => run(open::year(&programs)),
+        Some(programs) => run(course(&programs)),
         None => {
             assert!(!is_required(), "{NOT_BUILT}");
             skip(NOT_BUILT);

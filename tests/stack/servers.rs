@@ -282,6 +282,38 @@ impl OpenStack {
     }
 }
 
+/// A Prometheus that evaluates rules each second.
+pub(crate) struct Alone {
+    // First: it must be gone before its folder is.
+    _server: Server,
+    url: String,
+    _data: TempDir,
+}
+
+impl Alone {
+    /// Starts it with these rules and waits until it is ready.
+    pub(crate) async fn start(programs: &Open, rules: &serde_json::Value) -> Result<Self> {
+        again(async || Self::attempt(programs, rules).await).await
+    }
+
+    async fn attempt(programs: &Open, rules: &serde_json::Value) -> Result<Self> {
+        let data = tempfile::Builder::new().prefix("contextcore-stack-").tempdir()?;
+        let [port] = free_ports()?;
+        let config = data.path().join("prometheus.yml");
+        fs::write(data.path().join("rules.yml"), rules.to_string())?;
+        fs::write(&config, "global: {evaluation_interval: 1s}\nrule_files: [rules.yml]\n")?;
+        let command = prometheus_with(&config, &programs.prometheus, data.path(), port);
+        let mut server = Server::spawn("prometheus", command, data.path())?;
+        server.ready(&crate::ask::client()?, &(at(port) + "/-/ready")).await?;
+        Ok(Self { _server: server, url: at(port), _data: data })
+    }
+
+    /// Where it answers.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
 /// Starts servers, and again with other ports when that fails.
 async fn again<T>(attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
     let mut failure = None;
@@ -346,8 +378,12 @@ fn loki_command(program: &Path, data: &Path, http: u16, grpc: u16) -> Command {
 
 /// Prometheus with the shipped configuration and the two flags its README names.
 fn prometheus_command(program: &Path, data: &Path, port: u16) -> Command {
+    prometheus_with(&config("prometheus.yml"), program, data, port)
+}
+
+fn prometheus_with(config: &Path, program: &Path, data: &Path, port: u16) -> Command {
     let mut command = Command::new(program);
-    command.arg(flag("--config.file", &config("prometheus.yml")));
+    command.arg(flag("--config.file", config));
     command.args(["--web.enable-otlp-receiver", "--storage.tsdb.retention.time=5y"]);
     command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
     command.arg(flag("--storage.tsdb.path", &data.join("prometheus")));

@@ -197,17 +197,7 @@ fn task(reading: &Reading, line: TaskLine) -> Result<Vec<Observation>> {
     };
     let mut present = present(reading, &line)?;
     let key = TaskKey::new(&*reading.source, &*line.id);
-    let mut history = Vec::new();
-    let mut first = First::default();
-    let mut ordinals = HashMap::new();
-    for given in line.timeline.iter().filter(|given| given.derived.is_none() && given.kind != "created") {
-        let Some(what) = what(reading, given)? else { continue };
-        first.learn(given, &what);
-        let ordinal: &mut u32 = ordinals.entry((given.at, given.kind.as_str())).or_default();
-        let id = EventId::of(&key, &format!("{}:{}:{ordinal}", given.at.0, given.kind));
-        *ordinal += 1;
-        history.push(Event { id, at: given.at, actor: given.actor.clone(), observed: given.observed, change: what });
-    }
+    let (mut history, first) = changes(reading, &key, &line)?;
     let steps = steps(&key, &line, &present, &history);
     let creation = line.timeline.iter().find(|given| given.kind == "created");
     let status = creation.and_then(|given| given.to.as_str()).and_then(|word| reading.status(None, word));
@@ -221,23 +211,36 @@ fn task(reading: &Reading, line: TaskLine) -> Result<Vec<Observation>> {
     history.insert(0, Event { id, at: created, actor, observed: false, change: Change::Created(Box::new(begun)) });
     let artifacts = line.timeline.iter().filter(|given| given.kind == "artifact");
     let activities: Vec<Observation> = artifacts.filter_map(|given| activity(&line.id, given)).collect();
-    let finished = |blocker: &String| line.waiting_on.as_ref().is_some_and(|open| !open.contains(blocker));
-    let blockers = line.blocked_by.iter();
-    let blockers = blockers
-        .map(|blocker| Blocker { native_id: Some(blocker.clone()), key: blocker.clone(), finished: finished(blocker) })
-        .collect();
-    let updated = line.updated.unwrap_or(created);
-    let url = line.url.unwrap_or_default();
     let task = TaskObservation {
+        blockers: blockers(&line),
         native_id: line.id.to_string(),
-        url,
+        url: line.url.unwrap_or_default(),
         reporter: line.reporter,
-        updated,
+        updated: line.updated.unwrap_or(created),
         history,
         present,
-        blockers,
     };
     Ok(std::iter::once(Observation::Task(Box::new(task))).chain(activities).collect())
+}
+
+/// The changes that a line's timeline holds, and what it says of the values before them.
+fn changes(reading: &Reading, key: &TaskKey, line: &TaskLine) -> Result<(Vec<Event>, First)> {
+    let (mut history, mut first, mut ordinals) = (Vec::new(), First::default(), HashMap::new());
+    for given in line.timeline.iter().filter(|given| given.derived.is_none() && given.kind != "created") {
+        let Some(change) = what(reading, given)? else { continue };
+        first.learn(given, &change);
+        let ordinal: &mut u32 = ordinals.entry((given.at, given.kind.as_str())).or_default();
+        let id = EventId::of(key, &format!("{}:{}:{ordinal}", given.at.0, given.kind));
+        *ordinal += 1;
+        history.push(Event { id, at: given.at, actor: given.actor.clone(), observed: given.observed, change });
+    }
+    Ok((history, first))
+}
+
+fn blockers(line: &TaskLine) -> Vec<Blocker> {
+    let is_finished = |blocker: &String| line.waiting_on.as_ref().is_some_and(|open| !open.contains(blocker));
+    let one = |key: &String| Blocker { native_id: Some(key.clone()), key: key.clone(), finished: is_finished(key) };
+    line.blocked_by.iter().map(one).collect()
 }
 
 /// The changes of status that follow from the times at the top, for a line whose timeline holds none.

@@ -185,21 +185,22 @@ impl Poll<'_> {
                 Err(error) => return Err(error),
                 Ok(mut page) => {
                     page.page_info.step(&mut sweep.after, &name.to_string())?;
-                    if attempt.detail == Detail::Whole {
-                        *size = rows;
-                        return Ok(page);
-                    }
-                    *size = usual;
-                    let id = page.nodes.drain(..).flatten().find_map(|node| Outline::of(&node).id);
-                    match id {
-                        Some(id) => self.unreadable.push(unreadable(&id, attempt.reason())),
-                        None => self
-                            .warnings
-                            .push(format!("a pull request of {name} cannot be listed: {}", attempt.reason())),
+                    let is_whole = attempt.detail == Detail::Whole;
+                    *size = if is_whole { rows } else { usual };
+                    if !is_whole {
+                        self.step_over(name, &mut page, attempt.reason());
                     }
                     return Ok(page);
                 }
             }
+        }
+    }
+
+    /// Notes a pull request that could be asked for by its id at most, and takes it off the page.
+    fn step_over(&mut self, name: &RepositoryName, page: &mut Rows<Box<RawValue>>, reason: &str) {
+        match page.nodes.drain(..).flatten().find_map(|node| Outline::of(&node).id) {
+            Some(id) => self.unreadable.push(unreadable(&id, reason)),
+            None => self.warnings.push(format!("a pull request of {name} cannot be listed: {reason}")),
         }
     }
 

@@ -138,6 +138,11 @@ impl GraphError {
         self.kind.is_none() && (codes.contains(&code) || unknown.iter().any(|text| self.message.contains(text)))
     }
 
+    /// Whether it is about a field, or something in it.
+    pub(super) fn is_in(&self, field: &str) -> bool {
+        self.path.iter().any(|step| matches!(step, Step::Key(key) if key == field))
+    }
+
     /// Which of the nodes asked for it is about, and the field within.
     pub(super) fn node(&self) -> Option<(usize, Option<&str>)> {
         let [Step::Key(root), Step::Index(index), rest @ ..] = self.path.as_slice() else { return None };

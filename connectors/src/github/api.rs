@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 use super::answer::{Answer, GraphError, Reply, gave_up, none};
 use super::app::{App, Minted};
 use super::dialect::{BUCKETS, GRAPHQL, GitHubDialect, Scopes};
-use super::features::{INTROSPECTION, Known, Missing};
+use super::features::{INTROSPECTION, Known, Missing, WHO};
 use super::queries::Documents;
 use super::settings::Settings;
 use crate::graphql::Operation;
@@ -268,19 +268,30 @@ impl Api {
         Ok(true)
     }
 
-    /// Who we are; and learns what the server knows.
+    /// Who we are; and learns what the server knows. One that does not say it is asked for everything: its refusals say what it
+    /// lacks.
     pub(super) async fn start(&self) -> Result<Viewer> {
-        let body = json!({"query": INTROSPECTION, "variables": {}, "operationName": "Start"});
+        let (answer, missing) = match self.begin(INTROSPECTION).await {
+            Err(error) if error.kind() == ErrorKind::Rejected => (self.begin(WHO).await?, Missing::default()),
+            answer => answer.map(|answer| {
+                let missing = answer.data.known.missing();
+                (answer, missing)
+            })?,
+        };
+        *lock(&self.missing) = missing;
+        viewer(answer.data.viewer, answer.errors)
+    }
+
+    async fn begin(&self, query: &str) -> Result<Answer<Start>> {
+        let body = json!({"query": query, "variables": {}, "operationName": "Start"});
         let mut pauses = PAUSES.iter();
-        let answer: Answer<Start> = loop {
+        loop {
             let answer = self.send::<Reply<Start>>(&body, ALL_TRIES).await?.read();
             match (answer, pauses.next()) {
                 (Err(error), Some(pause)) if gave_up(&error) => tokio::time::sleep(*pause).await,
-                (answer, _) => break answer?,
+                (answer, _) => return answer,
             }
-        };
-        *lock(&self.missing) = answer.data.known.missing();
-        viewer(answer.data.viewer, answer.errors)
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::api::{ALL_TRIES, Api, One, Points, Viewer, viewer};
 use super::connection::{Rows, capped};
 use super::queries;
 use super::settings::{ProjectName, RepositoryName};
+use super::wire::RepositoryActivity;
 use crate::graphql::Operation;
 
 /// Projects asked for at once.
@@ -141,12 +142,16 @@ impl Api {
     }
 
     /// A repository and when something last happened in it; `None` when there is no such one for us.
-    pub(super) async fn find_repository<R: DeserializeOwned>(&self, name: &RepositoryName) -> Result<Option<R>> {
+    pub(super) async fn find_repository(&self, name: &RepositoryName) -> Result<Option<RepositoryActivity>> {
         let variables = queries::FindRepository { owner: name.owner.clone(), name: name.name.clone() };
-        let answer: Answer<One<R>> = self.ask(&variables, ALL_TRIES).await?;
+        let answer: Answer<One<RepositoryActivity>> = self.ask(&variables, ALL_TRIES).await?;
+        let hides_files = answer.errors.iter().any(|error| error.is_in("guidance") || error.is_in("defaultBranchRef"));
         let refusal = answer.errors.into_iter().find(|error| !error.is_not_found());
         match (answer.data.node, refusal) {
-            (Some(repository), _) => Ok(Some(repository)),
+            (Some(mut repository), _) => {
+                repository.hides_files = hides_files;
+                Ok(Some(repository))
+            }
             (None, Some(error)) => Err(error.into_error().with("repository", name)),
             (None, None) => Ok(None),
         }

@@ -4,7 +4,7 @@ use contextcore_core::ingest::connector::CheckReport;
 
 use super::mapping::{self, UNMAPPED, UNMAPPED_FIRST};
 use super::reference::Project;
-use super::session::{GitHub, SiteContext};
+use super::session::{GitHub, Repository, SiteContext};
 
 /// Describes what opening the source found.
 pub(super) fn report(github: &GitHub, context: &SiteContext) -> CheckReport {
@@ -13,6 +13,7 @@ pub(super) fn report(github: &GitHub, context: &SiteContext) -> CheckReport {
     for project in projects {
         warn_of(github, project, &mut warnings);
     }
+    warnings.extend(context.repositories.iter().filter_map(Repository::unusable_guidance));
     let mut shown: Vec<(String, String)> =
         projects.iter().map(|project| (project.name.to_string(), project.title.to_string())).collect();
     shown.extend(context.repositories.iter().map(|repository| (repository.name.to_string(), "repository".to_owned())));

@@ -49,6 +49,9 @@ pub(super) const INTROSPECTION: &str = "query Start { viewer { login } __type(na
      events: __type(name: \"IssueTimelineItemsItemType\") { enumValues(includeDeprecated: true) { name } } } \
      fragment Fields on __Type { fields(includeDeprecated: true) { name args { name } } }";
 
+/// The same without any question about the schema.
+pub(super) const WHO: &str = "query Start { viewer { login } }";
+
 impl Feature {
     pub(super) const ALL: [Self; 14] = [
         Self::StatusHistory,

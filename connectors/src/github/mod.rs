@@ -47,6 +47,7 @@ use contextcore_core::http::Stats;
 use contextcore_core::ingest::connector::{
     CheckReport, Connector, Cursor, InitHints, InitQuestion, Page, RawRecord, Registration, Run, SourceSession, Stream,
 };
+use contextcore_core::model::guidance::forge::ForgeFile;
 use contextcore_core::model::observation::Observation;
 use contextcore_core::{Error, ErrorKind, Result};
 
@@ -114,8 +115,7 @@ impl Connector for GitHubConnector {
     }
 
     fn outlives(&self, state: serde_json::Value) -> Option<serde_json::Value> {
-        let known: Reference = reference_data::read(Some(state))?;
-        reference_data::write(&known.past()).ok()
+        reference_data::outlives(state, Reference::past)
     }
 
     fn stats(&self) -> Stats {
@@ -128,6 +128,8 @@ impl SourceSession for GitHub {
     fn state(&self) -> Result<serde_json::Value> {
         let mut reference = self.context.reference.clone();
         reference.transfers = self.transfers().as_ref().clone();
+        // What refusals taught since it was opened.
+        reference.missing = Some(self.api.missing());
         reference_data::write(&reference)
     }
 
@@ -170,6 +172,10 @@ impl SourceSession for GitHub {
             _ => normalise::task(&context, &record.json),
         };
         read.map_err(|error| error.with("record", &record.native_id))
+    }
+
+    fn guidance(&self) -> Vec<ForgeFile> {
+        self.guidance_files()
     }
 
     fn lost(&self) -> Vec<String> {

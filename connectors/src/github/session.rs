@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use contextcore_core::ingest::connector::Run;
+use contextcore_core::model::guidance::forge::{ForgeContent, ForgeFile};
 use contextcore_core::model::time::{DAY, SECOND};
 use contextcore_core::{Error, ErrorKind, Result, lock};
 
@@ -91,6 +92,14 @@ pub(super) struct Repository {
     pub(super) activity: RepositoryActivity,
 }
 
+impl Repository {
+    /// Why its guidance for agents is not used, if it is not.
+    pub(super) fn unusable_guidance(&self) -> Option<String> {
+        let why = self.activity.guidance().err()?;
+        Some(format!("the guidance of {} is not used: {why}", self.name))
+    }
+}
+
 impl GitHub {
     /// Opens GitHub with what was stored after the last run.
     pub(super) async fn open(settings: Arc<Settings>, api: Arc<Api>, stored: Reference, run: &Run) -> Result<Self> {
@@ -109,11 +118,23 @@ impl GitHub {
             return Err(Error::new(ErrorKind::NotFound, text).with("missing", missing.join("; ")));
         }
         reference.missing = Some(api.missing());
-        let warnings = missing.iter().cloned().chain(api.missing().sentences()).collect();
+        let unusable = repositories.iter().filter_map(Repository::unusable_guidance);
+        let warnings = missing.iter().cloned().chain(api.missing().sentences()).chain(unusable).collect();
         let context = SiteContext { reference, repositories, missing, warnings };
         let transfers = Mutex::new(Arc::new(context.reference.transfers.clone()));
         let (members, issues) = (Mutex::default(), Mutex::default());
         Ok(Self { settings, api, run: *run, context, members, issues, transfers })
+    }
+
+    /// What the configured repositories say to agents. Of one that is hidden what was known still counts.
+    pub(super) fn guidance_files(&self) -> Vec<ForgeFile> {
+        let content = |name: &RepositoryName| {
+            let found = self.context.repositories.iter().find(|repository| repository.name == *name);
+            // One that cannot be used is a warning.
+            found.map_or(ForgeContent::Unknown, |found| found.activity.guidance().unwrap_or(ForgeContent::Absent))
+        };
+        let names = self.settings.repositories.iter();
+        names.map(|name| ForgeFile { repository: name.to_string(), content: content(name) }).collect()
     }
 
     /// Issues that were transferred, as far as it is known.

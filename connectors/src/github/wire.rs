@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use contextcore_core::Millis;
+use contextcore_core::config::guidance::{MAX_BYTES, PATH};
 use contextcore_core::model::agents::Author;
+use contextcore_core::model::guidance::forge::ForgeContent;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -79,15 +81,31 @@ impl IssueRef {
     }
 }
 
-/// When something last happened in a repository.
+/// When something last happened in a repository, and what it says to agents.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RepositoryActivity {
     pub(super) pushed_at: Option<Millis>,
+    default_branch_ref: Option<Named>,
+    guidance: Option<Blob>,
+    /// The token may not read files, or GitHub failed to.
+    #[serde(skip)]
+    pub(super) hides_files: bool,
     #[serde(default)]
     issues: Rows<Changed>,
     #[serde(default)]
     pull_requests: Rows<Changed>,
+}
+
+/// A file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Blob {
+    #[serde(default)]
+    byte_size: usize,
+    #[serde(default)]
+    is_truncated: bool,
+    text: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -100,6 +118,24 @@ impl RepositoryActivity {
     /// When an issue changed last.
     pub(super) fn issues(&self) -> Option<Millis> {
         self.issues.iter().find_map(|issue| issue.updated_at)
+    }
+
+    /// What the default branch has as guidance for agents.
+    ///
+    /// # Errors
+    /// Why the file cannot be used.
+    pub(super) fn guidance(&self) -> Result<ForgeContent, String> {
+        let (branch, file) = match (&self.default_branch_ref, &self.guidance) {
+            _ if self.hides_files => return Ok(ForgeContent::Unknown),
+            (Some(branch), Some(file)) => (branch.name.to_string(), file),
+            _ => return Ok(ForgeContent::Absent),
+        };
+        match &file.text {
+            Some(text) if !file.is_truncated && file.byte_size <= MAX_BYTES => {
+                Ok(ForgeContent::Text { branch, text: text.clone() })
+            }
+            _ => Err(format!("{PATH} is no text of at most {} KiB on {branch}", MAX_BYTES >> 10)),
+        }
     }
 
     /// How many of its issues are in none of our projects.

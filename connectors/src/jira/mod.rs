@@ -108,8 +108,7 @@ impl Connector for JiraConnector {
     }
 
     fn outlives(&self, state: serde_json::Value) -> Option<serde_json::Value> {
-        let known: Reference = reference_data::read(Some(state))?;
-        reference_data::write(&known.past()).ok()
+        reference_data::outlives(state, Reference::past)
     }
 
     fn stats(&self) -> Stats {

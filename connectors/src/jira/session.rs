@@ -20,6 +20,7 @@ use super::reference::Reference;
 use super::settings::Settings;
 use super::site::{self, Account, Fetched};
 use super::wire::Issue;
+use crate::reference_data;
 use crate::refusal::Notes;
 
 /// Sprints of our boards.
@@ -120,7 +121,8 @@ impl Jira {
         };
         let account = site::account(&api, site).await?;
         let last = lock(&memory.newest).clone();
-        let mut reference = newest(stored, last.as_deref());
+        let known = last.as_deref().map(|last| &last.reference);
+        let mut reference = reference_data::newest(stored, known, |reference| reference.fetched_at);
         let unknown = std::mem::take(&mut *lock(&memory.unknown));
         if last.is_some_and(|last| last.fresh) {
             reference.missing.extend(unknown.iter().take(MISSING).cloned());
@@ -275,13 +277,6 @@ impl Jira {
         let types = mentions.types.iter().filter(|(id, name)| !known(id, name));
         types.map(|(id, _)| format!("type:{id}")).collect()
     }
-}
-
-/// What was stored, unless this process has learned more since.
-fn newest(stored: Option<Reference>, last: Option<&SiteContext>) -> Reference {
-    let Some(stored) = stored else { return Reference::default() };
-    let learned = last.filter(|last| last.reference.fetched_at >= stored.fetched_at);
-    learned.map_or(stored, |last| last.reference.clone())
 }
 
 async fn fetch(

@@ -19,6 +19,7 @@ use super::reference::{Cursors, LISTS, Reference};
 use super::settings::Settings;
 use super::sizes::Sizes;
 use super::wire::User;
+use crate::reference_data;
 use crate::refusal::{Notes, confirmed, is_refused};
 
 /// Cycles, projects, initiatives and attachments.
@@ -119,7 +120,9 @@ impl Linear {
         stored: Option<Reference>,
         run: &Run,
     ) -> Result<Self> {
-        let reference = newest(stored, lock(&memory.newest).as_deref());
+        let last = lock(&memory.newest).clone();
+        let known = last.as_deref().map(|last| &last.reference);
+        let reference = reference_data::newest(stored, known, |reference| reference.fetched_at);
         let mut notes = Notes::default();
         let context = if run.full || reference.is_due(run.now, &BTreeSet::new()) {
             fetch(&api, &settings, reference, run.now, &mut notes).await?
@@ -298,13 +301,6 @@ impl Linear {
         let left_out = "entries of histories cannot be read and were left out";
         [said(&self.disputes, disputes), said(&self.left_out, left_out)].into_iter().flatten()
     }
-}
-
-/// What was stored, unless this process has learned more since.
-fn newest(stored: Option<Reference>, last: Option<&SiteContext>) -> Reference {
-    let Some(stored) = stored else { return Reference::default() };
-    let learned = last.filter(|last| last.reference.fetched_at >= stored.fetched_at);
-    learned.map_or(stored, |last| last.reference.clone())
 }
 
 /// Fetches the reference data: a page of every list in one request, then of those that go on. A list that fails costs its own

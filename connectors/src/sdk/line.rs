@@ -168,9 +168,13 @@ pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observ
     let writer = writer.unwrap_or_default();
     let evidence = evidence(writer, &project, &line);
     let mut observation = observation(reading, writer, project, *line).map_err(bad)?;
-    if let (Some(Observation::Insight(reported)), Some(origin)) = (&mut observation, origin) {
-        reported.report.origin = Some(origin.who);
-        reported.report.human = origin.human;
+    match (&mut observation, origin) {
+        (Some(Observation::Insight(reported)), Some(origin)) => {
+            reported.report.origin = Some(origin.who);
+            reported.report.human = origin.human;
+        }
+        (Some(Observation::Guidance(report)), Some(origin)) => report.person = origin.human.then_some(origin.who),
+        _ => {}
     }
     Ok(observation.into_iter().chain(evidence).collect())
 }
@@ -202,7 +206,7 @@ enum Place {
 
 fn observation(reading: &Reading, writer: &str, project: String, line: Line) -> Result<Option<Observation>, String> {
     if guidance::stored::id_of(&line.operation).is_some() {
-        let report = GuidanceReport { project, writer: writer.to_owned(), line };
+        let report = GuidanceReport { project, writer: writer.to_owned(), person: None, line };
         return Ok(Some(Observation::Guidance(Box::new(report))));
     }
     let (at, seq) = (line.counts_at(), line.seq);
@@ -331,6 +335,21 @@ mod tests {
         let received = |who: &str| origin(&format!(r#"{{"project":"shop","origin":{who}}}"#));
         assert_eq!(received(r#"{"who":"ci"}"#), (Some("ci".into()), false));
         assert_eq!(received(r#"{"who":"ada","human":true}"#), (Some("ada".into()), true));
+    }
+
+    #[test]
+    fn guidance_binds_where_a_person_proved_to_send_it() {
+        let line = r#"{"v":1,"seq":3,"t":"2026-11-26T20:51:06.000Z","op":"guidance.add","id":"api","kind":"constraint","text":"Keep it","actor":"ada"}"#;
+        let person = |place: &str| {
+            let mut found = observations(&reading(CommentPrivacy::Count), &format!("0f\t{place}\t{line}")).unwrap();
+            match found.pop() {
+                Some(Observation::Guidance(report)) => report.person,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(person(r#""shop""#), None);
+        assert_eq!(person(r#"{"project":"shop","origin":{"who":"ci"}}"#), None);
+        assert_eq!(person(r#"{"project":"shop","origin":{"who":"ada","human":true}}"#), Some("ada".into()));
     }
 
     #[test]

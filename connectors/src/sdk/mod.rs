@@ -313,10 +313,11 @@ impl SourceSession for Session {
         }
     }
 
-    async fn read_again(&self, ids: &[String]) -> Result<Page> {
-        let lines = ids.iter().map(|id| self.reader.line_at(id)).collect::<io::Result<Vec<_>>>();
-        let lines = lines.map_err(failed(&self.path))?;
-        Ok(Page { records: lines.iter().flatten().map(record).collect(), ..Page::default() })
+    /// A segment goes once it was read. While its writer lives it is there, with the whole of a long line.
+    fn kept(&self, native_id: &str, json: &str) -> Option<RawRecord> {
+        let there = self.reader.line_at(native_id).ok().flatten();
+        let kept = || RawRecord { stream: OPERATIONS, native_id: native_id.to_owned(), json: json.to_owned() };
+        Some(there.as_ref().map_or_else(kept, record))
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {

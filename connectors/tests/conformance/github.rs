@@ -1,59 +1,45 @@
 //! GitHub's part: the fake of github.com, a project with the issues of one repository.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-
-use contextcore_fakes::Clock;
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::github::{Github, GithubHandle, Options, Token, trouble};
-use contextcore_fakes::world::{BoardKind, Draft, IssueId, ProjectId, StatusId, TypeId, World};
+use contextcore_fakes::world::{BoardKind, IssueId, TypeId};
 
-use super::{Adapter, NOW, SECOND, Scenario, Trouble};
+use super::site::Site;
+use super::{Adapter, SECOND, Scenario, Trouble};
 
 pub(super) const ADAPTER: Adapter = Adapter { kind: "github", many: 130, start: || Box::pin(start()) };
 
 const GRAPHQL: &str = "POST */graphql";
 
-struct Site {
+struct GithubSite {
     github: GithubHandle,
-    project: ProjectId,
-    clock: Arc<AtomicI64>,
-    issues: Vec<IssueId>,
-    token: tempfile::TempDir,
+    site: Site,
 }
 
 async fn start() -> Box<dyn Scenario> {
-    let mut world = World::empty();
-    let project = world.add_project("ENG", "Engineering", StatusId::TO_DO);
-    world.add_board("Engineering", BoardKind::Scrum, project);
-    let clock = Arc::new(AtomicI64::new(NOW));
-    let ticking = clock.clone();
-    let options = Options { clock: Clock::of(move || ticking.load(Ordering::Relaxed)), ..Options::dot_com() };
-    let github = Github::start(world, options).await.unwrap();
-    let token = tempfile::tempdir().unwrap();
-    std::fs::write(token.path().join("token"), Github::TOKEN).unwrap();
-    Box::new(Site { github, project, clock, issues: Vec::new(), token })
+    let (site, mut world) = Site::new(Github::TOKEN);
+    world.add_board("Engineering", BoardKind::Scrum, site.project);
+    let github = Github::start(world, Options { clock: site.clock(), ..Options::dot_com() }).await.unwrap();
+    Box::new(GithubSite { github, site })
 }
 
-impl Site {
+impl GithubSite {
     fn issue(&self, id: &str) -> IssueId {
         let world = self.github.world();
-        *self.issues.iter().find(|issue| Github::issue_id(&world, **issue) == id).unwrap()
+        self.site.issue(id, |issue| Github::issue_id(&world, issue))
     }
 }
 
-impl Scenario for Site {
+impl Scenario for GithubSite {
     fn config(&self) -> String {
-        let file = self.token.path().join("token");
+        let file = self.site.token();
         let (url, owner) = (self.github.url(), Github::OWNER);
         format!("url: {url}, projects: [{owner}/1], auth: {{token: {{file: {}}}}}", file.display())
     }
 
     fn add(&mut self, title: &str, at: i64) -> String {
-        let draft = Draft::new(self.project, TypeId::TASK, title);
         let mut world = self.github.world();
-        let id = world.edit(at).add_issue(draft);
-        self.issues.push(id);
+        let id = self.site.add(&mut world.edit(at), TypeId::TASK, title);
         Github::issue_id(&world, id)
     }
 
@@ -63,7 +49,7 @@ impl Scenario for Site {
     }
 
     fn delete(&mut self, id: &str) -> bool {
-        let (id, at) = (self.issue(id), self.clock.load(Ordering::Relaxed));
+        let (id, at) = (self.issue(id), self.site.now());
         self.github.world().edit(at).delete(id);
         true
     }
@@ -75,15 +61,13 @@ impl Scenario for Site {
     }
 
     fn set_clock(&mut self, now: i64) {
-        self.clock.store(now, Ordering::Relaxed);
+        self.site.set_clock(now);
     }
 
     fn spoil(&mut self, trouble: Trouble) -> bool {
         let (when, fault) = match trouble {
             Trouble::Unauthorised => (When::Always, trouble::bad_credentials()),
-            Trouble::RateLimited => {
-                (When::Nth(2), trouble::rate_limited(self.clock.load(Ordering::Relaxed) / SECOND + 2))
-            }
+            Trouble::RateLimited => (When::Nth(2), trouble::rate_limited(self.site.now() / SECOND + 2)),
             Trouble::Unwell => (When::Nth(2), trouble::too_slow()),
             Trouble::Down => (When::Always, Fault::unavailable(Some(1))),
             Trouble::Torn => (When::Nth(2), Fault::Truncate { bytes: 40, chunked: true }),

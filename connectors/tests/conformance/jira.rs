@@ -1,56 +1,41 @@
 //! Jira's part: the fake of Cloud.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-
-use contextcore_fakes::Clock;
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::jira::{Jira, JiraHandle, Options};
-use contextcore_fakes::world::{Draft, IssueId, ProjectId, StatusId, TypeId, World};
+use contextcore_fakes::world::{IssueId, TypeId};
 
-use super::{Adapter, NOW, Scenario, Trouble};
+use super::site::Site;
+use super::{Adapter, Scenario, Trouble};
 
 pub(super) const ADAPTER: Adapter = Adapter { kind: "jira", many: 1_100, start: || Box::pin(start()) };
 
 const SEARCH: &str = "POST */search/jql";
 
-struct Site {
+struct JiraSite {
     jira: JiraHandle,
-    project: ProjectId,
-    clock: Arc<AtomicI64>,
-    issues: Vec<IssueId>,
-    token: tempfile::TempDir,
+    site: Site,
 }
 
 async fn start() -> Box<dyn Scenario> {
-    let mut world = World::empty();
-    let project = world.add_project("ENG", "Engineering", StatusId::TO_DO);
-    let clock = Arc::new(AtomicI64::new(NOW));
-    let ticking = clock.clone();
-    let options = Options { clock: Clock::of(move || ticking.load(Ordering::Relaxed)), ..Options::cloud() };
-    let jira = Jira::start(world, options).await.unwrap();
-    let token = tempfile::tempdir().unwrap();
-    std::fs::write(token.path().join("token"), Jira::TOKEN).unwrap();
-    Box::new(Site { jira, project, clock, issues: Vec::new(), token })
+    let (site, world) = Site::new(Jira::TOKEN);
+    let jira = Jira::start(world, Options { clock: site.clock(), ..Options::cloud() }).await.unwrap();
+    Box::new(JiraSite { jira, site })
 }
 
-impl Site {
+impl JiraSite {
     fn issue(&self, id: &str) -> IssueId {
-        *self.issues.iter().find(|issue| issue.0.to_string() == id).unwrap()
+        self.site.issue(id, |issue| issue.0.to_string())
     }
 }
 
-impl Scenario for Site {
+impl Scenario for JiraSite {
     fn config(&self) -> String {
-        let (email, file) = (Jira::EMAIL, self.token.path().join("token"));
+        let (email, file) = (Jira::EMAIL, self.site.token());
         format!("url: {}, auth: {{email: {email}, token: {{file: {}}}}}", self.jira.url(), file.display())
     }
 
     fn add(&mut self, title: &str, at: i64) -> String {
-        let draft = Draft::new(self.project, TypeId::STORY, title);
-        let id = self.jira.world().edit(at).add_issue(draft);
-        self.issues.push(id);
-        id.0.to_string()
+        self.site.add(&mut self.jira.world().edit(at), TypeId::STORY, title).0.to_string()
     }
 
     fn rename(&mut self, id: &str, title: &str, at: i64) {
@@ -59,20 +44,20 @@ impl Scenario for Site {
     }
 
     fn delete(&mut self, id: &str) -> bool {
-        let (id, at) = (self.issue(id), self.clock.load(Ordering::Relaxed));
+        let (id, at) = (self.issue(id), self.site.now());
         self.jira.world().edit(at).delete(id);
         true
     }
 
     fn hide(&mut self, hidden: bool) {
-        let at = self.clock.load(Ordering::Relaxed);
-        for id in &self.issues {
+        let at = self.site.now();
+        for id in self.site.issues() {
             self.jira.world().edit(at).hide(*id, hidden);
         }
     }
 
     fn set_clock(&mut self, now: i64) {
-        self.clock.store(now, Ordering::Relaxed);
+        self.site.set_clock(now);
     }
 
     fn spoil(&mut self, trouble: Trouble) -> bool {

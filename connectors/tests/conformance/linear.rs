@@ -1,14 +1,11 @@
 //! Linear's part: the fake of a workspace with one team.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-
-use contextcore_fakes::Clock;
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::linear::{Linear, LinearHandle, Options};
-use contextcore_fakes::world::{Draft, IssueId, ProjectId, StatusId, TypeId, Visibility, World};
+use contextcore_fakes::world::{IssueId, TypeId, Visibility};
 
-use super::{Adapter, NOW, SECOND, Scenario, Trouble};
+use super::site::Site;
+use super::{Adapter, SECOND, Scenario, Trouble};
 
 pub(super) const ADAPTER: Adapter = Adapter { kind: "linear", many: 600, start: || Box::pin(start()) };
 
@@ -20,43 +17,31 @@ const REFUSED: &str = r#"{"errors": [{"message": "Authentication required, not a
 const PARTIAL: &str = r#"{"data": {"issues": null}, "errors": [{"message": "Internal server error", "path": ["issues"],
     "extensions": {"type": "internal error", "code": "INTERNAL_SERVER_ERROR", "statusCode": 500}}]}"#;
 
-struct Site {
+struct LinearSite {
     linear: LinearHandle,
-    project: ProjectId,
-    clock: Arc<AtomicI64>,
-    issues: Vec<IssueId>,
-    token: tempfile::TempDir,
+    site: Site,
 }
 
 async fn start() -> Box<dyn Scenario> {
-    let mut world = World::empty();
-    let project = world.add_project("ENG", "Engineering", StatusId::TO_DO);
-    let clock = Arc::new(AtomicI64::new(NOW));
-    let ticking = clock.clone();
-    let options = Options { clock: Clock::of(move || ticking.load(Ordering::Relaxed)), ..Options::default() };
-    let linear = Linear::start(world, options).await.unwrap();
-    let token = tempfile::tempdir().unwrap();
-    std::fs::write(token.path().join("token"), Linear::KEY).unwrap();
-    Box::new(Site { linear, project, clock, issues: Vec::new(), token })
+    let (site, world) = Site::new(Linear::KEY);
+    let linear = Linear::start(world, Options { clock: site.clock(), ..Options::default() }).await.unwrap();
+    Box::new(LinearSite { linear, site })
 }
 
-impl Site {
+impl LinearSite {
     fn issue(&self, id: &str) -> IssueId {
-        *self.issues.iter().find(|issue| Linear::id(**issue) == id).unwrap()
+        self.site.issue(id, Linear::id)
     }
 }
 
-impl Scenario for Site {
+impl Scenario for LinearSite {
     fn config(&self) -> String {
-        let file = self.token.path().join("token");
+        let file = self.site.token();
         format!("url: {}, auth: {{token: {{file: {}}}}}", self.linear.url(), file.display())
     }
 
     fn add(&mut self, title: &str, at: i64) -> String {
-        let draft = Draft::new(self.project, TypeId::TASK, title);
-        let id = self.linear.world().edit(at).add_issue(draft);
-        self.issues.push(id);
-        Linear::id(id)
+        Linear::id(self.site.add(&mut self.linear.world().edit(at), TypeId::TASK, title))
     }
 
     fn rename(&mut self, id: &str, title: &str, at: i64) {
@@ -67,26 +52,24 @@ impl Scenario for Site {
     fn delete(&mut self, id: &str) -> bool {
         // Long ago: what was deleted lately is still in the bin, which Linear shows.
         let id = self.issue(id);
-        let at = self.clock.load(Ordering::Relaxed);
+        let at = self.site.now();
         self.linear.world().edit(at).hide(id, true);
         true
     }
 
     fn hide(&mut self, hidden: bool) {
         let visibility = if hidden { Visibility::Hidden } else { Visibility::Open };
-        self.linear.world().projects[usize::from(self.project.0)].visibility = visibility;
+        self.linear.world().projects[usize::from(self.site.project.0)].visibility = visibility;
     }
 
     fn set_clock(&mut self, now: i64) {
-        self.clock.store(now, Ordering::Relaxed);
+        self.site.set_clock(now);
     }
 
     fn spoil(&mut self, trouble: Trouble) -> bool {
         let (when, fault) = match trouble {
             Trouble::Unauthorised => (When::Always, Fault::status(401, REFUSED)),
-            Trouble::RateLimited => {
-                (When::Nth(2), Linear::rate_limited(self.clock.load(Ordering::Relaxed) + 2 * SECOND))
-            }
+            Trouble::RateLimited => (When::Nth(2), Linear::rate_limited(self.site.now() + 2 * SECOND)),
             Trouble::Unwell => (When::Nth(2), Fault::unavailable(Some(1))),
             Trouble::Down => (When::Always, Fault::unavailable(Some(1))),
             Trouble::Torn => (When::Nth(2), Fault::Truncate { bytes: 40, chunked: true }),

@@ -13,6 +13,7 @@ mod jira;
 mod linear;
 mod rig;
 mod sdk;
+mod site;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

@@ -1,6 +1,35 @@
 //! Credentials, older servers, and what a check says.
 
+use contextcore_core::config::guidance::{MAX_BYTES, PATH};
+use contextcore_core::model::guidance::forge::{ForgeContent, ForgeFile};
+
 use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guidance_is_that_of_the_default_branch_and_what_is_refused_stays_known() {
+    let mut rig = Rig::start(small(), dot_com(), |config| set_repositories(config, &["acme/shop".into()])).await;
+    let run = Run { now: Millis(NOW), full: false };
+    let shop = rig.github.world().find_project("shop").unwrap();
+    let expect = async |rig: &mut Rig, want: ForgeContent, warned: bool| {
+        rig.open(&run).await.unwrap();
+        assert_eq!(rig.session().guidance(), [ForgeFile { repository: "acme/shop".into(), content: want }]);
+        let warnings = rig.session().check().await.unwrap().warnings;
+        assert_eq!(
+            warnings.iter().any(|warning| warning.contains("the guidance of acme/shop")),
+            warned,
+            "{warnings:?}"
+        );
+    };
+    let text = |text: &str| ForgeContent::Text { branch: "main".into(), text: text.into() };
+    expect(&mut rig, ForgeContent::Absent, false).await;
+    rig.edit(NOW, |edit| edit.commit_file(shop, PATH, "constraints: []\n"));
+    expect(&mut rig, text("constraints: []\n"), false).await;
+    rig.github.set_tokens(vec![Token::fine_grained(Github::TOKEN).without("contents")]);
+    expect(&mut rig, ForgeContent::Unknown, false).await;
+    rig.github.set_tokens(vec![Token::fine_grained(Github::TOKEN)]);
+    rig.edit(NOW + HOUR, |edit| edit.commit_file(shop, PATH, "#".repeat(MAX_BYTES + 1)));
+    expect(&mut rig, ForgeContent::Absent, true).await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_project_of_a_user_is_found_and_one_that_is_missing_is_left_out() {
@@ -117,7 +146,26 @@ async fn each_missing_feature_costs_itself() {
         assert!(report.warnings.iter().any(|warning| warning.contains(word)), "{word}: {:?}", report.warnings);
         let quiet = rig.sync().await;
         assert!(quiet.requests <= 3, "{word}: {} requests", quiet.requests);
+        assert!(quiet.warnings.iter().any(|warning| warning.contains(word)), "every run says it, so `status` does");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_say_what_it_knows_says_it_by_refusing() {
+    let mut world = small();
+    let id = add(&mut world, "One", NOW - 9 * HOUR);
+    let parents = Without { fields: &[("Issue", "parent")], ..Without::default() };
+    let mut rig = Rig::start(world, Options { lacks: Some(parents), ..dot_com() }, |_| {}).await;
+    let refusal =
+        r#"{"errors": [{"message": "GraphQL introspection is not allowed, but the query contained __type"}]}"#;
+    rig.github.faults().on("POST */graphql", When::Nth(1), Fault::status(200, refusal));
+    let first = rig.sync().await;
+    assert!(first.failures.is_empty() && first.tasks.contains_key(&rig.id(id)), "{:?}", first.failures);
+    // Each run of `sync` is a process of its own: nothing but the state and the cursors is kept.
+    rig.restart(CommentPrivacy::default());
+    let second = rig.sync().await;
+    assert!(second.warnings.iter().any(|warning| warning.contains("sub-issues")), "{:?}", second.warnings);
+    assert!(second.requests <= 3, "{} requests", second.requests);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,6 +15,7 @@ pub mod diff;
 pub mod error;
 pub mod guidance;
 pub mod hash;
+pub mod health;
 pub mod ids;
 pub mod inference;
 pub mod insight;

@@ -36,12 +36,6 @@ impl PathGlob {
         self.after(directory).is_some()
     }
 
-    /// How many of its parts have no wildcard, from the first.
-    #[must_use]
-    pub fn fixed_depth(&self) -> usize {
-        self.parts.iter().take_while(|part| !part.contains(['*', '?'])).count()
-    }
-
     /// How many of its parts can stand for the path, as a flag for each number; `None` if the path does not begin as the glob does.
     fn after(&self, path: &str) -> Option<Vec<bool>> {
         let mut states = vec![false; self.parts.len() + 1];
@@ -150,7 +144,6 @@ mod tests {
         ] {
             assert_eq!(PathGlob::new(glob).reaches_into(directory), want, "{glob} {directory}");
         }
-        assert_eq!(PathGlob::new("src/checkout/**").fixed_depth(), 2);
     }
 
     proptest! {

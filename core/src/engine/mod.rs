@@ -16,7 +16,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -126,20 +125,12 @@ impl Engine {
 
     /// Reports the retries of a run to who watches. A run that is stopped while it waits for one says what it waited for.
     async fn watched(&self, name: &str, run: impl Future<Output = SourceReport>) -> SourceReport {
-        let (sender, mut retries) = mpsc::unbounded_channel();
-        let run = observed(sender, run);
-        tokio::pin!(run);
         let mut last = None;
-        let mut report = loop {
-            tokio::select! {
-                biased;
-                Some(retry) = retries.recv() => {
-                    self.progress.event(name, Update::Retrying(retry.clone()));
-                    last = Some(retry.reason);
-                }
-                report = &mut run => break report,
-            }
-        };
+        let mut report = observed(run, |retry| {
+            self.progress.event(name, Update::Retrying(retry.clone()));
+            last = Some(retry.reason);
+        })
+        .await;
         report.error = match (report.error, last) {
             (Some(error), Some(reason)) if error.kind() == ErrorKind::Cancelled => {
                 Some(error.caused_by(format!("the last answer of the tool was {reason}")))

@@ -15,10 +15,14 @@ use super::otlp::{Batch, Delivery, Outcome, Sink};
 use super::*;
 use crate::config;
 use crate::lock;
+use crate::model::insight::{self, InsightRecord, InsightReport, Said};
+use crate::model::operation::{InsightEmit, InsightUpdate};
 use crate::model::samples::{facts, record, stored, to};
 use crate::model::time::MINUTE;
-use crate::model::{Change, Facts, ParentRef, Status, StoredEvent, TaskKey, TaskRecord, TaskType};
+use crate::model::{Change, Facts, ParentRef, SprintFacts, SprintRecord, SprintState, Status, StoredEvent};
+use crate::model::{TaskKey, TaskRecord, TaskType};
 use crate::progress::Quiet;
+use crate::store::Item;
 
 const TASKS: usize = 4;
 const STATUSES: [Status; 5] = [Status::Todo, Status::InProgress, Status::InReview, Status::Done, Status::Cancelled];
@@ -88,10 +92,19 @@ impl Polls {
         record(vec![stored(self.now, Change::Created(Box::new(first)))])
     }
 
-    /// Something a poll may bring: a new task, a new or a late event, or what follows from another mapping.
+    /// Something a poll may bring: of a task, of a sprint or of an insight.
     fn poll(&mut self) {
-        let task = self.random.random_range(0..TASKS);
         self.now += 10;
+        match self.random.random_range(0..6) {
+            0 => self.sprint(),
+            1 => self.insight(),
+            _ => self.task(),
+        }
+    }
+
+    /// A new task, a new or a late event, or what follows from another mapping.
+    fn task(&mut self) {
+        let task = self.random.random_range(0..TASKS);
         let old = self.store.task(&key(task)).unwrap();
         let mut new = old.clone().unwrap_or_else(|| self.new_task(task));
         let mut transaction_seqs = Vec::new();
@@ -113,6 +126,61 @@ impl Polls {
         new.timeline.extend(transaction_seqs.into_iter().map(|event| StoredEvent { seq, ..event }));
         new.timeline.sort_by_key(|stored| (stored.event.at, stored.seq));
         transaction.put_task(&key(task), old.as_ref(), &new, true).unwrap();
+        transaction.seal("jira").unwrap();
+        transaction.commit().unwrap();
+    }
+
+    /// A sprint in any state, under any name, in any project. It is exported when it is first closed, as when it is read.
+    fn sprint(&mut self) {
+        let key = TaskKey::new("jira", "sprint");
+        let old = self.store.sprints(None).unwrap().pop().map(|(_, old)| old);
+        let state = [SprintState::Active, SprintState::Closed][self.random.random_range(0..2)];
+        let facts = SprintFacts {
+            name: format!("Sprint {}", self.random.random_range(0..3)),
+            goal: None,
+            project: self.random.random_bool(0.5).then(|| "PROJ".to_owned()),
+            state,
+            start: Some(Millis(900)),
+            end: Some(Millis(self.now)),
+            completed: (state == SprintState::Closed).then_some(Millis(self.now)),
+            exact: true,
+        };
+        let mut transaction = self.store.begin().unwrap();
+        let known = old.and_then(|old| old.closed_seq);
+        let closed_seq = known.or((state == SprintState::Closed).then(|| transaction.seq()));
+        let record = SprintRecord { facts, started_seq: Some(1), closed_seq };
+        transaction.put_sprint(&key, &record, known.is_none()).unwrap();
+        transaction.seal("jira").unwrap();
+        transaction.commit().unwrap();
+    }
+
+    /// An insight in other words, by another writer and of any time, or a change of it.
+    fn insight(&mut self) {
+        let (project, id) = ("shop".to_owned(), "ins_00000000000000d1".to_owned());
+        let old = self.store.insight(&project, &id).unwrap();
+        let mut record = old.clone().unwrap_or_else(|| InsightRecord::new("jira", &project, &id));
+        let mut transaction = self.store.begin().unwrap();
+        let said = match self.random.random_range(0..3) {
+            0 => Said::Update(Box::new(InsightUpdate {
+                id: id.clone(),
+                action: "confirm".to_owned(),
+                by: Some("Ada".to_owned()),
+                ..InsightUpdate::default()
+            })),
+            _ => Said::Emit(Box::new(InsightEmit {
+                id: id.clone(),
+                insight_type: "risk".to_owned(),
+                summary: format!("in words {}", self.random.random_range(0..3)),
+                task: Some(format!("PROJ-{}", self.random.random_range(0..TASKS))),
+                agent: Some("a".to_owned()),
+                ..InsightEmit::default()
+            })),
+        };
+        let (writer, at) = (format!("{:02}", self.now % 100), Millis(self.random.random_range(1_000..=self.now)));
+        let report = InsightReport::new(&writer, self.now.cast_unsigned(), at, None, said);
+        record.add([InsightReport { journal: transaction.seq(), ..report }]);
+        transaction.put_insight(old.as_ref().and_then(insight::fold).as_ref(), &record).unwrap();
+        transaction.journal("jira", &Item::Insight { project, id }).unwrap();
         transaction.seal("jira").unwrap();
         transaction.commit().unwrap();
     }
@@ -162,11 +230,11 @@ async fn the_same_span_id_always_means_the_same_bytes() {
             tokio::time::advance(std::time::Duration::from_secs(40)).await;
         }
         for (text, _) in lock(&recorder.0).values() {
-            let all = ["anchor", "phase", "task", "completion", "snapshot"];
+            let all = ["anchor", "phase", "task", "completion", "snapshot", "sprint", "insight", "insight_snapshot"];
             roles.extend(all.into_iter().filter(|role| text.contains(&format!("StringValue(\"{role}\")"))));
         }
     }
-    assert_eq!(roles.len(), 5, "{roles:?}");
+    assert_eq!(roles.len(), 8, "{roles:?}");
 }
 
 #[tokio::test]

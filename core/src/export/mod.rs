@@ -6,6 +6,7 @@
 //! [`semconv`](crate::model::semconv) has every name. What a backend permanently rejects is stored as a dead letter. A
 //! position moves only after the backend acknowledged the data.
 
+mod anchors;
 mod backend;
 mod business;
 pub mod calls;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use backend::{BackendStatus, backend_status, export_lag};
 pub use destinations::Destinations;
 pub(crate) use exported::inherit;
+pub(crate) use metrics::agents::completed_lately;
 pub use plan::{Present, Selection, Sent};
 pub use sender::{ExportCounters, export_counters};
 

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use super::context::{ExportContext, ResourceKey};
 use super::events::{self, ExportedEvent};
-use super::exported::{Identity, next_cycle};
-use super::lineage::{self, Anchor, Lineage, TimelineCache};
+use super::exported::next_cycle;
+use super::lineage::{self, Lineage, TimelineCache};
 use super::message::{Attributes, Events, Link, Outcome, Span};
 use crate::model::activity;
 use crate::model::agents;
 use crate::model::error::Result;
-use crate::model::ids::{self, Role, SpanId, TraceId};
+use crate::model::ids::{self, Role, SpanId};
 use crate::model::inference;
 use crate::model::interval;
 use crate::model::link;
@@ -57,9 +57,6 @@ pub(crate) enum Ends {
 
 /// Enough bytes for the attributes of a span.
 const ATTRIBUTES_CAPACITY: usize = 1_024;
-
-/// An anchor: its trace, its resource and its span.
-type Anchored = (TraceId, ResourceKey, Span);
 
 /// What to render: spans ended by events with journal numbers in `seqs`, at `horizon` or later.
 #[derive(Debug, Clone)]
@@ -331,81 +328,6 @@ impl RenderContext<'_> {
             }
         }
         Ok(links)
-    }
-
-    /// The anchors of a final span: its task's and those above it, root first. They are re-sent unchanged. Those in
-    /// `built` are left out, with all above them, because they were built together.
-    pub(crate) fn anchors(
-        &self,
-        key: &TaskKey,
-        at: Millis,
-        part: u32,
-        built: &mut HashSet<(TraceId, SpanId)>,
-    ) -> Result<Vec<Anchored>> {
-        let mut spans = Vec::new();
-        let mut next = Some(key.clone());
-        while let Some(key) = next.take().filter(|_| spans.len() < 64) {
-            let (Some(record), Some(anchor)) = (self.cache.record(&key)?, lineage::anchor(self.cache, &key, at)?)
-            else {
-                break;
-            };
-            let trace = anchor.trace(part);
-            if !built.insert((trace, anchor.span)) {
-                break;
-            }
-            let Some(identity) = self.fixed_identity(&key, &record, &anchor)? else { break };
-            let mut links = Vec::new();
-            if let Some((root, span)) = &anchor.former {
-                links.push(Link { trace: ids::history_trace(root, 1), span: *span, kind: "moved_from" });
-            }
-            if part > 1 && anchor.root == key {
-                links.push(Link { trace: ids::history_trace(&key, part - 1), span: anchor.span, kind: "continues" });
-            }
-            let attributes = Attributes::new()
-                .text(names::ROLE, Role::Anchor.as_str())
-                .text(names::TASK_ID, &identity.key)
-                .text(names::TASK_NATIVE_ID, &key.native_id)
-                .text(names::TASK_TYPE, &identity.task_type)
-                .maybe(names::TASK_TITLE, self.context.title(&identity.title))
-                .moment(names::TASK_CREATED_AT, Some(identity.created));
-            let name = self.context.label(&identity.key, &identity.title);
-            let parent = anchor.parent.as_ref().map(|(_, span)| *span);
-            let span =
-                Span { parent, attributes, links, ..Span::new(anchor.span, name, identity.created, identity.created) };
-            let resource = ResourceKey {
-                project_id: identity.project_id.as_str().into(),
-                source: key.source.as_str().into(),
-                backfill: false,
-                is_lasting: true,
-            };
-            spans.push((trace, resource, span));
-            next = anchor.parent.map(|(parent, _)| parent);
-        }
-        spans.reverse();
-        Ok(spans)
-    }
-
-    /// What a task's anchors hold, fixed with its first one. Fixes the anchor as well, if it is new.
-    fn fixed_identity(&self, key: &TaskKey, record: &TaskRecord, anchor: &Anchor) -> Result<Option<Identity>> {
-        let exported = self.cache.exported(key)?;
-        if let Some(identity) = &exported.identity
-            && exported.anchor(anchor.fixed.ordinal).is_some()
-        {
-            return Ok(Some(identity.clone()));
-        }
-        let Some((facts, created)) = timeline::first(&record.timeline) else { return Ok(None) };
-        let new = || Identity {
-            key: facts.key.clone(),
-            title: facts.title.clone().into(),
-            task_type: facts.task_type.as_str().to_owned(),
-            project_id: self.context.project_id(&key.source, &facts.project),
-            created,
-        };
-        let exported = self.cache.note_exported(key, |exported| {
-            exported.identity.get_or_insert_with(new);
-            exported.anchors.push(anchor.fixed.clone());
-        })?;
-        Ok(exported.identity.clone())
     }
 
     /// The span of a closed sprint, in a trace of its own.

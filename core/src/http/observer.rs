@@ -3,9 +3,10 @@
 //! The observer belongs to the task that makes the calls, so that connectors need not pass it on.
 
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// A call that failed and will be tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +34,17 @@ tokio::task_local! {
     static OBSERVER: UnboundedSender<Retrying>;
 }
 
-/// Runs `work`; every retry of a call within it is reported to `observer`.
-pub async fn observed<F: Future>(observer: UnboundedSender<Retrying>, work: F) -> F::Output {
-    OBSERVER.scope(observer, work).await
+/// Runs `work`; `on_retry` gets every retry of a call within it, at once.
+pub async fn observed<F: Future>(work: F, mut on_retry: impl FnMut(Retrying)) -> F::Output {
+    let (sender, mut retries) = unbounded_channel();
+    let mut work = pin!(OBSERVER.scope(sender, work));
+    loop {
+        tokio::select! {
+            biased;
+            Some(retry) = retries.recv() => on_retry(retry),
+            done = &mut work => return done,
+        }
+    }
 }
 
 /// Reports a retry to the observer of this task, if it has one.
@@ -53,11 +62,14 @@ mod tests {
 
     #[tokio::test]
     async fn retries_reach_the_observer_of_the_task() {
-        let (sender, mut retries) = tokio::sync::mpsc::unbounded_channel();
         let retrying = Retrying { reason: "HTTP 500".into(), retry: 3, of: 8, wait: Duration::from_millis(15_400) };
         report(&retrying);
-        observed(sender, async { report(&retrying) }).await;
-        assert_eq!(retries.recv().await.unwrap().to_string(), "HTTP 500, retry 3 of 8 in 16 s");
-        assert_eq!(retries.recv().await, None, "the report outside of the scope had no observer");
+        let mut seen = Vec::new();
+        let work = async {
+            report(&retrying);
+            tokio::task::yield_now().await;
+        };
+        observed(work, |retry| seen.push(retry.to_string())).await;
+        assert_eq!(seen, ["HTTP 500, retry 3 of 8 in 16 s"], "the report outside of the scope has no observer");
     }
 }

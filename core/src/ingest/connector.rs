@@ -16,6 +16,7 @@ use crate::config::kind::{KindKeys, SourceKind};
 use crate::http::Stats;
 use crate::model::config::{Privacy, SourceConfig};
 use crate::model::error::Result;
+use crate::model::guidance::forge::ForgeFile;
 use crate::model::observation::Observation;
 use crate::model::time::Millis;
 pub use crate::store::Cursor;
@@ -305,6 +306,12 @@ pub trait SourceSession: Send + Sync {
         Ok(Page { unreadable: unreadable.collect(), ..Page::default() })
     }
 
+    /// A quarantined record as it was read, from a tool that gives nothing twice: what the store holds is then the only copy. `None`:
+    /// [`Self::read_again`] asks for it.
+    fn kept(&self, _native_id: &str, _json: &str) -> Option<RawRecord> {
+        None
+    }
+
     /// The cursor with which a stream reads everything again, where it ended with this one: none, unless the connector remembers in
     /// it what a new reading would not come upon, such as sprints that were open and are deleted.
     fn restart(&self, _stream: &'static str, _cursor: &Cursor) -> Option<Cursor> {
@@ -319,6 +326,12 @@ pub trait SourceSession: Send + Sync {
     /// # Errors
     /// [`crate::ErrorKind::Protocol`] for a record that cannot be understood.
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>>;
+
+    /// The guidance for agents in the repositories that are configured, each as its default branch has it: whoever writes to another
+    /// branch, or to a clone, writes none of it.
+    fn guidance(&self) -> Vec<ForgeFile> {
+        Vec::new()
+    }
 
     /// Configured projects that were read once and that this session did not find: more likely a lost permission than the
     /// end of them. Nothing of them is closed, and the run ends with an error once everything else is done.

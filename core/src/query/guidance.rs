@@ -2,9 +2,11 @@
 
 use super::viewer::Viewer;
 use crate::config::Config;
+use crate::config::guidance::{PATH, parse};
 use crate::model::error::Result;
+use crate::model::guidance::forge::{ForgeGuidance, StoredFile};
 use crate::model::guidance::stored::AllGuidance;
-use crate::model::guidance::{GuidanceItem, of_project};
+use crate::model::guidance::{GuidanceItem, GuidanceSource, of_forge, of_project};
 use crate::repository::Repository;
 
 /// The guidance there is, ended or not, each line as its source has it. [`crate::model::guidance::in_force`] says what holds.
@@ -17,33 +19,134 @@ pub struct GuidanceFound {
 }
 
 impl Viewer<'_> {
-    /// The guidance that the command line reported.
+    /// The guidance that the command line and people with tokens reported.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Store`] when the store cannot be read.
     pub fn guidance(&self) -> Result<AllGuidance> {
         self.store.guidance()
     }
+
+    /// The guidance files that the configured sources read from their forges, as far as their branches are trusted.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Store`] when the store cannot be read.
+    pub fn guidance_files(&self) -> Result<Vec<ForgeGuidance>> {
+        let mut found = Vec::new();
+        for source in &self.config.sources {
+            for (repository, file) in self.store.guidance_files(&source.name)? {
+                if is_trusted(&self.config.guidance.trusted_refs, &file.branch) {
+                    let project = self.project_of_repository(&source.name, &repository);
+                    found.push(ForgeGuidance { project, repository, file });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The project that lists a repository; else the one that its issues belong to.
+    fn project_of_repository(&self, source: &str, repository: &str) -> String {
+        let lists = |known: &String| known.eq_ignore_ascii_case(repository);
+        let listed = self.config.projects.iter().find(|project| project.repositories.iter().any(lists));
+        listed.map_or_else(|| self.project_id(source, repository), |project| project.id.clone())
+    }
 }
 
-/// The guidance of a project, or of all: from the configuration's projects, from a repository on this machine, and from what was
-/// reported. What a repository says is about `project`, or about the one that it names itself.
+/// Whether a default branch is among the trusted refs. Without any, it is the one that is trusted.
+fn is_trusted(refs: &[String], branch: &str) -> bool {
+    let means = |name: &String| {
+        let short =
+            ["refs/heads/", "refs/remotes/origin/", "origin/"].iter().find_map(|prefix| name.strip_prefix(prefix));
+        short.unwrap_or(name) == branch
+    };
+    refs.is_empty() || refs.iter().any(means)
+}
+
+/// The guidance of a project, or of all: from the configuration's projects, from the forges, from a repository on this machine, and
+/// from what was reported. What a repository here says is about `project`, or about the one that it names itself.
 pub fn guidance(
     config: Option<&Config>,
     repository: Option<&Repository>,
-    stored: &AllGuidance,
+    (stored, forges): (&AllGuidance, &[ForgeGuidance]),
     project: Option<&str>,
 ) -> GuidanceFound {
-    let projects = config.iter().flat_map(|config| &config.projects);
-    let wanted = projects.filter(|known| project.is_none_or(|project| known.id == project));
-    let mut found = GuidanceFound { items: wanted.flat_map(of_project).collect(), warnings: Vec::new() };
+    let is_wanted = |id: &str| project.is_none_or(|project| id == project);
+    let projects = config.iter().flat_map(|config| &config.projects).filter(|known| is_wanted(&known.id));
+    let mut found = GuidanceFound { items: projects.flat_map(of_project).collect(), warnings: Vec::new() };
+    for forge in forges.iter().filter(|forge| is_wanted(&forge.project)) {
+        add_forge(&mut found, forge);
+    }
     if let Some(repository) = repository {
         let refs = config.map(|config| config.guidance.trusted_refs.as_slice()).unwrap_or_default();
         let named = project.map(str::to_owned).or_else(|| repository.project()).unwrap_or_default();
         let of_repository = repository.guidance(&named, refs);
-        found.items.extend(of_repository.items);
-        found.warnings = of_repository.warnings;
+        let is_known = |item: &GuidanceItem| found.items.iter().any(|known| is_of_forge(known) && known.says_as(item));
+        let new: Vec<_> = of_repository.items.into_iter().filter(|item| !is_known(item)).collect();
+        found.items.extend(new);
+        found.warnings.extend(of_repository.warnings);
     }
     found.items.extend(stored.items(project));
     found
+}
+
+fn is_of_forge(item: &GuidanceItem) -> bool {
+    matches!(item.source, GuidanceSource::Forge { .. })
+}
+
+fn add_forge(to: &mut GuidanceFound, ForgeGuidance { project, repository, file }: &ForgeGuidance) {
+    let StoredFile { branch, text } = file;
+    match parse(&format!("{PATH} of {repository}"), text) {
+        Ok(guidance) => to.items.extend(of_forge(project, repository, branch, &guidance)),
+        Err(errors) => to.warnings.extend(errors.lines()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, ProjectConfig};
+    use crate::model::guidance::in_force;
+    use crate::model::time::Millis;
+
+    fn project() -> ProjectConfig {
+        let (id, name) = (String::new(), String::new());
+        let (owner, criticality, value, epic) = (None, None, None, None);
+        let (include, repositories, contexts) = (Vec::new(), Vec::new(), Vec::new());
+        ProjectConfig { id, name, owner, criticality, value, epic, include, repositories, contexts }
+    }
+
+    #[test]
+    fn a_file_of_a_forge_binds_for_the_project_of_its_repository_where_its_branch_is_trusted() {
+        let text = "constraints: [{id: api, rule: Keep it}]";
+        let file = |repository: &str, project: &str| ForgeGuidance {
+            project: project.into(),
+            repository: repository.into(),
+            file: StoredFile { branch: "main".into(), text: text.into() },
+        };
+        let forges = [file("acme/shop", "shop"), file("acme/blog", "blog")];
+        let found = guidance(None, None, (&AllGuidance::default(), &forges), Some("shop"));
+        let items = in_force(found.items, Millis(0));
+        let all: Vec<String> =
+            items.iter().map(|item| format!("{} {} {}", item.id, item.severity, item.source)).collect();
+        assert_eq!(all, ["forge:acme/shop/api blocking .contextcore/guidance.yaml of acme/shop at main"]);
+        let broken = ForgeGuidance {
+            file: StoredFile { branch: "main".into(), text: "x: 1".into() },
+            ..file("acme/shop", "shop")
+        };
+        let found = guidance(None, None, (&AllGuidance::default(), &[broken]), None);
+        assert!(found.items.is_empty() && found.warnings[0].contains("of acme/shop"), "{:?}", found.warnings);
+        for (refs, trusted) in
+            [("", true), ("main", true), ("origin/main", true), ("refs/heads/main", true), ("release", false)]
+        {
+            let refs: Vec<String> = refs.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(is_trusted(&refs, "main"), trusted, "{refs:?}");
+        }
+        let mut config = config::parse("sources: []", "x.yaml", &[]).unwrap();
+        // As a projects file says it.
+        config.projects.push(ProjectConfig { id: "shop".into(), repositories: vec!["Acme/Shop".into()], ..project() });
+        let store = crate::store::Store::over(std::sync::Arc::new(crate::store::MemoryKv::default())).unwrap();
+        let viewer = Viewer::new(&store, &config, Millis(0));
+        assert_eq!(viewer.project_of_repository("gh", "acme/shop"), "shop");
+        assert_eq!(viewer.project_of_repository("gh", "acme/blog"), "acme/blog");
+    }
 }

@@ -208,20 +208,6 @@ impl Viewer<'_> {
         Ok(InsightView { insight: insight.at(self.now), entries })
     }
 
-    /// Open insights of a project that say nearly the same as a text, the nearest first, three at most.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Store`] when the store cannot be read.
-    pub fn similar_insights(
-        &self,
-        project: &str,
-        insight_type: Option<InsightType>,
-        text: &str,
-    ) -> Result<Vec<FoundInsight>> {
-        let places = self.store.search_insights(|index| index.similar(project, insight_type, text, self.now))?;
-        places.iter().filter_map(|place| self.found(place, true, self.now).transpose()).collect()
-    }
-
     fn insights_by_id(&self, query: &InsightQuery) -> Result<Found> {
         let found = query.ids.iter().map(|id| {
             let insight = self.one(id, query.project.as_deref())?.insight.at(self.now);

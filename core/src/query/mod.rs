@@ -5,6 +5,7 @@
 //! [`crate::model::timeline`], [`crate::model::sprint`] and [`crate::model::totals`]; a view adds the neighbourhood of a task:
 //! parents, blockers, sprints, children. Nothing here writes, and rendering is left to the caller.
 
+mod agents;
 mod dead;
 mod events;
 mod filter;
@@ -25,6 +26,7 @@ mod task;
 mod tests;
 mod viewer;
 
+pub use agents::{AgentFlowQuery, AgentFlowView, AgentGroupView, Quantiles};
 pub use dead::DeadLetterItem;
 pub use events::{EventKind, EventView};
 pub use filter::{AnyOf, Condition, SprintFilter, StatusFilter, TaskFilter, TaskSort};

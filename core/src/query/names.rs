@@ -40,21 +40,22 @@ impl Viewer<'_> {
         if known.contains(typed) { Ok(()) } else { Err(unknown("source", typed, &known)) }
     }
 
-    fn check_project(&self, typed: Option<&str>) -> Result<()> {
+    pub(super) fn check_project(&self, typed: Option<&str>) -> Result<()> {
         let Some(typed) = typed else { return Ok(()) };
+        let [configured, held] = self.project_names()?;
+        // A store that holds nothing yet cannot say that a project does not exist.
+        if held.is_empty() { Ok(()) } else { check("project", typed, &configured | &held) }
+    }
+
+    /// The projects of the configuration, and those that the store holds.
+    fn project_names(&self) -> Result<[BTreeSet<String>; 2]> {
         let mut known: BTreeSet<String> = self.config.projects.iter().map(|project| project.id.clone()).collect();
         let included = self.config.projects.iter().flat_map(|project| &project.include);
         known.extend(included.map(|(_, project)| project.clone()));
         known.extend(self.config.sources.iter().flat_map(|source| source.projects.iter().cloned()));
         let held = self.store.totals()?.into_iter().map(|(_, project, _)| project);
         let of_sprints = self.store.sprints(None)?.into_iter().filter_map(|(_, record)| record.facts.project);
-        let held: BTreeSet<String> = held.map(String::from).chain(of_sprints).collect();
-        // A store that holds nothing yet cannot say that a project does not exist.
-        if held.is_empty() {
-            return Ok(());
-        }
-        known.extend(held);
-        check("project", typed, known)
+        Ok([known, held.map(String::from).chain(of_sprints).collect()])
     }
 
     /// The projects with insights that `typed` names: native ones, or those of a portfolio project.
@@ -66,8 +67,8 @@ impl Viewer<'_> {
         };
         let found: Vec<String> = all.iter().filter(|project| belongs(project)).cloned().collect();
         if found.is_empty() && !all.is_empty() {
-            let known = all.into_iter().chain(self.config.projects.iter().map(|project| project.id.clone())).collect();
-            check("project", typed, known)?;
+            let known = self.project_names()?.into_iter().flatten().chain(all);
+            check("project", typed, known.collect())?;
         }
         Ok(found)
     }

@@ -8,7 +8,8 @@ use super::sprint::SprintView;
 use super::task::TaskView;
 use super::viewer::Viewer;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::model::time::{DAY, HOUR, Millis};
+use crate::model::health::{BEHIND_TOO_FAR, BLOCKED_TOO_LONG, CROWDED, SCOPE_MOVED, TOO_OLD};
+use crate::model::time::{DAY, Millis};
 use crate::model::{SprintState, Status, TaskType, string_enum};
 
 /// How far back a forecast looks: twelve weeks.
@@ -20,8 +21,6 @@ const LATELY: i64 = 30 * DAY;
 const WIP_DAYS: i64 = 28;
 /// The quantile of the normal distribution at 85 %.
 const Z85: f64 = 1.0364;
-/// A task that is blocked for longer makes a project red, in seconds.
-const BLOCKED_TOO_LONG: f64 = 3.0 * 86_400.0;
 
 /// Which project, and which of its sprints.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +80,9 @@ pub struct SprintReport {
     pub end: Option<Millis>,
     /// In it when it started.
     pub committed: f64,
+    /// In it now.
+    #[serde(default)]
+    pub scope: f64,
     /// In it and done.
     pub done: f64,
     /// In it and unfinished.
@@ -185,9 +187,15 @@ impl Viewer<'_> {
             self.check_task_names(&none)?;
         }
         let id = self.portfolio_id(&query.project, &tasks);
-        let sprint = self.sprint_of(query)?;
+        let project = Some(query.project.clone());
+        let active = SprintFilter { project, state: Some(SprintState::Active), ..SprintFilter::default() };
+        let running = self.sprints(&active)?;
+        let sprint = match &query.sprint {
+            Some(sprint) => Some(self.named_sprint(&query.project, sprint)?),
+            None => latest(running.iter()).cloned(),
+        };
         let lag = self.lag_of(&tasks)?;
-        Ok(self.report(id, &tasks, sprint.as_ref(), lag))
+        Ok(self.report(id, &tasks, sprint.as_ref(), running.iter(), lag))
     }
 
     /// Every project that has tasks or is configured, in numbers.
@@ -204,9 +212,9 @@ impl Viewer<'_> {
         ids.dedup();
         let report = |id: String| {
             let own: Vec<TaskView> = tasks.iter().filter(|task| task.project_id == id).cloned().collect();
-            let sprint = latest(active.iter().filter(|sprint| sprint.project_id.as_deref() == Some(&id)));
+            let running: Vec<_> = active.iter().filter(|sprint| sprint.project_id.as_deref() == Some(&id)).collect();
             let lag = self.lag_of(&own)?;
-            Ok(self.report(id, &own, sprint, lag))
+            Ok(self.report(id, &own, latest(running.iter().copied()), running.iter().copied(), lag))
         };
         ids.into_iter().map(report).collect()
     }
@@ -218,20 +226,15 @@ impl Viewer<'_> {
         configured.map(|project| project.id.clone()).or_else(of_task).unwrap_or_else(|| typed.to_owned())
     }
 
-    fn sprint_of(&self, query: &ProjectQuery) -> Result<Option<SprintView>> {
-        let project = Some(query.project.clone());
-        let Some(sprint) = &query.sprint else {
-            let filter = SprintFilter { project, state: Some(SprintState::Active), ..SprintFilter::default() };
-            return Ok(latest(self.sprints(&filter)?.iter()).cloned());
-        };
-        let filter = SprintFilter { project, sprint: Some(sprint.clone()), ..SprintFilter::default() };
-        let found = latest(self.sprints(&filter)?.iter()).cloned();
-        if found.is_none() {
-            self.check_sprint_names(&filter)?;
-            let message = format!("project `{}` has no sprint `{sprint}`", query.project);
-            return Err(Error::new(ErrorKind::Config, message));
+    fn named_sprint(&self, project: &str, sprint: &str) -> Result<SprintView> {
+        let (project, sprint) = (project.to_owned(), sprint.to_owned());
+        let filter = SprintFilter { project: Some(project), sprint: Some(sprint), ..SprintFilter::default() };
+        if let Some(found) = latest(self.sprints(&filter)?.iter()) {
+            return Ok(found.clone());
         }
-        Ok(found)
+        self.check_sprint_names(&filter)?;
+        let [project, sprint] = [filter.project, filter.sprint].map(Option::unwrap_or_default);
+        Err(Error::new(ErrorKind::Config, format!("project `{project}` has no sprint `{sprint}`")))
     }
 
     /// Seconds since the least fresh of the sources of these tasks was read.
@@ -243,7 +246,14 @@ impl Viewer<'_> {
         Ok(lags.into_iter().flatten().reduce(f64::max))
     }
 
-    fn report(&self, id: String, tasks: &[TaskView], sprint: Option<&SprintView>, lag: Option<f64>) -> ProjectReport {
+    fn report<'a>(
+        &self,
+        id: String,
+        tasks: &[TaskView],
+        sprint: Option<&SprintView>,
+        running: impl Iterator<Item = &'a SprintView>,
+        lag: Option<f64>,
+    ) -> ProjectReport {
         let known = self.config.projects.iter().find(|project| project.id == id);
         let now = self.now;
         let open: Vec<&TaskView> = tasks.iter().filter(|task| !task.status.is_finished()).collect();
@@ -251,12 +261,13 @@ impl Viewer<'_> {
         let blocked = blocked_count(&open, now);
         let wip = wip(tasks, &open, now);
         let sprint = sprint.map(|sprint| sprint_report(sprint, now));
+        let running: Vec<SprintReport> = running.map(|sprint| sprint_report(sprint, now)).collect();
         ProjectReport {
             name: known.map_or_else(|| id.clone(), |known| known.name.clone()),
             owner: known.and_then(|known| known.owner.clone()),
             criticality: known.and_then(|known| known.criticality).map(|level| level.as_str().to_owned()),
             value: known.and_then(|known| known.value.clone()),
-            health: health(&blocked, &wip, sprint.as_ref(), lag),
+            health: health(&blocked, &wip, &running, lag),
             progress: progress(&open, &done),
             flow: flow(&open, &done, now),
             id,
@@ -287,6 +298,7 @@ fn sprint_report(sprint: &SprintView, now: Millis) -> SprintReport {
         start: sprint.start,
         end: sprint.end,
         committed: sprint.committed,
+        scope: sprint.scope,
         done: sprint.completed_points,
         remaining: sprint.remaining,
         ideal: line,
@@ -328,23 +340,24 @@ fn progress(open: &[&TaskView], done: &[&TaskView]) -> ProgressView {
     ProgressView { percent: 100.0 * share, by: by.to_owned(), done: done.len(), open: open.len() }
 }
 
-fn health(blocked: &BlockedCount, wip: &WipView, sprint: Option<&SprintReport>, lag: Option<f64>) -> HealthView {
-    let running = sprint.filter(|sprint| sprint.state == SprintState::Active);
-    let scope = running.map_or(0.0, |sprint| sprint.committed.max(sprint.done + sprint.remaining));
-    let behind = running.map_or(0.0, |sprint| sprint.remaining - sprint.ideal);
+/// The rule of the dashboards: of several running sprints the worst counts.
+fn health(blocked: &BlockedCount, wip: &WipView, running: &[SprintReport], lag: Option<f64>) -> HealthView {
+    let is_behind =
+        |sprint: &SprintReport| sprint.scope > 0.0 && sprint.remaining - sprint.ideal > BEHIND_TOO_FAR * sprint.scope;
+    let has_changed =
+        |sprint: &SprintReport| sprint.committed > 0.0 && sprint.scope_change > SCOPE_MOVED * sprint.committed;
     let red = [
         (
-            blocked.oldest.as_ref().is_some_and(|oldest| oldest.seconds > BLOCKED_TOO_LONG),
+            blocked.oldest.as_ref().is_some_and(|oldest| oldest.seconds > f64::from(BLOCKED_TOO_LONG)),
             "a task is blocked for over 3 days",
         ),
-        (scope > 0.0 && behind > 0.25 * scope, "the sprint is behind its ideal line by over 25 % of its scope"),
-        (lag.is_some_and(|lag| lag * 1e3 > HOUR as f64), "the data is older than 1 h"),
+        (running.iter().any(is_behind), "a running sprint is behind its ideal line by over 25 % of its scope"),
+        (lag.is_some_and(|lag| lag > f64::from(TOO_OLD)), "the data is older than 1 h"),
     ];
-    let changed = |sprint: &SprintReport| sprint.committed > 0.0 && sprint.scope_change > 0.2 * sprint.committed;
     let yellow = [
         (blocked.count > 0, "a task is blocked"),
-        (running.is_some_and(changed), "the scope of the sprint changed by over 20 % of the commitment"),
-        (wip.mean > 0.0 && wip.now as f64 > 1.5 * wip.mean, "work in progress is over 1.5 times its 4-week mean"),
+        (running.iter().any(has_changed), "the scope of a running sprint changed by over 20 % of the commitment"),
+        (wip.mean > 0.0 && wip.now as f64 > CROWDED * wip.mean, "work in progress is over 1.5 times its 4-week mean"),
     ];
     let of = |rules: &[(bool, &str)]| rules.iter().filter(|rule| rule.0).map(|rule| rule.1.to_owned()).collect();
     let (red, yellow): (Vec<String>, Vec<String>) = (of(&red), of(&yellow));
@@ -416,17 +429,21 @@ mod tests {
             start: None,
             end: None,
             committed: 20.0,
+            scope: 20.0,
             done: 20.0 - remaining,
             remaining,
             ideal,
             scope_change: change,
         };
-        let state = |wip, sprint: Option<SprintReport>, lag| health(&none, &wip, sprint.as_ref(), lag).state;
-        assert_eq!(state(wip(3, 2.0), None, None), HealthState::Green);
-        assert_eq!(state(wip(4, 2.0), None, Some(60.0)), HealthState::Yellow);
-        assert_eq!(state(wip(1, 1.0), Some(sprint(10.0, 5.0, 0.0)), None), HealthState::Green);
-        assert_eq!(state(wip(1, 1.0), Some(sprint(10.0, 4.9, 0.0)), None), HealthState::Red);
-        assert_eq!(state(wip(1, 1.0), Some(sprint(5.0, 5.0, 4.1)), None), HealthState::Yellow);
-        assert_eq!(state(wip(1, 1.0), None, Some(3_601.0)), HealthState::Red);
+        let state = |wip, running: &[SprintReport], lag| health(&none, &wip, running, lag).state;
+        assert_eq!(state(wip(3, 2.0), &[], None), HealthState::Green);
+        assert_eq!(state(wip(4, 2.0), &[], Some(60.0)), HealthState::Yellow);
+        let (good, late, moved) = (sprint(10.0, 5.0, 0.0), sprint(10.0, 4.9, 0.0), sprint(5.0, 5.0, 4.1));
+        assert_eq!(state(wip(1, 1.0), std::slice::from_ref(&good), None), HealthState::Green);
+        assert_eq!(state(wip(1, 1.0), &[late, good.clone()], None), HealthState::Red, "the worst counts");
+        assert_eq!(state(wip(1, 1.0), &[good, moved], None), HealthState::Yellow);
+        let halved = SprintReport { scope: 10.0, ..sprint(9.0, 6.0, 0.0) };
+        assert_eq!(state(wip(1, 1.0), &[halved], None), HealthState::Red, "of what is in it, not of the commitment");
+        assert_eq!(state(wip(1, 1.0), &[], Some(3_601.0)), HealthState::Red);
     }
 }

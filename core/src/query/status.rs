@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::viewer::Viewer;
 use crate::config::{SignalTarget, SourceConfig};
+use crate::export::backend_status;
 use crate::export::otlp::Signal;
 use crate::model::error::Result;
 use crate::model::time::Millis;
@@ -60,6 +61,9 @@ pub struct SourceView {
     /// Records that the tool lists and could not serve.
     #[serde(default)]
     pub unreadable: Vec<QuarantinedView>,
+    /// What the last run warned of, such as what the tool does not know and what is lost by it.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// How much of a source the store holds, in tasks.
@@ -240,6 +244,7 @@ impl Viewer<'_> {
             last_error_kind: status.last_error_kind.map(|kind| kind.as_str().to_owned()),
             set_aside: set_aside.into_iter().map(QuarantinedView::from).collect(),
             unreadable: unreadable.into_iter().map(QuarantinedView::from).collect(),
+            warnings: status.warnings,
         })
     }
 }
@@ -280,18 +285,6 @@ pub fn coverage(store: &Store, source: &str, status: &SourceStatus, quarantined:
 /// A record whose history cannot be read is quarantined as a whole.
 pub fn histories_complete(status: &SourceStatus, quarantined: &[Quarantined]) -> bool {
     status.last_success.is_some() && quarantined.is_empty()
-}
-
-/// What is wrong with a backend, as the export stores it.
-#[derive(Deserialize)]
-struct BackendStatus {
-    since: Millis,
-    reason: String,
-    next: Option<Millis>,
-}
-
-fn backend_status(store: &Store, signal: Signal) -> Result<Option<BackendStatus>> {
-    Ok(store.metadata::<Option<BackendStatus>>("backend", signal.as_str())?.flatten())
 }
 
 /// Dead letters, grouped by signal and by hint, or by reason where there is no hint.

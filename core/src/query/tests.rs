@@ -9,9 +9,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{self, Config};
 use crate::model::error::{Error, Result};
+use crate::model::insight::{InsightRecord, InsightReport, Said};
+use crate::model::operation::InsightEmit;
 use crate::model::samples::{facts, stored, to};
-use crate::model::time::Millis;
-use crate::model::time::{DAY, HOUR};
+use crate::model::time::{DAY, HOUR, Millis};
 use crate::model::{
     Blocker, Change, Facts, ParentRef, SprintFacts, SprintRecord, SprintState, Status, StoredEvent, TaskKey,
     TaskRecord, TaskType,
@@ -400,6 +401,29 @@ fn of_two_active_sprints_of_a_project_the_portfolio_shows_the_one_that_began_las
     world.sprint_of("strict", "2", SprintState::Active, 5 * DAY);
     let portfolio = world.at(7 * DAY).portfolio().unwrap();
     assert_eq!(portfolio.projects[0].sprint.as_ref().unwrap().name, "Sprint 1");
+}
+
+#[test]
+fn a_project_without_insights_is_no_slip_of_the_pen() {
+    let world = World::new();
+    world.task("1", named("PROJ-1", Status::Todo), vec![]);
+    let emit = InsightEmit {
+        id: "ins_00000000000000d1".to_owned(),
+        insight_type: "decision".to_owned(),
+        summary: "Use an index".to_owned(),
+        ..InsightEmit::default()
+    };
+    let mut record = InsightRecord::new("agents", "shop", &emit.id);
+    record.add([InsightReport::new("0a", 1, Millis(0), None, Said::Emit(Box::new(emit)))]);
+    let mut transaction = world.store.begin().unwrap();
+    transaction.put_insight(None, &record).unwrap();
+    transaction.commit().unwrap();
+    let found = |project: &str| {
+        let query = InsightQuery { project: Some(project.to_owned()), ..InsightQuery::default() };
+        world.at(0).find_insights(&query).map(|found| found.insights.len()).map_err(|error| error.to_string())
+    };
+    assert_eq!((found("shop"), found("PROJ")), (Ok(1), Ok(0)));
+    assert!(found("shup").unwrap_err().contains("did you mean `shop`?"));
 }
 
 #[test]

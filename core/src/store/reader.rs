@@ -12,6 +12,7 @@ use super::kv::{self, Guard, KeyRange, Kv, Pages, Pair};
 use super::postgres::Database;
 use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStatus};
 use crate::model::error::Result;
+use crate::model::guidance::forge::StoredFiles;
 use crate::model::guidance::stored::AllGuidance;
 use crate::model::insight::search::Index;
 use crate::model::report::Reported;
@@ -25,6 +26,8 @@ use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 pub(crate) const DELETED_SPRINTS: &str = "deleted_sprints";
 /// The metadata in which the guidance that was reported is.
 pub(crate) const GUIDANCE: &str = "guidance";
+/// The metadata in which the guidance files of a source are.
+pub(crate) const GUIDANCE_FILES: &str = "guidance_files";
 
 /// The store of one installation. Cheap to share by reference. One process at a time opens a directory.
 ///
@@ -261,6 +264,14 @@ impl Store {
     /// When the store cannot be read.
     pub fn guidance(&self) -> Result<AllGuidance> {
         Ok(self.metadata(GUIDANCE, "")?.unwrap_or_default())
+    }
+
+    /// The guidance files that a source read from its forge.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn guidance_files(&self, source: &str) -> Result<StoredFiles> {
+        Ok(self.metadata(GUIDANCE_FILES, source)?.unwrap_or_default())
     }
 
     /// The cursor of a stream.

@@ -94,6 +94,9 @@ pub struct SourceStatus {
     pub last_error_kind: Option<ErrorKind>,
     /// Failed runs in a row.
     pub failures: u64,
+    /// What a person should know of the last run that could say it, such as what the tool lacks and what is lost by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// How long the last run took, in seconds.
     #[serde(default)]
     pub last_duration: Option<f64>,

@@ -9,6 +9,9 @@ use crate::graphql::{Answer, Arguments, Failure, Object, Plain, Value, connectio
 use crate::world::{Commit, Deployment, Issue, Milestone, ProjectId, Pull, Visibility};
 use serde_json::{Value as Json, json};
 
+/// Bytes of a file's text.
+const MOST_TEXT: usize = 512 << 10;
+
 pub(super) struct RepositoryNode<'w> {
     pub(super) view: View<'w>,
     pub(super) id: ProjectId,
@@ -39,6 +42,7 @@ impl Object for RepositoryNode<'_> {
             "updatedAt" => time(self.moments().max().unwrap_or(view.now)).into(),
             "pushedAt" => Value::Json(maybe_time(self.pushed())),
             "defaultBranchRef" => self.branch(),
+            "object" => self.object(arguments),
             _ => return self.lists(name, arguments),
         })
     }
@@ -149,6 +153,22 @@ impl<'w> RepositoryNode<'w> {
         }
         let newest = self.history().into_iter().next();
         Value::maybe(newest.map(|head| BranchNode { view: self.view, head }))
+    }
+
+    /// What `HEAD:PATH` names: a file of the default branch, or nothing.
+    fn object(&self, arguments: &Arguments<'_>) -> Value<'w> {
+        if self.view.caller.needs("contents", "object").is_err() {
+            return Value::Failed(self.view.caller.forbidden());
+        }
+        let path = arguments.text("expression").and_then(|expression| expression.strip_prefix("HEAD:"));
+        let files = &self.view.world.code_host.files;
+        let text = path.filter(|_| !self.history().is_empty()).and_then(|path| files.get(&(self.id, path.to_owned())));
+        let Some(text) = text else { return Value::NULL };
+        // GitHub gives at most half a megabyte of text.
+        let end = text.floor_char_boundary(MOST_TEXT);
+        let fields =
+            json!({"byteSize": text.len(), "isTruncated": end < text.len(), "isBinary": false, "text": text[..end]});
+        Value::object(Plain::new("Blob", fields))
     }
 
     fn history(&self) -> Vec<&'w Commit> {

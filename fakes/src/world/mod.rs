@@ -8,6 +8,7 @@
 //! Times are epoch milliseconds, UTC.
 
 mod activity;
+mod code_edit;
 mod code_host;
 mod demo;
 mod edit;

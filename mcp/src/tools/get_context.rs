@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
+use contextcore_core::ErrorKind;
 use contextcore_core::model::Status;
 use contextcore_core::model::config::ProjectConfig;
 use contextcore_core::model::config::project::{ServiceContext, Slo};
@@ -86,7 +87,7 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
         handoffs(call, &insights),
         tasks,
         risks,
-        slos(call, &project, &contexts),
+        slos(call, config.as_ref().map_or(&project, |known| &known.id), &contexts),
     ];
     if config.is_none() && lists.iter().all(Vec::is_empty) {
         // Nothing is known of it: a slip of the pen is an error that names what is near.
@@ -283,8 +284,8 @@ fn busy(call: &Call<'_>, project: &str) -> Result<Vec<Value>, Problem> {
     let options = ListOptions { limit: NonZeroUsize::new(NEAR), ..ListOptions::default() };
     match call.reads.tasks(&ListQuery { filter, options }) {
         Ok(page) => Ok(page.tasks.iter().map(|found| task::row(found, &task::DEFAULT, call.now)).collect()),
-        // A project that has insights or guidance and no task yet.
-        Err(error) if error.kind() == contextcore_core::ErrorKind::Config => Ok(Vec::new()),
+        // A project that has insights or guidance and no task yet, or a machine that has no store yet.
+        Err(error) if matches!(error.kind(), ErrorKind::Config | ErrorKind::NotFound) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
 }

@@ -127,17 +127,7 @@ impl Results {
             }
             return;
         }
-        self.records.insert(
-            key.clone(),
-            Record {
-                state: ObjectState::Applied,
-                hash: hash.to_owned(),
-                fields: Some(child.fields.clone()),
-                version: child.version.clone(),
-                attempts: 0,
-                not_before: Duration::ZERO,
-            },
-        );
+        self.is_applied(key, hash, child, 0, Duration::ZERO);
     }
 
     /// It was sent, and this is what the API server has now.
@@ -146,17 +136,13 @@ impl Results {
         // The same thing sent again is a dispute with somebody who changes it back: it slows down.
         let again = before.filter(|record| record.hash == hash).map_or(0, |record| record.attempts + 1);
         let not_before = if again == 0 { Duration::ZERO } else { now + backoff::delay(again) };
-        self.records.insert(
-            key.clone(),
-            Record {
-                state: ObjectState::Applied,
-                hash: hash.to_owned(),
-                fields: Some(child.fields.clone()),
-                version: child.version.clone(),
-                attempts: again,
-                not_before,
-            },
-        );
+        self.is_applied(key, hash, child, again, not_before);
+    }
+
+    fn is_applied(&mut self, key: &Key, hash: &str, child: &Child, attempts: u32, not_before: Duration) {
+        let (hash, fields, version) = (hash.to_owned(), Some(child.fields.clone()), child.version.clone());
+        let record = Record { state: ObjectState::Applied, hash, fields, version, attempts, not_before };
+        self.records.insert(key.clone(), record);
     }
 
     /// It could not be sent, or there is no use in sending it.

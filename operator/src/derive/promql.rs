@@ -8,12 +8,29 @@ const NEXT: [&str; 10] = ["", " x", " 1", "[5m]", " x[5m]", "(x)", "(x)(x)", " 5
 
 /// The place of an error in a query that is not PromQL, in words: a character, counted from 1, and what is there.
 pub(super) fn place(query: &str) -> String {
+    in_words(query, first_wrong(query))
+}
+
+/// The same for matchers between braces, in the text that has them: `inside` begins at this byte of it. What is parsed has other
+/// characters around them.
+pub(super) fn place_of_matchers(text: &str, start: usize, inside: &str) -> String {
+    const BEFORE: &str = "x{";
+    let at = first_wrong(&format!("{BEFORE}{inside}\n}}")).saturating_sub(BEFORE.len());
+    in_words(text, start + at.min(inside.len()))
+}
+
+/// The byte at which something stands that cannot follow; the length when something is missing at the end.
+fn first_wrong(query: &str) -> usize {
     let good = ends(query).into_iter().rev().find(|end| goes_on(&query[..*end])).unwrap_or(0);
-    let rest = query[good..].trim_start();
+    query.len() - query[good..].trim_start().len()
+}
+
+fn in_words(text: &str, at: usize) -> String {
+    let rest = text[at..].trim_start();
     if rest.is_empty() {
         return "at its end".to_owned();
     }
-    let at = query[..query.len() - rest.len()].chars().count() + 1;
+    let at = text[..text.len() - rest.len()].chars().count() + 1;
     let token: String = rest[..ends(rest).first().copied().unwrap_or(rest.len())].chars().take(20).collect();
     format!("at character {at}, `{token}`")
 }
@@ -87,6 +104,23 @@ mod tests {
         ] {
             assert!(parser::parse(query).is_err(), "{query}");
             found.push((query, place(query), wanted));
+        }
+        found.retain(|(_, found, wanted)| found != wanted);
+        assert_eq!(found, []);
+    }
+
+    #[test]
+    fn an_error_in_matchers_is_where_it_is_written() {
+        let mut found = Vec::new();
+        for (text, start, inside, wanted) in [
+            ("{a=b}", 1, "a=b", "at character 4, `b`"),
+            (" {ü=\"x\"}", 2, "ü=\"x\"", "at character 3, `ü`"),
+            ("a=\"b\", c", 0, "a=\"b\", c", "at its end"),
+            ("{a=\"b\", c}", 1, "a=\"b\", c", "at character 10, `}`"),
+            ("{a=\"b}", 1, "a=\"b", "at character 6, `}`"),
+            ("a=\"b\"} or vector(1", 0, "a=\"b\"} or vector(1", "at its end"),
+        ] {
+            found.push((text, place_of_matchers(text, start, inside), wanted));
         }
         found.retain(|(_, found, wanted)| found != wanted);
         assert_eq!(found, []);

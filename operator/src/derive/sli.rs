@@ -317,10 +317,14 @@ fn matcher(label: &str, values: &[impl AsRef<str>]) -> String {
 /// Matchers that a person wrote. They are read and written again, so that nothing but matchers gets into a rule.
 fn given_matchers(text: &str, own: &str) -> Result<String, String> {
     const FIELD: &str = "spec.requirements.sli.matchers";
-    let inside = text.trim();
-    let inside = inside.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(inside);
-    let expr = parser::parse(&format!("x{{{inside}\n}}"))
-        .map_err(|error| format!("{FIELD} are no matchers: {}", one_line(&error)))?;
+    let trimmed = text.trim();
+    let braced = trimmed.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let inside = braced.unwrap_or(trimmed);
+    let start = text.len() - text.trim_start().len() + usize::from(braced.is_some());
+    let expr = parser::parse(&format!("x{{{inside}\n}}")).map_err(|error| {
+        let place = promql::place_of_matchers(text, start, inside);
+        format!("{FIELD} are no matchers: {}, {place}", one_line(&error))
+    })?;
     let Expr::VectorSelector(selector) = expr else {
         return Err(format!("{FIELD} are no matchers: write them as {{label=\"value\"}}"));
     };

@@ -270,21 +270,24 @@ def test_questions_go_to_the_socket_and_else_to_the_command(fake, tmp_path, stat
         assert tracker.flush(10)
         found = InsightQuerier("p").get_recent_decisions(path="src/a.py", limit=3)
         print(found[0].id, found[0].raw["query"]["path"], found[0].raw["query"]["type"], len(found))
-    """, CONTEXTCORE_FAKE_INSIGHTS="1")  # fmt: skip
-    assert done.stdout == "ins_1 src/a.py decision 1\n"
+        readers = (InsightQuerier("p"), InsightQuerier("p", reader="b"))
+        print(*(each.query()[0].raw["query"]["reader"] for each in readers))
+    """, CONTEXTCORE_FAKE_INSIGHTS="1", CONTEXTCORE_AGENT="a")  # fmt: skip
+    assert done.stdout == "ins_1 src/a.py decision 1\na b\n"
     command = tmp_path / "command"
     command.write_text(
-        "#!/bin/sh\nprintf '%s ' \"$@\" > " + str(tmp_path / "args")
+        "#!/bin/sh\nprintf '%s ' \"$@\" \"$CONTEXTCORE_AGENT\" > " + str(tmp_path / "args")
         + "\necho '{\"insights\": [{\"id\": \"ins_2\", \"type\": \"lesson\", \"author\": {\"id\": \"a\"}}]}'\n"
     )  # fmt: skip
     command.chmod(0o755)
     from contextcore.agent import InsightQuerier
 
     monkeypatch.setenv("CONTEXTCORE_BIN", str(command))
-    found = InsightQuerier("q", state_dir=tmp_path / "none").get_lessons(applies_to="src/", min_confidence=0.5)
+    querier = InsightQuerier("q", state_dir=tmp_path / "none", reader="me")
+    found = querier.get_lessons(applies_to="src/", min_confidence=0.5)
     assert [(each.id, each.agent_id) for each in found] == [("ins_2", "a")]
     given = (tmp_path / "args").read_text().split()
-    assert given[:4] == ["insight", "query", "--output", "json"]
+    assert given[:4] == ["insight", "query", "--output", "json"] and given[-1] == "me"
     assert {"--project=q", "--type=lesson", "--path=src/", "--min-confidence=0.5", "--status=open", "--since=90d"} <= set(given)
 
 

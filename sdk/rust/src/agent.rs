@@ -218,7 +218,7 @@ impl InsightEmitter {
 
     /// Asks what was reported in the same project.
     pub fn querier(&self) -> InsightQuerier {
-        InsightQuerier::of(self.project(), self.client.state())
+        InsightQuerier::of(self.project(), self.client.state(), self.agent())
     }
 
     /// Hands work over and takes it over, as this agent.

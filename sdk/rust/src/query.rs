@@ -16,6 +16,8 @@ use crate::spool::helper;
 
 /// A question may take so long.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Where the environment says which agent asks.
+const READER: &str = "CONTEXTCORE_AGENT";
 
 /// What is asked. What is not given does not matter.
 #[derive(Debug, Clone, Serialize)]
@@ -77,16 +79,29 @@ impl Default for Query {
 pub struct InsightQuerier {
     project: Option<String>,
     state: Option<PathBuf>,
+    reader: Option<String>,
 }
 
 impl InsightQuerier {
     /// A querier for a project, with the state directory of the environment.
     pub fn new(project: impl Into<String>) -> Self {
-        Self { project: Some(project.into()), state: None }
+        Self { project: Some(project.into()), state: None, reader: variable(READER) }
     }
 
-    pub(crate) fn of(project: &str, state: Option<&StateDir>) -> Self {
-        Self { project: Some(project.to_owned()), state: state.map(|state| state.path().to_owned()) }
+    pub(crate) fn of(project: &str, state: Option<&StateDir>, reader: Option<&str>) -> Self {
+        Self {
+            project: Some(project.to_owned()),
+            state: state.map(|state| state.path().to_owned()),
+            reader: reader.map(str::to_owned),
+        }
+    }
+
+    /// Id of the agent that asks. Default: `CONTEXTCORE_AGENT`. What it is given is noted: an agent does not corroborate what it was
+    /// given, and handoffs to it come first.
+    #[must_use]
+    pub fn reader(mut self, agent: impl Into<String>) -> Self {
+        self.reader = Some(agent.into());
+        self
     }
 
     /// Where helpers are. Default: `CONTEXTCORE_STATE_DIR`, else `~/.local/state/contextcore`.
@@ -151,7 +166,11 @@ impl InsightQuerier {
 
     fn answer(&self, cmd: &str, query: &Value, field: &str, command: &[&str]) -> io::Result<Vec<Value>> {
         let state = self.state.clone().map_or_else(|| StateDir::find(variable), |path| Ok(StateDir::at(path)))?;
-        let request = json!({"v": 1, "cmd": cmd, "query": query});
+        let mut asked = query.clone();
+        if let Some(reader) = &self.reader {
+            asked["reader"] = json!(reader);
+        }
+        let request = json!({"v": 1, "cmd": cmd, "query": asked});
         let mut found: Option<Vec<Value>> = None;
         for lane in state.lanes()? {
             let Ok(answer) = helper::ask(&lane, &request, TIMEOUT) else { continue };
@@ -165,17 +184,18 @@ impl InsightQuerier {
         }
         let mut rows = match found {
             Some(rows) => rows,
-            None => rows(by_command(&state, query, command)?, field)?,
+            None => rows(by_command(&state, query, command, self.reader.as_deref())?, field)?,
         };
         rows.truncate(query["limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
         Ok(rows)
     }
 }
 
-fn by_command(state: &StateDir, query: &Value, command: &[&str]) -> io::Result<Value> {
+fn by_command(state: &StateDir, query: &Value, command: &[&str], reader: Option<&str>) -> io::Result<Value> {
     let unknown = || io::Error::new(io::ErrorKind::NotFound, "CONTEXTCORE_BIN does not name the binary of ContextCore");
     let mut asked = Command::new(variable("CONTEXTCORE_BIN").ok_or_else(unknown)?);
     asked.args(command).args(["--output", "json", "--state"]).arg(state.path()).stdin(Stdio::null());
+    asked.envs(reader.map(|reader| (READER, reader)));
     for (name, value) in query.as_object().into_iter().flatten() {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         asked.arg(format!("--{}={text}", name.replace('_', "-")));

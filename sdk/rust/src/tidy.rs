@@ -2,10 +2,12 @@
 //!
 //! The rules are those of every SDK; `sdk/conformance` has their cases.
 
+use std::mem::take;
+
 use contextcore_model::insight::InsightType;
 use contextcore_model::insight::limits::{RATIONALE, SUMMARY, cut_text};
 use contextcore_model::operation::{
-    Attributes, InsightEmit, InsightUpdate, Operation, Scalar, Sprint, Support, TaskEvent, TaskFields, TaskLink,
+    Attributes, InsightEmit, InsightUpdate, Operation, Scalar, Sprint, Support, TaskEvent, TaskFields,
 };
 use contextcore_model::{Millis, TaskType};
 
@@ -23,78 +25,61 @@ pub(crate) type Complaints = Vec<String>;
 ///
 /// # Errors
 /// A message when it lacks what it cannot be without.
-pub(crate) fn tidy(operation: Operation, complaints: &mut Complaints) -> Result<Operation, String> {
+pub(crate) fn tidy(mut operation: Operation, complaints: &mut Complaints) -> Result<Operation, String> {
     let name = operation.name();
     let missing = |field: &str| format!("{name}: the {field} is empty");
-    let task = |task: String| word(&task).ok_or_else(|| missing("id of the task"));
-    let id = |id: &str| word(id).ok_or_else(|| missing("id"));
-    Ok(match operation {
-        Operation::Start(fields) => {
-            Operation::Start(start(TaskFields { task: task(fields.task.clone())?, ..fields }, complaints))
-        }
-        Operation::Update(fields) => {
-            Operation::Update(update(TaskFields { task: task(fields.task.clone())?, ..fields }, complaints))
-        }
-        Operation::Status(mut of) => {
-            of.task = task(of.task)?;
+    if let Some((id, what)) = subject(&mut operation) {
+        *id = word(id).ok_or_else(|| missing(what))?;
+    }
+    match &mut operation {
+        Operation::Start(of) => *of = start(take(of), complaints),
+        Operation::Update(of) => *of = update(take(of), complaints),
+        Operation::Status(of) => {
             of.status = word(&of.status).ok_or_else(|| missing("status"))?;
-            of.reason = text(of.reason);
-            Operation::Status(of)
+            of.reason = text(of.reason.take());
         }
-        Operation::Block(mut of) => {
-            of.task = task(of.task)?;
-            (of.reason, of.blocked_by) = (text(of.reason), word_of(of.blocked_by));
-            Operation::Block(of)
+        Operation::Block(of) => {
+            (of.reason, of.blocked_by) = (text(of.reason.take()), word_of(of.blocked_by.take()));
         }
-        Operation::Unblock(mut of) => {
-            of.task = task(of.task)?;
-            Operation::Unblock(of)
-        }
-        Operation::Complete(mut of) => {
-            of.task = task(of.task)?;
-            Operation::Complete(of)
-        }
-        Operation::Reopen(mut of) => {
-            of.task = task(of.task)?;
-            Operation::Reopen(of)
-        }
-        Operation::Cancel(mut of) => {
-            of.task = task(of.task)?;
-            of.reason = text(of.reason);
-            Operation::Cancel(of)
-        }
-        Operation::Progress(mut of) => {
-            of.task = task(of.task)?;
+        Operation::Cancel(of) => of.reason = text(of.reason.take()),
+        Operation::Progress(of) => {
             of.percent = between(Some(of.percent), 100.0, complaints).ok_or_else(|| missing("percent"))?;
-            Operation::Progress(of)
         }
-        Operation::Comment(mut of) => {
-            of.task = task(of.task)?;
-            of.author = text(of.author);
-            Operation::Comment(of)
-        }
-        Operation::Event(of) => {
-            let task = task(of.task.clone())?;
-            Operation::Event(event(TaskEvent { task, ..of }, complaints))
-        }
+        Operation::Comment(of) => of.author = text(of.author.take()),
+        Operation::Event(of) => *of = event(take(of), complaints),
         Operation::Link(of) => {
-            let (task, reference) = (task(of.task)?, word(&of.reference).ok_or_else(|| missing("reference"))?);
-            let kind = link_kind(&of.kind, complaints);
-            Operation::Link(TaskLink { task, kind, reference, url: text(of.url) })
+            of.reference = word(&of.reference).ok_or_else(|| missing("reference"))?;
+            of.kind = link_kind(&of.kind, complaints);
+            of.url = text(of.url.take());
         }
-        Operation::SprintStart(of) => Operation::SprintStart(sprint(Sprint { id: id(&of.id)?, ..of }, complaints)),
-        Operation::SprintEnd(of) => Operation::SprintEnd(sprint(Sprint { id: id(&of.id)?, ..of }, complaints)),
-        Operation::InsightEmit(of) => {
-            let id = id(&of.id)?;
-            Operation::InsightEmit(Box::new(insight(InsightEmit { id, ..*of }, complaints)))
-        }
-        Operation::InsightUpdate(of) => {
-            let id = id(&of.id)?;
-            Operation::InsightUpdate(Box::new(insight_update(InsightUpdate { id, ..*of }, complaints)))
-        }
+        Operation::SprintStart(of) | Operation::SprintEnd(of) => *of = sprint(take(of), complaints),
+        Operation::InsightEmit(of) => **of = insight(take(&mut **of), complaints),
+        Operation::InsightUpdate(of) => **of = insight_update(take(&mut **of), complaints),
+        Operation::Unblock(_) | Operation::Complete(_) | Operation::Reopen(_) => {}
         // People add guidance by the command line; no call of this crate writes it.
-        guidance @ (Operation::GuidanceAdd(_) | Operation::GuidanceEnd(_)) => guidance,
-    })
+        Operation::GuidanceAdd(_) | Operation::GuidanceEnd(_) => {}
+    }
+    Ok(operation)
+}
+
+/// The id of what an operation is about, and what that id is called.
+fn subject(operation: &mut Operation) -> Option<(&mut String, &'static str)> {
+    let task = match operation {
+        Operation::Start(of) | Operation::Update(of) => &mut of.task,
+        Operation::Status(of) => &mut of.task,
+        Operation::Block(of) => &mut of.task,
+        Operation::Unblock(of) | Operation::Complete(of) | Operation::Reopen(of) => &mut of.task,
+        Operation::Cancel(of) => &mut of.task,
+        Operation::Progress(of) => &mut of.task,
+        Operation::Comment(of) => &mut of.task,
+        Operation::Event(of) => &mut of.task,
+        Operation::Link(of) => &mut of.task,
+        Operation::SprintStart(of) | Operation::SprintEnd(of) => return Some((&mut of.id, "id")),
+        Operation::InsightEmit(of) => return Some((&mut of.id, "id")),
+        Operation::InsightUpdate(of) => return Some((&mut of.id, "id")),
+        Operation::GuidanceAdd(_) | Operation::GuidanceEnd(_) => return None,
+    };
+    Some((task, "id of the task"))
 }
 
 /// A text without white space around it; nothing if nothing is left.

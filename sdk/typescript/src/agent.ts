@@ -59,6 +59,11 @@ export class InsightEmitter extends Client {
     this.#who = agentId ? { ...options, agentId } : options;
   }
 
+  /** Who reports, if that is known. */
+  get agentId(): string | undefined {
+    return this.#who.agentId;
+  }
+
   /** Reports an insight of any type, and returns it with its id. */
   emit(type: string, summary: string, more: InsightFields = {}): Insight {
     const known = more.appliesTo === undefined ? [] : (texts(more.appliesTo, () => {}) as string[]);

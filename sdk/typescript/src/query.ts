@@ -42,13 +42,27 @@ function rows(answer: unknown, field: string): Answer[] {
   return found as Answer[];
 }
 
+/** Who asks, and where. */
+export interface QuerierOptions {
+  projectId?: string;
+  stateDir?: string;
+  strict?: boolean;
+  timeoutMs?: number;
+  /**
+   * Id of the agent that asks. Default: `CONTEXTCORE_AGENT`. What it is given is noted: an agent does not corroborate what it was given,
+   * and handoffs to it come first.
+   */
+  reader?: string;
+}
+
 /** Asks what was reported. Answers are empty, with one warning, where nobody can be asked (`strict` throws). */
 export class InsightQuerier {
-  readonly #options: { projectId?: string; stateDir?: string; strict?: boolean; timeoutMs?: number };
+  readonly #options: QuerierOptions;
 
-  constructor(options: { projectId?: string; stateDir?: string; strict?: boolean; timeoutMs?: number } = {}) {
+  constructor(options: QuerierOptions = {}) {
     const projectId = options.projectId ?? namedProject(process.env);
-    this.#options = projectId ? { ...options, projectId } : options;
+    const reader = options.reader ?? process.env["CONTEXTCORE_AGENT"];
+    this.#options = { ...options, ...(projectId ? { projectId } : {}), ...(reader ? { reader } : {}) };
   }
 
   /** Insights, best first. */
@@ -78,7 +92,8 @@ export class InsightQuerier {
 
   async #answer(cmd: string, wanted: Record<string, unknown>, field: string, command: string[]): Promise<Answer[]> {
     const query = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined));
-    const found = await this.#bySocket({ v: 1, cmd, query }, field);
+    const reader = this.#options.reader;
+    const found = await this.#bySocket({ v: 1, cmd, query: reader ? { ...query, reader } : query }, field);
     if (found !== null) return found.slice(0, (query["limit"] as number | undefined) ?? found.length);
     try {
       return rows(await this.#byCommand(command, query), field);
@@ -121,7 +136,9 @@ export class InsightQuerier {
     if (!program) throw new ContextCoreError("CONTEXTCORE_BIN does not name the binary of ContextCore");
     const options = Object.entries(query).map(([name, value]) => `--${name.replaceAll("_", "-")}=${String(value)}`);
     const args = [...command, "--output", "json", "--state", this.#state, ...options];
-    const { stdout } = await run(program, args, { timeout: this.#timeoutMs, maxBuffer: MAX_BYTES });
+    const reader = this.#options.reader;
+    const env = reader ? { ...process.env, CONTEXTCORE_AGENT: reader } : process.env;
+    const { stdout } = await run(program, args, { timeout: this.#timeoutMs, maxBuffer: MAX_BYTES, env });
     return JSON.parse(stdout);
   }
 }
@@ -131,9 +148,10 @@ export class HandoffManager {
   readonly #emitter: InsightEmitter;
   readonly #querier: InsightQuerier;
 
-  constructor(emitter: InsightEmitter, querier = new InsightQuerier({ projectId: emitter.projectId })) {
+  constructor(emitter: InsightEmitter, querier?: InsightQuerier) {
     this.#emitter = emitter;
-    this.#querier = querier;
+    const reader = emitter.agentId;
+    this.#querier = querier ?? new InsightQuerier({ projectId: emitter.projectId, ...(reader ? { reader } : {}) });
   }
 
   /** Offers work. See `InsightEmitter.emitHandoff`. */

@@ -29,21 +29,21 @@ test("the socket is asked, whatever the length of its path", async (context) => 
   await new Promise<void>((listening) => server.listen("engine.sock", listening));
   process.chdir(cwd);
   context.after(() => server.close());
-  const querier = new InsightQuerier({ projectId: "p", stateDir: state });
+  const querier = new InsightQuerier({ projectId: "p", stateDir: state, reader: "me" });
   assert.deepEqual((await querier.getLessons("src/", { limit: 1 })).map((each) => each.id), ["ins_1"]);
-  assert.deepEqual(asked[0].query, { project: "p", type: "lesson", path: "src/", since: "90d", status: "open", limit: 1 });
+  assert.deepEqual(asked[0].query, { project: "p", type: "lesson", path: "src/", since: "90d", status: "open", limit: 1, reader: "me" });
   const handoffs = new HandoffManager(new InsightEmitter({ projectId: "p", agentId: "me", stateDir: state, drain: "off" }), querier);
   assert.deepEqual((await handoffs.getPending("me")).map((each) => each.id), ["ins_1"]);
 });
 
 test("the command is asked where nobody listens", async () => {
   const command = join(place, "command");
-  writeFileSync(command, `#!/bin/sh\necho "$@" > ${join(place, "args")}\necho '[{"id": "ins_3"}]'\n`, { mode: 0o755 });
+  writeFileSync(command, `#!/bin/sh\necho "$@" "$CONTEXTCORE_AGENT" > ${join(place, "args")}\necho '[{"id": "ins_3"}]'\n`, { mode: 0o755 });
   process.env["CONTEXTCORE_BIN"] = command;
   try {
-    const found = await new InsightQuerier({ projectId: "q", stateDir: join(place, "none") }).getBlockers({ minConfidence: 0.5 });
+    const found = await new InsightQuerier({ projectId: "q", stateDir: join(place, "none"), reader: "me" }).getBlockers({ minConfidence: 0.5 });
     assert.deepEqual(found, [{ id: "ins_3" }]);
-    assert.match(readFileSync(join(place, "args"), "utf8"), /^insight query --output json --state .*none --project=q --type=blocker --min-confidence=0.5 /);
+    assert.match(readFileSync(join(place, "args"), "utf8"), /^insight query --output json --state .*none --project=q --type=blocker --min-confidence=0.5 .* me\n$/);
   } finally {
     delete process.env["CONTEXTCORE_BIN"];
   }

@@ -78,10 +78,22 @@ pub enum GuidanceSource {
         /// The trusted ref that it was read from; none for that of a local checkout.
         trusted_ref: Option<String>,
     },
+    /// The same file, as a source read it from the forge.
+    Forge {
+        /// The repository.
+        repository: String,
+        /// The branch.
+        branch: String,
+    },
     /// The store, to which the command line reports.
     Store {
         /// Who said it, as the command line has it.
         by: Option<String>,
+    },
+    /// The store, to which a person reported with a token.
+    Person {
+        /// The name of the token.
+        who: String,
     },
 }
 
@@ -94,7 +106,9 @@ impl GuidanceSource {
             Self::Projects { project } => format!("projects:{project}/"),
             Self::File { trusted_ref: Some(_) } => "file:".to_owned(),
             Self::File { trusted_ref: None } => "checkout:".to_owned(),
+            Self::Forge { repository, .. } => format!("forge:{repository}/"),
             Self::Store { .. } => "store:".to_owned(),
+            Self::Person { .. } => "person:".to_owned(),
         }
     }
 
@@ -102,7 +116,11 @@ impl GuidanceSource {
     #[must_use]
     pub const fn trust(&self) -> Trust {
         match self {
-            Self::Context { .. } | Self::Projects { .. } | Self::File { trusted_ref: Some(_) } => Trust::Binding,
+            Self::Context { .. }
+            | Self::Projects { .. }
+            | Self::File { trusted_ref: Some(_) }
+            | Self::Forge { .. }
+            | Self::Person { .. } => Trust::Binding,
             Self::Store { .. } => Trust::Unproven,
             Self::File { trusted_ref: None } => Trust::Untrusted,
         }
@@ -116,8 +134,10 @@ impl fmt::Display for GuidanceSource {
             Self::Projects { project } => write!(f, "projects file, {project}"),
             Self::File { trusted_ref: Some(trusted) } => write!(f, ".contextcore/guidance.yaml at {trusted}"),
             Self::File { trusted_ref: None } => write!(f, ".contextcore/guidance.yaml of this checkout"),
+            Self::Forge { repository, branch } => write!(f, ".contextcore/guidance.yaml of {repository} at {branch}"),
             Self::Store { by: Some(by) } => write!(f, "local, by {by}"),
             Self::Store { by: None } => write!(f, "local"),
+            Self::Person { who } => write!(f, "token of {who}"),
         }
     }
 }
@@ -186,6 +206,16 @@ impl GuidanceItem {
     /// The strictest that its source allows.
     pub(super) fn ceiling(&self) -> Severity {
         if self.trust == Trust::Binding { Severity::Blocking } else { Severity::Warning }
+    }
+
+    /// Whether another says the same, word for word.
+    #[must_use]
+    pub fn says_as(&self, other: &Self) -> bool {
+        let said = |item: &Self| {
+            let severity = item.declared.unwrap_or(item.severity);
+            (item.kind, item.local_id().to_owned(), item.rule.clone(), severity, item.scope.clone(), item.until.clone())
+        };
+        said(self) == said(other)
     }
 
     /// Its id within its source.

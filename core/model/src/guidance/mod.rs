@@ -1,10 +1,11 @@
 //! Guidance: what people require of agents or recommend to them, from every source it can come from. It is pure.
 //!
 //! A [`GuidanceItem`] is one line of it. [`of_project`] reads what the entries of the projects file say, [`of_repository`] what a
-//! `.contextcore/guidance.yaml` says, and [`stored`] folds what the command line reported. [`in_force`] merges them: ids
+//! `.contextcore/guidance.yaml` says, and [`stored`] folds what the command line and people with tokens reported. [`in_force`] merges them: ids
 //! carry their source, nothing is overridden silently, and the strictest severity of one id counts. Only what is
 //! [`Trust::Binding`] can be blocking.
 
+pub mod forge;
 mod item;
 mod merge;
 pub mod stored;
@@ -30,6 +31,12 @@ pub fn of_project(project: &ProjectConfig) -> Vec<GuidanceItem> {
 /// any program on this machine can write, does not.
 pub fn of_repository(project: &str, trusted_ref: Option<&str>, guidance: &project::Guidance) -> Vec<GuidanceItem> {
     of_guidance(project, &GuidanceSource::File { trusted_ref: trusted_ref.map(str::to_owned) }, guidance)
+}
+
+/// What the same file says as a forge has it on the default branch of a repository. It binds.
+pub fn of_forge(project: &str, repository: &str, branch: &str, guidance: &project::Guidance) -> Vec<GuidanceItem> {
+    let source = GuidanceSource::Forge { repository: repository.to_owned(), branch: branch.to_owned() };
+    of_guidance(project, &source, guidance)
 }
 
 fn of_guidance(project: &str, source: &GuidanceSource, guidance: &project::Guidance) -> Vec<GuidanceItem> {

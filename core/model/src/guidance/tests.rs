@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::stored::StoredGuidance;
+use super::stored::{AllGuidance, GuidanceReport, StoredGuidance};
 use super::*;
 use crate::config::project::{Constraint, Focus, Guidance, Knowledge, Origin, Preference, Question, ServiceContext};
 use crate::operation::{self, Line, Parsed};
@@ -56,6 +56,12 @@ fn line(writer_seq: u64, json: &str) -> Line {
         Parsed::Line(line) => *line,
         Parsed::Newer { .. } => panic!("{text}"),
     }
+}
+
+/// A line of somebody on this machine, or of a person with a token.
+fn report(person: Option<&str>, writer_seq: u64, json: &str) -> GuidanceReport {
+    let line = line(writer_seq, json);
+    GuidanceReport { project: "shop".into(), writer: "w".into(), person: person.map(str::to_owned), line }
 }
 
 #[test]
@@ -112,9 +118,9 @@ fn what_is_not_proven_never_blocks_and_makes_nothing_stricter() {
     let mut all = of_project(&project(vec![(None, constraints(vec![constraint("api", "advisory", None)]))]));
     all.extend(of_repository("shop", None, &constraints(vec![constraint("api", "blocking", None)])));
     let mut stored = StoredGuidance::default();
-    stored
-        .fold("w", &line(1, r#""op":"guidance.add","id":"api","kind":"constraint","text":"x","severity":"blocking""#));
-    all.extend(stored.item("shop"));
+    let add = r#""op":"guidance.add","id":"api","kind":"constraint","text":"x","severity":"blocking""#;
+    stored.fold(&report(None, 1, add));
+    all.extend(stored.items("shop"));
     let items = in_force(all, Millis(0));
     let found: Vec<_> = items.iter().map(|item| (&*item.id, item.severity.as_str(), item.trust.as_str())).collect();
     assert_eq!(
@@ -153,14 +159,61 @@ fn guidance_holds_for_its_paths_until_its_end() {
 fn what_was_ended_can_be_said_again() {
     let mut stored = StoredGuidance::default();
     let add = r#""op":"guidance.add","id":"api","kind":"preference","text":"Rust","actor":"ada""#;
-    stored.fold("w", &line(1, add));
-    let item = stored.item("shop").unwrap();
-    assert_eq!((&*item.source.to_string(), item.severity), ("local, by ada", Severity::Advisory));
-    stored.fold("w", &line(2, r#""op":"guidance.end","id":"api","reason":"done","actor":"bob""#));
-    assert_eq!(stored.item("shop"), None);
-    assert_eq!(stored.end().and_then(|end| end.why.as_deref()), Some("done"));
-    stored.fold("w", &line(3, add));
-    assert!(stored.item("shop").is_some());
+    stored.fold(&report(None, 1, add));
+    let source = stored.items("shop")[0].source.clone();
+    assert_eq!((&*source.to_string(), stored.items("shop")[0].severity), ("local, by ada", Severity::Advisory));
+    stored.fold(&report(None, 2, r#""op":"guidance.end","id":"api","reason":"done","actor":"bob""#));
+    assert_eq!(stored.items("shop"), []);
+    assert_eq!(stored.end_of(&source).and_then(|end| end.why.as_deref()), Some("done"));
+    stored.fold(&report(None, 3, add));
+    assert_eq!(stored.items("shop").len(), 1);
+}
+
+#[test]
+fn what_a_person_proved_binds_and_only_people_replace_or_end_it() {
+    let add = |text: &str| {
+        format!(
+            r#""op":"guidance.add","id":"api","kind":"constraint","text":"{text}","severity":"blocking","actor":"x""#
+        )
+    };
+    let end = r#""op":"guidance.end","id":"api""#;
+    let mut all = AllGuidance::default();
+    assert!(all.fold(&report(Some("ada"), 1, &add("Keep /v1"))));
+    assert!(all.fold(&report(None, 2, &add("Break /v1"))));
+    let found = |all: &AllGuidance| {
+        let items = in_force(all.items(Some("shop")), Millis(0));
+        let item = |item: &GuidanceItem| format!("{} {} {} ({})", item.id, item.severity, item.rule, item.source);
+        items.iter().map(item).collect::<Vec<_>>()
+    };
+    let proven = "person:api blocking Keep /v1 (token of ada)".to_owned();
+    assert_eq!(found(&all), [proven.clone(), "store:api warning Break /v1 (local, by x)".to_owned()]);
+    all.fold(&report(None, 3, end));
+    assert_eq!(found(&all), [proven]);
+    let kept: AllGuidance = serde_json::from_str(&serde_json::to_string(&all).unwrap()).unwrap();
+    assert_eq!(kept, all);
+    assert_eq!(found(&all.clone().unproven()), [""; 0], "in a store that anybody can write");
+    all.fold(&report(Some("bob"), 4, end));
+    assert_eq!(found(&all), [""; 0]);
+}
+
+#[test]
+fn no_flood_of_others_leaves_a_person_without_room() {
+    let add = |id: usize| format!(r#""op":"guidance.add","id":"id-{id}","kind":"focus","text":"src""#);
+    let mut all = AllGuidance::default();
+    assert!((0..1_000).all(|id| all.fold(&report(None, 1, &add(id)))));
+    assert!(!all.fold(&report(None, 1, &add(1_000))), "until some are ended");
+    assert!(all.fold(&report(Some("ada"), 1, &add(1_000))));
+    all.fold(&report(None, 2, r#""op":"guidance.end","id":"id-7""#));
+    assert!(all.fold(&report(None, 3, &add(1_001))));
+    assert!(!all.0["shop"].contains_key("id-7"), "what was ended goes first");
+}
+
+#[test]
+fn guidance_that_an_earlier_version_stored_is_read() {
+    let said = r#"[{"at":"2026-11-26T20:00:00.000Z","writer":"w","seq":1,"by":"ada"},{"id":"api","kind":"focus","text":"src"}]"#;
+    let stored = format!(r#"{{"shop":{{"api":{{"says":{said},"ended":null}}}}}}"#);
+    let all: AllGuidance = serde_json::from_str(&stored).unwrap();
+    assert_eq!(all.items(None)[0].id, "store:api");
 }
 
 #[test]
@@ -182,12 +235,12 @@ proptest! {
             } else {
                 format!(r#""op":"guidance.add","id":"x","kind":"focus","text":"{seq}""#)
             };
-            line(seq, &json)
+            report(None, seq, &json)
         };
         let (mut one, mut other) = (StoredGuidance::default(), StoredGuidance::default());
-        (1..9).for_each(|seq| one.fold("w", &of(seq)));
-        order.iter().chain(&order).for_each(|seq| other.fold("w", &of(*seq)));
+        (1..9).for_each(|seq| one.fold(&of(seq)));
+        order.iter().chain(&order).for_each(|seq| other.fold(&of(*seq)));
         prop_assert_eq!(&one, &other);
-        prop_assert_eq!(one.item("p").is_none(), ends[8]);
+        prop_assert_eq!(one.items("p").is_empty(), ends[8]);
     }
 }

@@ -20,12 +20,8 @@ use crate::time::Millis;
 pub use super::rank::{RELEVANCE, weight};
 pub use super::wanted::Wanted;
 
-/// From this relevance on, an insight says nearly the same as a text.
-const SIMILAR: u64 = 8_000;
 /// An insight that covers less of a question than this part of what the best one does is no answer to it: it shares a word by chance.
 const LEAST_COVERED: f64 = 0.5;
-/// How many similar insights are named.
-const SIMILAR_NAMED: usize = 3;
 
 /// What is asked for. What is absent or empty does not restrict.
 #[derive(Debug, Clone, Default)]
@@ -196,21 +192,6 @@ impl Index {
         let best = found.iter().map(|hit| hit.covered).fold(0.0, f64::max);
         let is_answer = |hit: &Hit| !is_question || hit.is_near || hit.covered >= best * LEAST_COVERED;
         found.iter().filter(|hit| is_answer(hit)).map(Hit::place).collect()
-    }
-
-    /// Open insights of a project that say nearly the same as a text, the nearest first.
-    pub fn similar(&self, project: &str, insight_type: Option<InsightType>, text: &str, as_of: Millis) -> Vec<Place> {
-        let search = Search {
-            projects: Some(vec![project.to_owned()]),
-            text: Some(text.to_owned()),
-            types: insight_type.into_iter().collect(),
-            ..Search::default()
-        };
-        let mut found = self.find(&search, as_of);
-        found.retain(|place| place.relevance > SIMILAR);
-        found.sort_by_key(|place| (Reverse(place.relevance), place.updated, place.id));
-        found.truncate(SIMILAR_NAMED);
-        found
     }
 }
 

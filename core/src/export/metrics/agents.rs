@@ -81,21 +81,28 @@ fn count(
     now: Millis,
 ) -> Result<Counted> {
     let mut samples: BTreeMap<String, Vec<Sample>> = projects.keys().map(|id| (id.clone(), Vec::new())).collect();
+    let read = completed_lately(store, now, |source, project, sample| {
+        if let Some(samples) = samples.get_mut(&context.project_id(source, project)) {
+            samples.push(sample);
+        }
+    })?;
+    let projects = samples.into_iter().map(|(id, samples)| (id, AgentFlow::of(&samples))).collect();
+    Ok(Counted { at: now, head: 0, read, projects })
+}
+
+/// Visits what was completed lately, each with its source and native project. Returns how many tasks were read for it.
+pub(crate) fn completed_lately(store: &Store, now: Millis, mut visit: impl FnMut(&str, &str, Sample)) -> Result<u64> {
     let mut read = 0;
     for key in store.ended_since(now.plus(-agent_flow::WINDOW)) {
         let key = key?;
         let Some(record) = store.task(&key)? else { continue };
         read += 1;
         let Some(history) = TaskHistory::new(&record.timeline) else { continue };
-        let id = context.project_id(&key.source, &history.last().state.facts.project);
-        if let (Some(samples), Some(sample)) =
-            (samples.get_mut(&id), agent_flow::sample(&history, &record.timeline, now))
-        {
-            samples.push(sample);
+        if let Some(sample) = agent_flow::sample(&history, &record.timeline, now) {
+            visit(&key.source, &history.last().state.facts.project, sample);
         }
     }
-    let projects = samples.into_iter().map(|(id, samples)| (id, AgentFlow::of(&samples))).collect();
-    Ok(Counted { at: now, head: 0, read, projects })
+    Ok(read)
 }
 
 /// The points of one project; none where nothing was completed.

@@ -4,7 +4,7 @@
 //! How far the grid was exported is stored per project, after the backend accepted it. So a service that was down fills
 //! the gap, and no point is sent twice with different values. The grid goes no further than its sources were read.
 
-mod agents;
+pub(super) mod agents;
 mod packer;
 mod points;
 mod project;

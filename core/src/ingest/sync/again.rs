@@ -11,7 +11,7 @@ use super::job::Job;
 use crate::ingest::connector::{Page, SourceSession};
 use crate::model::TaskKey;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::store::{Listed, SourceStatus};
+use crate::store::{Listed, Quarantined, SourceStatus};
 
 /// Ids asked for at once.
 const CHUNK: usize = 50;
@@ -32,7 +32,8 @@ impl Job<'_> {
         due.retain(|record| !self.just_quarantined.contains(&record.native_id));
         due.retain(|record| record.is_unreadable() || passes || upgraded);
         due.sort_by_key(|record| record.at);
-        let ids: Vec<String> = due.into_iter().take(PER_RUN).map(|record| record.native_id).collect();
+        due.truncate(PER_RUN);
+        let ids = self.understand_again(session, due)?;
         if let Err(error) = self.read_again(session, &ids).await {
             if error.kind() == ErrorKind::Cancelled {
                 return Err(error);
@@ -42,6 +43,24 @@ impl Job<'_> {
             self.put_status_now(|status| VERSION.clone_into(&mut status.reread_by))?;
         }
         Ok(())
+    }
+
+    /// Understands again what the store has the only copy of. Returns the ids that the tool has to be asked for.
+    fn understand_again(&mut self, session: &dyn SourceSession, due: Vec<Quarantined>) -> Result<Vec<String>> {
+        let (mut records, mut others) = (Vec::new(), Vec::new());
+        for Quarantined { native_id, json, .. } in due {
+            match session.kept(&native_id, &json) {
+                Some(record) => records.push(record),
+                None => others.push(native_id),
+            }
+        }
+        // What still cannot be understood stays as it is.
+        records.retain(|record| session.normalise(record).is_ok());
+        if !records.is_empty() {
+            let page = Page { records, ..Page::default() };
+            let _doubt = allow_blocking(|| self.store_records(session, page, |_, _, _| Ok(())))?;
+        }
+        Ok(others)
     }
 
     /// Reads records by their ids. An id of which the tool says nothing is forgotten: it is out of scope.

@@ -16,7 +16,7 @@ use crate::model::report::{Report, Reported, SprintReport};
 use crate::model::signal::Signal;
 use crate::model::{Event, SprintRecord, TaskKey, TaskRecord};
 use crate::progress::Quiet;
-use crate::store::{GUIDANCE, Item, Store, Transaction};
+use crate::store::{GUIDANCE, Item, Quarantined, Store, Transaction};
 
 /// What is taken over in one transaction.
 const AT_ONCE: usize = 500;
@@ -34,6 +34,7 @@ pub fn inherit(store: &Store, source: &Source, from: &Store) -> Result<u64> {
     job.inherit_tasks(from)?;
     job.inherit_insights(from)?;
     job.inherit_guidance(from)?;
+    job.inherit_quarantined(from)?;
     Ok(job.report.changes)
 }
 
@@ -142,7 +143,7 @@ impl Job<'_> {
     }
 
     fn inherit_guidance(&self, from: &Store) -> Result<()> {
-        let mut theirs = from.guidance()?;
+        let mut theirs = from.guidance()?.unproven();
         theirs.0.retain(|project, _| self.wants(project));
         let mut transaction = self.store.begin()?;
         let known: AllGuidance = transaction.metadata(GUIDANCE, "")?.unwrap_or_default();
@@ -152,6 +153,24 @@ impl Job<'_> {
             return Ok(());
         }
         transaction.put_metadata(GUIDANCE, "", &all)?;
+        transaction.commit().map(drop)
+    }
+
+    /// What the other engine could not understand. The next run tries it once more: this program may be a newer one.
+    fn inherit_quarantined(&self, from: &Store) -> Result<()> {
+        let ours = self.store.quarantined_records(Some(self.name()))?;
+        let mut new = from.quarantined_records(None)?;
+        new.retain(|record| ours.iter().all(|known| known.native_id != record.native_id));
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.store.begin()?;
+        for record in new {
+            let id = record.native_id.clone();
+            let ours = Quarantined { source: self.name().to_owned(), ..record };
+            transaction.put_quarantined(self.name(), &id, Some(ours))?;
+        }
+        self.put_status(&mut transaction, |status| status.reread_by.clear())?;
         transaction.commit().map(drop)
     }
 
@@ -170,6 +189,8 @@ fn adopted(theirs: InsightRecord, source: &str, (spans, logs): (u64, u64), now: 
             theirs.shown.as_ref().is_some_and(|(writer, seq)| (writer, *seq) == (&report.writer, report.seq));
         report.journal = if report.journal <= if is_shown { spans } else { logs } { EXPORTED } else { now };
         report.source = None;
+        // A helper's store proves nothing: whoever has a shell can write it.
+        (report.origin, report.human) = (None, false);
     }
     InsightRecord { source: source.into(), exported_by, reports, ..theirs }
 }

@@ -31,9 +31,10 @@ use crate::config::SourceConfig;
 use crate::http::Stats;
 use crate::ingest::connector::{Cursor, SourceSession, Stream};
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::guidance::forge::{self, ForgeFile};
 use crate::model::time::{DAY, Millis};
 use crate::progress::{Progress, Update};
-use crate::store::{SourceStatus, Store};
+use crate::store::{GUIDANCE_FILES, SourceStatus, Store};
 
 /// How a run is done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,6 +76,9 @@ pub async fn sync_source(
     report
 }
 
+/// Warnings of a run that are kept.
+const WARNINGS: usize = 100;
+
 /// Stores the result of a run, for `status` and for our own metrics.
 fn record_run(
     store: &Store,
@@ -88,6 +92,11 @@ fn record_run(
     status.read_until = read_until.or(status.read_until);
     status.last_duration = Some(report.seconds);
     status.rate_limit_remaining = stats.rate_limit_remaining;
+    // A run that failed at once has nothing to say of what it did not read.
+    if report.error.is_none() || !report.warnings.is_empty() {
+        status.warnings = report.warnings.iter().take(WARNINGS).cloned().collect();
+        status.warnings.dedup();
+    }
     let counters = &mut status.counters;
     counters.requests += report.requests;
     counters.records += report.records;
@@ -134,6 +143,7 @@ impl Job<'_> {
         status.settings = settings;
         status.last_attempt = Some(self.run.now);
         self.record_start(&status, (known_state.as_ref() != Some(&state)).then_some(&state))?;
+        self.record_guidance(session.guidance())?;
         for stream in self.source.connector.streams().iter().filter(|stream| !stream.complete) {
             self.sweep(session, stream).await?;
         }
@@ -217,6 +227,18 @@ impl Job<'_> {
         if let Some(state) = state {
             transaction.put_metadata(STATE, self.name(), state)?;
         }
+        transaction.commit().map(drop)
+    }
+
+    /// Stores what repositories say to agents.
+    fn record_guidance(&self, found: Vec<ForgeFile>) -> Result<()> {
+        let known = self.store.guidance_files(self.name())?;
+        let files = forge::stored(&known, found);
+        if self.dry_run || files == known {
+            return Ok(());
+        }
+        let mut transaction = self.store.begin()?;
+        transaction.put_metadata(GUIDANCE_FILES, self.name(), &files)?;
         transaction.commit().map(drop)
     }
 

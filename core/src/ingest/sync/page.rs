@@ -135,12 +135,10 @@ impl Job<'_> {
     fn quarantine(&mut self, to: &mut Transaction<'_>, native_id: &str, reason: String, json: String) -> Result<()> {
         let unreadable = json.is_empty();
         tracing::warn!(source = self.name(), record = native_id, %reason, unreadable, "quarantined a record");
-        if unreadable {
-            self.report.unreadable += 1;
-        } else {
-            self.report.set_aside += 1;
-        }
-        self.just_quarantined.insert(native_id.to_owned());
+        // A complete pass meets again what a stream has met: that is one record.
+        let one = u64::from(self.just_quarantined.insert(native_id.to_owned()));
+        let count = if unreadable { &mut self.report.unreadable } else { &mut self.report.set_aside };
+        *count += one;
         let (source, native_id, at) = (self.name().to_owned(), native_id.to_owned(), self.run.now);
         to.put_quarantined(
             &source,

@@ -33,15 +33,22 @@ enum At {
 
 const ALL_VERBS: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
+/// A right in each namespace with contexts.
+const fn right(group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> Right {
+    Right { group, resource, subresource: None, verbs, at: At::Contexts, name: None }
+}
+
+/// The same right in one namespace.
+fn within(right: Right, namespace: &str) -> Right {
+    Right { at: At::Namespace(namespace.to_owned()), ..right }
+}
+
 /// All rights that the controller needs with these settings.
 fn needed_rights(settings: &Settings, namespace: &str) -> Vec<Right> {
-    let right =
-        |group, resource, verbs| Right { group, resource, subresource: None, verbs, at: At::Contexts, name: None };
-    let within = |right: Right, namespace: &str| Right { at: At::Namespace(namespace.to_owned()), ..right };
     let sub = |right: Right, subresource| Right { subresource: Some(subresource), ..right };
     let contexts = || right("contextcore.io", "projectcontexts", &["get", "list", "watch"]);
     let config_maps = || right("", "configmaps", ALL_VERBS);
-    let mut rights = vec![
+    let always = [
         contexts(),
         sub(Right { verbs: &["patch"], ..contexts() }, "status"),
         sub(Right { verbs: &["update"], ..contexts() }, "finalizers"),
@@ -56,6 +63,12 @@ fn needed_rights(settings: &Settings, namespace: &str) -> Vec<Right> {
         },
         if settings.env.enabled { config_maps() } else { within(config_maps(), &settings.namespace) },
     ];
+    always.into_iter().chain(rights_of_outputs(settings)).collect()
+}
+
+/// What outputs need that are written where the settings ask for them.
+fn rights_of_outputs(settings: &Settings) -> Vec<Right> {
+    let mut rights = Vec::new();
     if !settings.channels.is_empty() {
         let routes = right("monitoring.coreos.com", "alertmanagerconfigs", ALL_VERBS);
         let is_shared = !settings.routing.per_namespace;

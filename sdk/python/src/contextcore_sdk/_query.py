@@ -19,11 +19,12 @@ _OPTIONS = {
 class Source:
     """Where answers come from."""
 
-    def __init__(self, given: "str | None", strict: bool, timeout: float) -> None:
-        """``given``: the state directory, if one was named."""
+    def __init__(self, given: "str | None", strict: bool, timeout: float, reader: "str | None") -> None:
+        """``given``: the state directory, if one was named. ``reader``: the agent that asks."""
         self._given = given
         self._strict = strict
         self._timeout = timeout
+        self._reader = reader
 
     def insights(self, asked: "dict[str, Any]") -> "list[dict[str, Any]]":
         """Insights that match."""
@@ -36,7 +37,8 @@ class Source:
         return self._answer("guidance.query", wanted, "guidance", ["guide", "list"])
 
     def _answer(self, cmd: str, wanted: "dict[str, Any]", field: str, command: "list[str]") -> "list[dict[str, Any]]":
-        found = self._by_socket({"v": 1, "cmd": cmd, "query": wanted}, field)
+        reader = {} if self._reader is None else {"reader": self._reader}
+        found = self._by_socket({"v": 1, "cmd": cmd, "query": {**wanted, **reader}}, field)
         if found is not None:
             return found
         try:
@@ -77,8 +79,11 @@ class Source:
 
         options: Iterable[str] = (f"{_OPTIONS[name]}={value}" for name, value in wanted.items())
         line = [program, *command, "--output", "json", "--state", self._state(), *options]
+        environment = dict(os.environ) if self._reader is None else {**os.environ, "CONTEXTCORE_AGENT": self._reader}
         try:
-            done = subprocess.run(line, capture_output=True, timeout=self._timeout, check=False, stdin=subprocess.DEVNULL)
+            done = subprocess.run(
+                line, capture_output=True, timeout=self._timeout, check=False, stdin=subprocess.DEVNULL, env=environment
+            )
         except subprocess.TimeoutExpired as error:
             raise ContextCoreError(f"no answer within {self._timeout:g} s") from error
         if done.returncode != 0:

@@ -227,11 +227,21 @@ class InsightQuerier:
 
     def __init__(
         self, project_id: "str | None" = None, *, state_dir: "str | os.PathLike[str] | None" = None, strict: bool = False,
-        timeout: float = 10.0,
+        timeout: float = 10.0, reader: "str | None" = None,
     ) -> None:  # fmt: skip
-        """``timeout``: seconds that a question may take."""
+        """See the class.
+
+        Args:
+            project_id: Whose insights. Default: `CONTEXTCORE_PROJECT`, else `.contextcore/project`.
+            state_dir: Where helpers are. Default: that of the environment.
+            strict: Raise where nobody answers.
+            timeout: Seconds that a question may take.
+            reader: Id of the agent that asks. Default: `CONTEXTCORE_AGENT`. What it is given is noted: an agent does not
+                corroborate what it was given, and handoffs to it come first.
+        """
         self.project_id = project_id or named_project(os.environ)
-        self._source = _query.Source(os.fspath(state_dir) if state_dir else None, strict, timeout)
+        reader = reader or os.environ.get("CONTEXTCORE_AGENT") or None
+        self._source = _query.Source(os.fspath(state_dir) if state_dir else None, strict, timeout, reader)
 
     def query(
         self, project_id: "str | None" = None, insight_type: "str | None" = None, *, text: "str | None" = None,
@@ -312,7 +322,9 @@ class HandoffManager:
         """Takes an emitter (and a querier), or the arguments of `InsightEmitter`."""
         self._emitter = emitter or InsightEmitter(project_id, agent_id, **options)
         state = self._emitter._arguments["state_dir"]
-        self._querier = querier or InsightQuerier(self._emitter.project_id, state_dir=state)
+        self._querier = querier or InsightQuerier(
+            self._emitter.project_id, state_dir=state, reader=self._emitter.agent_id
+        )
 
     def offer(
         self, to_agent: str, summary: str, *, task_id: "str | None" = None, inputs: "Mapping[str, Any] | None" = None,

@@ -48,6 +48,8 @@ struct Tool {
     asked: Arc<Mutex<Vec<String>>>,
     refuses: Arc<Mutex<bool>>,
     withheld: Arc<Mutex<Vec<String>>>,
+    warnings: Arc<Mutex<Vec<String>>>,
+    is_down: Arc<Mutex<bool>>,
     /// A row of the complete pass has no id.
     nameless: Arc<Mutex<bool>>,
 }
@@ -83,7 +85,10 @@ impl Connector for Tool {
     }
 
     async fn open(&self, _: Option<serde_json::Value>, _: &Run) -> Result<Box<dyn SourceSession>> {
-        Ok(Box::new(self.clone()))
+        match *self.is_down.lock().unwrap() {
+            true => Err(Error::new(ErrorKind::Unavailable, "the tool cannot be reached")),
+            false => Ok(Box::new(self.clone())),
+        }
     }
 
     fn stats(&self) -> Stats {
@@ -103,9 +108,12 @@ impl SourceSession for Tool {
 
     async fn poll(&self, stream: &'static str, cursor: Option<&Cursor>) -> Result<Page> {
         if stream == "ids" {
+            let nameless = *self.nameless.lock().unwrap();
+            // What stands for a row without an id is named by the complete pass as by the stream of changes.
+            let page = self.page(|_, row| Some(row).filter(|row| nameless && *row == Row::Unserved));
             let rows = self.rows.lock().unwrap();
             let seen = rows.iter().filter(|(_, row)| **row != Row::Unlisted).map(|(id, _)| id.clone()).collect();
-            return Ok(Page { seen, nameless: *self.nameless.lock().unwrap(), ..Page::default() });
+            return Ok(Page { seen, nameless, ..page });
         }
         let given_once = cursor.is_some();
         let mut page =
@@ -114,6 +122,7 @@ impl SourceSession for Tool {
         page.records.extend(sprints.iter().map(|(id, _)| Self::record(id, Row::Served)));
         page.open_sprints.clone_from(&self.open_sprints.lock().unwrap());
         page.withheld.clone_from(&self.withheld.lock().unwrap());
+        page.warnings.clone_from(&self.warnings.lock().unwrap());
         page.cursor = Cursor(true.into());
         Ok(page)
     }
@@ -308,7 +317,7 @@ async fn a_row_without_an_id_may_be_any_task_that_is_not_listed() {
     for expected in [&["1", "2", "3"][..], &["1", "2"], &["1", "2"]] {
         let report = rig.run(DAY).await;
         assert!(report.error.is_none(), "{report:?}");
-        assert_eq!(live(&rig), expected);
+        assert_eq!((report.unreadable, live(&rig)), (1, expected.iter().map(ToString::to_string).collect()));
         assert_eq!((rig.listed().held, rig.listed().unreadable, rig.listed().missing), (1, 1, 0));
     }
 }
@@ -342,6 +351,22 @@ async fn a_list_that_is_refused_and_was_there_before_holds_back_what_the_run_sto
     rig.tool.withheld.lock().unwrap().clear();
     assert!(rig.run(MINUTE).await.error.is_none());
     assert_eq!(rig.sealed(), 1);
+}
+
+#[tokio::test]
+async fn what_a_run_warned_of_is_kept_until_a_run_says_otherwise() {
+    let mut rig = Rig::new(&[("1", Row::Served)]);
+    let kept = |rig: &Rig| rig.store.source_status("acme").unwrap().warnings;
+    *rig.tool.warnings.lock().unwrap() = ["no dependencies", "no dependencies", "no types"].map(String::from).into();
+    rig.run(0).await;
+    assert_eq!(kept(&rig), ["no dependencies", "no types"]);
+    rig.tool.warnings.lock().unwrap().clear();
+    *rig.tool.is_down.lock().unwrap() = true;
+    assert!(rig.run(MINUTE).await.error.is_some());
+    assert_eq!(kept(&rig).len(), 2, "it read nothing");
+    *rig.tool.is_down.lock().unwrap() = false;
+    rig.run(MINUTE).await;
+    assert_eq!(kept(&rig), [""; 0]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What was measured beside what is allowed.
+//! What was measured beside what is allowed, in every benchmark that has budgets.
 
 use std::process::ExitCode;
 
@@ -17,7 +17,8 @@ pub(crate) struct Rows(Vec<Row>);
 impl Rows {
     pub(crate) fn add(&mut self, what: impl Into<String>, measured: f64, budget: f64, unit: &'static str) {
         let row = Row { what: what.into(), measured, budget, unit };
-        let used = 100.0 * measured / budget;
+        // Nothing of a budget of nothing is no share of it.
+        let used = if measured == 0.0 { 0.0 } else { 100.0 * measured / budget };
         println!("{:<62} {measured:>11.2} {unit:<6} of {budget:>10.2} {used:>4.0} %", row.what);
         self.0.push(row);
     }
