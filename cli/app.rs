@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contextcore_connectors::ALL;
-use contextcore_core::Error;
-use contextcore_core::config::{self, Config, Resolve, SourceConfig, SourceKind, nearest_known};
+use contextcore_core::config::{self, Config, Resolve, SourceConfig, SourceKind, StoreConfig, nearest_known};
 use contextcore_core::engine::Engine;
 use contextcore_core::http::in_the_clear;
 use contextcore_core::http::local::Local;
 use contextcore_core::progress::Progress;
 use contextcore_core::store::{Copies, Store};
+use contextcore_core::{Error, ErrorKind};
 use indicatif::MultiProgress;
 
 use crate::args::{Global, Output};
@@ -79,17 +79,72 @@ pub(crate) fn engine(config: Config, store: Store, progress: Box<dyn Progress>) 
 
 /// How long to wait for a store that another process holds: commands that only read have it for moments.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+/// How often a lease that another process has is asked for.
+const LEASE_RETRY: Duration = Duration::from_millis(250);
 /// How often it is tried meanwhile.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
 
 /// The store, to write to it. One that a process holds which answers is not waited for.
 pub(crate) async fn open_store(config: &Config) -> Result<Store, Error> {
-    patiently(&config.store.path, Store::open).await
+    open_at(&config.store).await
+}
+
+/// The store at a place, to write to it.
+pub(crate) async fn open_at(place: &StoreConfig) -> Result<Store, Error> {
+    match place {
+        StoreConfig::Directory(path) => patiently(path, Store::open).await,
+        StoreConfig::Postgres(database) => {
+            let store = Store::connect_to_write(database, &database.url.resolve()?)?;
+            until_leased(&store).await?;
+            Ok(store)
+        }
+    }
+}
+
+/// The same, but makes none.
+pub(crate) async fn open_existing(place: &StoreConfig) -> Result<Store, Failure> {
+    if !place.may_exist() {
+        return Err(no_store(place));
+    }
+    if let StoreConfig::Postgres(database) = place
+        && let Err(error) = Store::connect(database, &database.url.resolve()?)
+    {
+        return Err(if error.context("missing").is_some() { no_store(place) } else { error.into() });
+    }
+    Ok(open_at(place).await?)
+}
+
+/// The store of a service, which stands by until it may write to it.
+pub(crate) async fn open_shared(config: &Config) -> Result<Store, Error> {
+    match &config.store {
+        StoreConfig::Directory(_) => open_store(config).await,
+        StoreConfig::Postgres(database) => Store::connect_to_write(database, &database.url.resolve()?),
+    }
 }
 
 /// The store, to read it. Makes none, and changes nothing in it.
 pub(crate) async fn open_copy(config: &Config) -> Result<Store, Error> {
-    patiently(&config.store.path, Store::open_to_read).await
+    match &config.store {
+        StoreConfig::Directory(path) => patiently(path, Store::open_to_read).await,
+        StoreConfig::Postgres(database) => Store::connect(database, &database.url.resolve()?),
+    }
+}
+
+/// Waits for the right to write to a store in a database: a process that died still has it for a while. One that lives has renewed
+/// it meanwhile, and is not waited for.
+async fn until_leased(store: &Store) -> Result<(), Error> {
+    let Some(lease) = store.lease() else { return Ok(()) };
+    let mut least = Duration::MAX;
+    while !store.take_lease()? {
+        let holder = lease.holder()?;
+        if holder.left > least {
+            let text = "open the store: another contextcore writes to it; a `serve` polls by itself, stop any other, or wait for it";
+            return Err(Error::new(ErrorKind::Store, text).with("owner", holder.owner));
+        }
+        least = holder.left;
+        tokio::time::sleep(LEASE_RETRY.min(holder.left)).await;
+    }
+    Ok(())
 }
 
 async fn patiently<T>(path: &Path, open: impl Fn(&Path) -> Result<T, Error>) -> Result<T, Error> {
@@ -118,20 +173,29 @@ pub(crate) enum Access {
 
 /// Opens the store to read it, or connects to the process that holds it.
 pub(crate) async fn read_store(config: &Config, copies: &Copies) -> Result<Access, Failure> {
-    let path = &config.store.path;
+    let path = match &config.store {
+        StoreConfig::Directory(path) => path,
+        StoreConfig::Postgres(_) => {
+            return match open_copy(config).await {
+                Err(error) if error.context("missing").is_some() => Err(no_store(&config.store)),
+                opened => Ok(Access::Store(Arc::new(opened?))),
+            };
+        }
+    };
     match patiently(path, |path| copies.open(path)).await {
         Err(error) if error.context("locked").is_some() => Ok(Access::Held(Local::new(&socket::path(path))?)),
-        Err(error) if error.context("missing").is_some() => Err(no_store(config)),
+        Err(error) if error.context("missing").is_some() => Err(no_store(&config.store)),
         opened => Ok(Access::Store(opened?)),
     }
 }
 
 /// The failure of a command that needs a store where there is none. Only `sync`, `serve` and an import make one.
-pub(crate) fn no_store(config: &Config) -> Failure {
-    let path = config.store.path.display();
-    Failure::usage(format!(
-        "there is no store at {path}: `contextcore sync` creates one; `store.path` says where it is"
-    ))
+pub(crate) fn no_store(place: &StoreConfig) -> Failure {
+    let (place, key) = match place {
+        StoreConfig::Directory(path) => (path.display().to_string(), "store.path"),
+        StoreConfig::Postgres(database) => (format!("schema {}", database.schema), "store.postgres"),
+    };
+    Failure::usage(format!("there is no store at {place}: `contextcore sync` creates one; `{key}` says where it is"))
 }
 
 /// The sources of these names, in the order of the file; all of them when none is named.

@@ -13,7 +13,6 @@ use contextcore_core::engine::Engine;
 use contextcore_core::export::Destinations;
 use contextcore_core::ingest::sync::Options;
 use contextcore_core::query::{PortfolioView, Viewer};
-use contextcore_core::store::Store;
 use contextcore_core::{Error, Millis, clock};
 use contextcore_fakes::Clock;
 use contextcore_fakes::github::{self, Github, GithubHandle};
@@ -82,7 +81,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     let directory = arguments.store.clone().unwrap_or_else(|| scratch.path().to_owned());
     let now = clock::now();
     let sample = start(arguments, &directory, now).await?;
-    let store = Store::open(&sample.config.store.path)?;
+    let store = app::open_store(&sample.config).await?;
     let engine = Arc::new(app::engine(sample.config.clone(), store, progress::watcher(&context.bars)));
     let sinks = match arguments.endpoint {
         Some(_) => engine.sinks()?,
@@ -284,7 +283,7 @@ mod tests {
         for endpoint in [None, Some("http://127.0.0.1:4318")] {
             let text = config_text(&arguments(endpoint), dir, ["http://127.0.0.1:1"; 3]);
             let config = config::parse(&text, "demo", &app::kinds()).unwrap();
-            assert_eq!(config.store.path, dir.join(DATA));
+            assert_eq!(config.store.path(), Some(&*dir.join(DATA)));
             assert_eq!(config.sources.len(), 3);
             if let Some(endpoint) = endpoint {
                 assert!(config.export.otlp.targets.values().all(|target| target.url.starts_with(endpoint)));
@@ -296,7 +295,7 @@ mod tests {
     fn the_sample_world_works_from_any_directory() {
         let text = config_text(&arguments(None), Path::new("demo"), ["http://127.0.0.1:1"; 3]);
         let config = config::parse(&text, "demo", &app::kinds()).unwrap();
-        assert_eq!(config.store.path, std::env::current_dir().unwrap().join("demo").join(DATA));
+        assert_eq!(config.store.path(), Some(&*std::env::current_dir().unwrap().join("demo").join(DATA)));
     }
 
     #[test]

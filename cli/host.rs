@@ -55,6 +55,10 @@ impl Socket {
     /// Listens beside this store. This process holds the store, so an existing socket is a leftover and is replaced. Without a
     /// socket the process still does its work; the reason is logged.
     pub(crate) fn bind(store: &Path) -> Option<Self> {
+        if store.as_os_str().is_empty() {
+            // In a database, which whoever asks reads directly.
+            return None;
+        }
         let path = socket::path(store);
         let bound = Self::try_bind(&path);
         if let Err(error) = &bound {

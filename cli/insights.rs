@@ -20,7 +20,7 @@ impl InsightReader {
     /// Opens the store of `config` and that of every lane of `state`, those that there are.
     pub(crate) async fn open(config: Option<Config>, state: Option<&StateDir>) -> Result<Self, Failure> {
         let mut readers = Vec::new();
-        if let Some(config) = config.filter(|config| config.store.path.exists()) {
+        if let Some(config) = config.filter(|config| config.store.may_exist()) {
             readers.push(Reader::open(config).await?);
         }
         let failed = |error| Failure::new(Exit::Internal, format!("read the state directory: {error}"));

@@ -17,10 +17,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
     let json = context.is_json("replay")?;
     let config = context.config_for_network()?;
     let selection = selection(&config, arguments, clock::now())?;
-    if !config.store.path.exists() {
-        return Err(app::no_store(&config));
-    }
-    let store = app::open_store(&config).await?;
+    let store = app::open_existing(&config.store).await?;
     let engine = Arc::new(app::engine(config, store, progress::watcher(&context.bars)));
     if let Some(project) = &selection.project {
         let held = engine.owners()?;

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use contextcore_core::config::Config;
+use contextcore_core::config::{Config, PostgresConfig, Resolve, StoreConfig};
 use contextcore_core::http::local::Local;
 use contextcore_core::store::Store;
 use contextcore_core::{Error, clock};
@@ -21,13 +21,27 @@ pub(crate) async fn note(config: Option<&Config>, state: &StateDir, ids: Vec<Str
         return;
     }
     let lanes = state.lanes().unwrap_or_default().into_iter().map(|lane| lane.engine());
-    let stores = config.map(|config| config.store.path.clone()).into_iter().chain(lanes);
     let request = ServedRequest { ids, agent: agent.map(str::to_owned) };
+    if let Some(StoreConfig::Postgres(database)) = config.map(|config| &config.store)
+        && let Err(error) = note_in_database(database, &request)
+    {
+        tracing::debug!(%error, "could not count what was read");
+    }
+    let stores = config.and_then(|config| config.store.path()).map(Path::to_owned).into_iter().chain(lanes);
     for store in stores.filter(|store| store.is_dir()) {
         if let Err(error) = note_in(&store, &request).await {
             tracing::debug!(store = %store.display(), %error, "could not count what was read");
         }
     }
+}
+
+/// A store that another process writes to is left to it: what it is asked itself, it counts.
+fn note_in_database(database: &PostgresConfig, request: &ServedRequest) -> Result<(), Error> {
+    let store = Store::connect_to_write(database, &database.url.resolve()?)?;
+    if !store.take_lease()? {
+        return Ok(());
+    }
+    store.note_served(&request.ids, request.agent.as_deref(), clock::now())
 }
 
 async fn note_in(store: &Path, request: &ServedRequest) -> Result<(), Error> {

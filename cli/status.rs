@@ -3,7 +3,7 @@
 use contextcore_core::Millis;
 use contextcore_core::model::printable;
 use contextcore_core::query::{
-    BackendView, Coverage, DeadLetterView, Problem, ProblemPart, QuarantinedView, SourceView, StatusView,
+    BackendView, Coverage, DeadLetterView, LeaseView, Problem, ProblemPart, QuarantinedView, SourceView, StatusView,
 };
 
 use crate::app::Context;
@@ -84,7 +84,18 @@ fn render(view: &StatusView, all: bool, width: Option<usize>) -> String {
         text.push('\n');
     }
     text.push_str(&format!("store {}, {}\n", view.store.path, humanize::bytes(view.store.bytes)));
+    text.push_str(&view.store.lease.as_ref().map(lease).unwrap_or_default());
     text
+}
+
+fn lease(lease: &LeaseView) -> String {
+    match &lease.owner {
+        None => "written by nobody now\n".to_owned(),
+        Some(owner) => {
+            let left = humanize::duration(lease.seconds_left as f64);
+            format!("written by {owner}; its lease ends in {left} unless renewed\n")
+        }
+    }
 }
 
 fn source_table(source: &SourceView, now: Millis, all: bool) -> Table {
@@ -201,7 +212,7 @@ mod tests {
         let (store, config, _dir) = fixture::world();
         prepare(&store);
         let view = Viewer::new(&store, &config, fixture::NOW).status().unwrap();
-        StatusView { store: StoreView { path: "./data".into(), bytes }, ..view }
+        StatusView { store: StoreView { path: "./data".into(), bytes, lease: None }, ..view }
     }
 
     #[test]

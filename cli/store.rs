@@ -1,12 +1,13 @@
-//! `contextcore store`: verify and export, which also work while another process holds the store; import and compact, for which
+//! `contextcore store`: verify and export, which also work while another process holds the store; import, copy and compact, for which
 //! no other process may hold it.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
+use contextcore_core::config::{self, StoreConfig};
 use contextcore_core::model::printable;
-use contextcore_core::store::{Copies, Counts, Imported, Store, Verified};
+use contextcore_core::store::{Copies, Counts, Destination, Imported, Store, Verified};
 use serde_json::json;
 
 use crate::app::{self, Access, Context};
@@ -22,10 +23,16 @@ pub(crate) async fn run(context: &Context, command: &args::Store) -> Outcome {
     let json = context.is_json("store")?;
     let config = context.config()?;
     match command {
-        args::Store::Compact if !config.store.path.exists() => Err(app::no_store(&config)),
-        args::Store::Compact => compact(app::open_store(&config).await?, json),
+        args::Store::Compact if config.store.path().is_none() => {
+            Err(Failure::usage("PostgreSQL reclaims unused space by itself (autovacuum); there is nothing to compact"))
+        }
+        args::Store::Compact => compact(app::open_existing(&config.store).await?, json),
         args::Store::Export { file } => export(&app::read_store(&config, &Copies::default()).await?, file, json).await,
-        args::Store::Import { file } => import(&config.store.path, file, json),
+        args::Store::Import { file } => import(&config.store, file, json).await,
+        args::Store::Copy { from, to } => {
+            let from = from.as_deref().map_or_else(|| Ok(config.store.clone()), place)?;
+            copy(&from, &place(to)?, json).await
+        }
         args::Store::Verify => {
             let found = match app::read_store(&config, &Copies::default()).await? {
                 Access::Store(store) => store.verify()?,
@@ -109,10 +116,36 @@ impl From<io::Error> for Stop {
     }
 }
 
-fn import(path: &Path, file: &Path, json: bool) -> Outcome {
+/// The store that an argument means: a directory, or that of a configuration file.
+fn place(argument: &Path) -> Result<StoreConfig, Failure> {
+    let is_config = argument.is_file() || argument.extension().is_some_and(|end| end == "yaml" || end == "yml");
+    match is_config {
+        true => Ok(config::load_alone(argument, &app::kinds())?.store),
+        false => Ok(StoreConfig::Directory(argument.to_owned())),
+    }
+}
+
+async fn copy(from: &StoreConfig, to: &StoreConfig, json: bool) -> Outcome {
+    if from == to {
+        return Err(Failure::usage("`--from` and `--to` are the same store"));
+    }
+    // Opened to write, so that nothing else does.
+    let source = app::open_existing(from).await?;
+    let counts = match to {
+        StoreConfig::Directory(path) => source.copy(&Destination::Directory(path))?,
+        StoreConfig::Postgres(_) => source.copy(&Destination::Database(&app::open_at(to).await?))?,
+    };
+    let text = format!("copied {} and read them back ({})", humanize::plural(counts.keys, "key"), held(counts));
+    print(json, &json!(counts), &text)
+}
+
+async fn import(to: &StoreConfig, file: &Path, json: bool) -> Outcome {
     let mut input: Box<dyn BufRead> =
         if is_standard(file) { Box::new(BufReader::new(io::stdin())) } else { Box::new(open(file)?) };
-    let Imported { counts, verified, problems } = Store::import(path, &mut *input)?;
+    let Imported { counts, verified, problems } = match to {
+        StoreConfig::Directory(path) => Store::import(&Destination::Directory(path), &mut *input)?,
+        StoreConfig::Postgres(_) => Store::import(&Destination::Database(&app::open_at(to).await?), &mut *input)?,
+    };
     if !verified {
         eprintln!(
             "warning: this export is of an older version, which wrote neither counts nor a hash: that it is whole cannot be verified"
@@ -205,11 +238,12 @@ mod tests {
         let (file, path) = (other_dir.path().join("export"), other_dir.path().join("data"));
         export(&Access::Store(store.into()), &file, true).await.unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        import(&path, &file, true).unwrap();
+        let to = StoreConfig::Directory(path.clone());
+        import(&to, &file, true).await.unwrap();
         let settings = format!("store: {{path: '{}'}}", path.display());
         let config = contextcore_core::config::parse(&settings, "x.yaml", &[]).unwrap();
         assert_eq!(crate::app::open_store(&config).await.unwrap().verify().unwrap(), truth);
-        assert_eq!(import(&path, &file, true).unwrap_err().exit, Exit::Internal, "only into an empty store");
+        assert_eq!(import(&to, &file, true).await.unwrap_err().exit, Exit::Internal, "only into an empty store");
     }
 
     #[tokio::test]
@@ -246,10 +280,11 @@ mod tests {
         assert_eq!(verified(&found), "read 4 tasks, 11 timeline events, 2 sprints, 0 journal items");
     }
 
-    #[test]
-    fn a_missing_file_is_named() {
+    #[tokio::test]
+    async fn a_missing_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let failure = import(&dir.path().join("data"), Path::new("/no/such/file"), false).unwrap_err();
+        let to = StoreConfig::Directory(dir.path().join("data"));
+        let failure = import(&to, Path::new("/no/such/file"), false).await.unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.lines[0].contains("/no/such/file"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

@@ -1,5 +1,6 @@
 //! `contextcore sync`: one pass over the sources, then export of the journal.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,7 +53,7 @@ async fn ask_to_poll(config: &Config, chosen: &[SourceConfig], arguments: &args:
         return Err(Failure::new(Exit::Internal, text));
     }
     let request = PollRequest { sources: chosen.iter().map(|source| source.name.clone()).collect() };
-    let local = Local::new(&socket::path(&config.store.path))?;
+    let local = Local::new(&socket::path(config.store.path().unwrap_or(Path::new(""))))?;
     let polled: PollRequest = local.post("/v1/poll", &request).await.map_err(reader::unanswered)?;
     let names = polled.sources.join(", ");
     let text = format!("asked the running `serve` to poll {names} now; `contextcore status` shows the result\n");

@@ -62,6 +62,15 @@ pub(crate) enum Store {
         /// The file
         file: PathBuf,
     },
+    /// Copy all of it into another one, which is empty, and read the copy back; nothing may write to either meanwhile
+    Copy {
+        /// A directory, or a configuration file, whose store is meant [default: the store of the configuration]
+        #[arg(long, value_name = "DIR|FILE")]
+        from: Option<PathBuf>,
+        /// The same
+        #[arg(long, value_name = "DIR|FILE")]
+        to: PathBuf,
+    },
     /// Read all of it and check that it is consistent
     Verify,
 }

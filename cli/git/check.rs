@@ -76,7 +76,7 @@ struct Known(Option<Reader>);
 
 impl Known {
     async fn open(context: &Context) -> Result<Self, Failure> {
-        let Some(config) = configuration(context)?.filter(|config| config.store.path.exists()) else {
+        let Some(config) = configuration(context)?.filter(|config| config.store.may_exist()) else {
             tracing::warn!("there is no store to look tasks up in, so every key counts as known");
             return Ok(Self(None));
         };

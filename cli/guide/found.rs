@@ -112,7 +112,7 @@ fn of_remote(config: &Config, repository: &Repository) -> Option<String> {
 async fn stored(config: Option<&Config>, state: Option<&Path>) -> (AllGuidance, Vec<ForgeGuidance>) {
     let (mut all, mut forges) = (AllGuidance::default(), Vec::new());
     if let Some(config) = config
-        && config.store.path.exists()
+        && config.store.may_exist()
     {
         let (reported, files) = of_store(config.clone()).await;
         all.merge(reported);
@@ -144,13 +144,13 @@ fn lane_config(store: &Path) -> Result<Config, Failure> {
 }
 
 async fn of_store(config: Config) -> (AllGuidance, Vec<ForgeGuidance>) {
-    let path = config.store.path.clone();
+    let place = config.store.path().map_or_else(|| "PostgreSQL".to_owned(), |path| path.display().to_string());
     let read = async {
         let reader = Reader::open(config).await?;
         Ok((reader.guidance().await?, reader.guidance_files().await?))
     };
     read.await.unwrap_or_else(|failure: Failure| {
-        tracing::warn!(store = %path.display(), "guidance of this store is left out: {}", failure.lines.join("; "));
+        tracing::warn!(store = %place, "guidance of this store is left out: {}", failure.lines.join("; "));
         <_>::default()
     })
 }

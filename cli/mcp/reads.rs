@@ -45,7 +45,7 @@ impl Stores {
         // A source of kind `sdk` takes the lanes over: what they held is in the store then.
         let takes_lanes =
             config.as_ref().is_some_and(|config| config.sources.iter().any(|source| source.kind == "sdk"));
-        if let Some(config) = config.clone().filter(|config| config.store.path.exists()) {
+        if let Some(config) = config.clone().filter(|config| config.store.may_exist()) {
             match Reader::open_kept(config, copies).await {
                 Ok(reader) => readers.push(reader),
                 Err(failure) if failure.lines.iter().any(|line| line.contains("there is no store")) => {}

@@ -145,7 +145,7 @@ fn sdk_source(config: &Config) -> Option<&str> {
 
 /// Asks a running `serve` to read the spool now. What it stores can be read soon after.
 fn nudge(config: &Config, runtime: &Handle, source: &str) -> bool {
-    let Ok(local) = Local::new(&socket::path(&config.store.path)) else { return false };
+    let Some(local) = config.store.path().and_then(|path| Local::new(&socket::path(path)).ok()) else { return false };
     let request = PollRequest { sources: vec![source.to_owned()] };
     let asked = runtime.block_on(local.post::<PollRequest>("/v1/poll", &request));
     if asked.is_ok() {

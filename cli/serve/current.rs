@@ -22,6 +22,11 @@ impl Current {
         *lock(&self.0) = (engine, Arc::new(webhooks));
     }
 
+    /// The triggers of the sources.
+    pub(super) fn triggers(&self) -> PollTriggers {
+        self.webhooks().triggers()
+    }
+
     pub(super) fn engine(&self) -> Arc<Engine> {
         Arc::clone(&lock(&self.0).0)
     }

@@ -41,6 +41,7 @@ struct Endpoint {
 }
 
 /// Listeners that nothing answers on yet.
+#[derive(Default)]
 pub(super) struct Bound(Vec<(Purpose, SocketAddr, std::net::TcpListener)>);
 
 /// All of them.

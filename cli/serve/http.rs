@@ -23,6 +23,8 @@ use crate::humanize;
 
 /// A source that fails this often in a row makes the service not ready.
 const TOO_OFTEN: u64 = 3;
+/// All that a replica that may not write says of sources and backends.
+const STANDS_BY: &str = "# This replica stands by. The one that has the lease of the store has the metrics.\n";
 
 /// What is answered on `listen`.
 pub(super) fn public(current: Current) -> Router {
@@ -51,6 +53,10 @@ async fn readyz(State(engine): State<Arc<Engine>>) -> Response {
 /// Why the service is not ready, a line each.
 fn reasons(engine: &Engine) -> Result<Vec<String>, Error> {
     let mut reasons = Vec::new();
+    if engine.store.is_standby() {
+        // It answers questions. What is wrong with sources and backends concerns the replica that has the lease.
+        return engine.store.head().map(|_| reasons);
+    }
     if let Err(error) = engine.store.check_writable() {
         reasons.push(error.full());
     }
@@ -81,7 +87,14 @@ fn stalled(signal: Signal, url: &str, status: &BackendStatus, now: Millis) -> St
 }
 
 async fn metrics(State(engine): State<Arc<Engine>>, Extension(calls): Extension<Arc<Calls>>) -> Response {
-    let text = blocking(engine, |engine| telemetry::prometheus(&engine.store, &engine.config(), clock::now())).await;
+    let text = blocking(engine, |engine| {
+        if engine.store.is_standby() {
+            // The same series from two replicas would count twice.
+            return Ok(STANDS_BY.to_owned());
+        }
+        telemetry::prometheus(&engine.store, &engine.config(), clock::now())
+    });
+    let text = text.await;
     match text.map(|text| text + &calls.exposition(clock::now())) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => refuse(&error),

@@ -265,13 +265,24 @@ impl Served {
 impl Backend for Served {
     fn open(&self) -> Result<Box<dyn Reads + '_>, Error> {
         let engine = self.engine();
-        let there = Reader::There(Local::new(&socket::path(engine.store.path()))?);
-        let state = StateDir::at(engine.store.path().join("no-state"));
-        Ok(Box::new(Stores::of(there, (*engine.config()).clone(), state).on(&Handle::current(), None)))
+        let reader = if engine.store.lease().is_some() {
+            let (store, config) = (Arc::clone(&engine.store), Box::new(Config::clone(&engine.config())));
+            Reader::Here { store, config, now: clock::now() }
+        } else {
+            Reader::There(Local::new(&socket::path(engine.store.path()))?)
+        };
+        let state = StateDir::at(Path::new("/").join(engine.store.path()).join("no-state"));
+        Ok(Box::new(Stores::of(reader, (*engine.config()).clone(), state).on(&Handle::current(), None)))
     }
 
     fn write(&self, project: &str, operation: Operation, by: &str) -> Result<Written, Error> {
         let engine = self.engine();
+        if engine.store.is_standby() {
+            return Err(Error::new(
+                ErrorKind::Store,
+                "this replica stands by, another one keeps what agents report; say it again",
+            ));
+        }
         let config = engine.config();
         let source = config.sources.iter().find(|source| source.takes_reports());
         let Some((name, path)) = source.and_then(|source| Some((source.name.clone(), source.location.clone()?))) else {

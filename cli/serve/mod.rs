@@ -15,10 +15,11 @@ mod webhook;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contextcore_core::Error;
-use contextcore_core::engine::Engine;
+use contextcore_core::config::Config;
 use contextcore_core::engine::export_loop::OwnMetrics;
 use contextcore_core::engine::serve::Service;
+use contextcore_core::engine::{Engine, standby};
+use contextcore_core::{Error, ErrorKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::current::Current;
@@ -33,14 +34,10 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     app::chosen(&config, &[])?;
     let mut endpoints = Endpoints::default();
     let bound = endpoints.bind(&config).await?;
-    let store = app::open_store(&config).await?;
+    let store = app::open_shared(&config).await?;
     let engine = Arc::new(app::engine(config, store, progress::lines()));
-    let service = start(&engine)?;
-    let current = Current::new(Arc::clone(&engine), service.triggers());
-    endpoints.open(bound, &current)?;
-    let config = engine.config();
-    tracing::info!(listen = %config.listen, sources = config.sources.len(), "serving");
-    let ended = serve(context, engine, service, &current, &mut endpoints).await;
+    let current = Current::new(Arc::clone(&engine), standby::triggers(&engine.config()));
+    let ended = serve(context, Next { engine, bound }, &current, &mut endpoints).await;
     endpoints.close().await;
     ended.map(|()| Exit::Done)
 }
@@ -51,30 +48,43 @@ fn start(engine: &Arc<Engine>) -> Result<Service, Error> {
     if let Some(socket) = host::Socket::bind(engine.store.path()) {
         service.spawn(host::run(Arc::clone(engine), Some(service.triggers()), socket, engine.cancel.clone()));
     }
+    if engine.store.lease().is_some() {
+        service.spawn(standby::listen(Arc::clone(engine), service.triggers()));
+    }
     Ok(service)
 }
 
-/// Runs the service, one configuration after the other, until it is stopped.
-async fn serve(
-    context: &Context,
-    mut engine: Arc<Engine>,
-    mut service: Service,
-    current: &Current,
-    endpoints: &mut Endpoints,
-) -> Result<(), Failure> {
+/// Runs the service, one configuration or lease after the other, until it is stopped.
+async fn serve(context: &Context, mut next: Next, current: &Current, endpoints: &mut Endpoints) -> Result<(), Failure> {
     let failed = |error| Failure::new(Exit::Internal, format!("listen for signals: {error}"));
     let mut hangups = signal(SignalKind::hangup()).map_err(failed)?;
     loop {
-        let period = until_reload(context, &engine, service, endpoints, &mut hangups);
-        let Some(next) = stop::stoppable(&engine.cancel, period).await?? else { return Ok(()) };
-        if stop::requested().is_some() {
-            return Ok(());
+        let Next { engine, bound } = next;
+        let mut bound = Some(bound);
+        if engine.store.is_standby() {
+            stand_by(&engine, current);
+            endpoints.open(bound.take().unwrap_or_default(), current)?;
+            let triggers = current.triggers();
+            if !stop::stoppable(&engine.cancel, standby::until_leased(&engine, &triggers)).await?? {
+                return Ok(());
+            }
         }
-        engine = next.engine;
-        service = start(&engine)?;
+        let service = start(&engine)?;
         current.replace(Arc::clone(&engine), service.triggers());
-        endpoints.open(next.bound, current)?;
-        tracing::info!(sources = engine.config().sources.len(), "reloaded the configuration");
+        endpoints.open(bound.take().unwrap_or_default(), current)?;
+        let config = engine.config();
+        tracing::info!(listen = %config.listen, sources = config.sources.len(), "serving");
+        let period = until_reload(context, &engine, service, endpoints, &mut hangups);
+        let ended = stop::stoppable(&engine.cancel, period).await?;
+        let is_over = stop::requested().is_some() || !matches!(ended, Ok(Some(_)));
+        if let Some(lease) = engine.store.lease().filter(|_| is_over) {
+            // So that another replica takes over at once, and need not wait for what this one still has to close.
+            lease.release();
+        }
+        match ended? {
+            Some(after) if !is_over => next = after,
+            _ => return Ok(()),
+        }
     }
 }
 
@@ -84,7 +94,8 @@ struct Next {
     bound: Bound,
 }
 
-/// Runs the service until it ends, or until it has stopped for a new configuration. One that cannot be used changes nothing.
+/// Runs the service until it ends, or until it has stopped for a new configuration or because it may not write any more. A
+/// configuration that cannot be used changes nothing.
 async fn until_reload(
     context: &Context,
     engine: &Engine,
@@ -92,10 +103,17 @@ async fn until_reload(
     endpoints: &Endpoints,
     hangups: &mut Signal,
 ) -> Result<Option<Next>, Failure> {
+    let force_stop = service.force_stop();
     let mut run = std::pin::pin!(service.run());
     loop {
         tokio::select! {
-            ended = &mut run => return Ok(ended.map(|()| None)?),
+            ended = &mut run => return again_after(ended, engine),
+            () = lost(engine) => {
+                engine.cancel.cancel();
+                force_stop.cancel();
+                run.await.unwrap_or_else(|error| tracing::warn!("{}", error.full()));
+                return Ok(Some(again(engine)));
+            }
             Some(()) = hangups.recv() => {}
         }
         match reload(context, engine, endpoints).await {
@@ -112,12 +130,42 @@ async fn until_reload(
     }
 }
 
+/// Waits until another process may write to the store.
+async fn lost(engine: &Engine) {
+    match engine.store.lease() {
+        Some(lease) => lease.lost().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What follows a service that has ended. A database that failed is waited for.
+fn again_after(ended: Result<(), Error>, engine: &Engine) -> Result<Option<Next>, Failure> {
+    match ended {
+        Err(error) if error.kind() == ErrorKind::Store && engine.store.lease().is_some() => {
+            tracing::warn!("{}", error.full());
+            Ok(Some(again(engine)))
+        }
+        ended => Ok(ended.map(|()| None)?),
+    }
+}
+
+/// The same configuration once more, as soon as this process may write.
+fn again(engine: &Engine) -> Next {
+    let config = Config::clone(&engine.config());
+    Next { engine: Arc::new(engine.reloaded(config)), bound: Bound::default() }
+}
+
+/// Lets the endpoints pass on what a replica that may not write is asked for.
+fn stand_by(engine: &Arc<Engine>, current: &Current) {
+    current.replace(Arc::clone(engine), standby::triggers(&engine.config()));
+}
+
 /// Reads the configuration again and prepares everything that can fail.
 async fn reload(context: &Context, engine: &Engine, endpoints: &Endpoints) -> Result<Next, Failure> {
     let config = context.config_for_network()?;
     app::chosen(&config, &[])?;
-    if config.store.path != engine.config().store.path {
-        return Err(Failure::usage("`store.path` cannot change while `serve` runs: restart it"));
+    if config.store != engine.config().store {
+        return Err(Failure::usage("`store` cannot change while `serve` runs: restart it"));
     }
     let bound = endpoints.bind(&config).await?;
     let engine = Arc::new(engine.reloaded(config));

@@ -81,6 +81,12 @@ async fn accept(ops: &Ops, request: Request) -> Result<Answer, Refusal> {
     let Some((name, path)) = place else {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "there is no source of kind sdk that could take operations"));
     };
+    if ops.current.engine().store.is_standby() {
+        return Err((
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this replica stands by, another one takes operations; send them again",
+        ));
+    }
     let body = match tokio::time::timeout(READ_LIMIT, to_bytes(request.into_body(), MAX_BODY)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 1 MiB, or broke off")),

@@ -69,7 +69,7 @@ impl Rig {
             otlp = collector.grpc_url(),
         );
         let config = config::parse(&text, "test.yaml", &contextcore_connectors::kinds()).unwrap();
-        let store = Store::open(&config.store.path).unwrap();
+        let store = Store::open(config.store.path().unwrap()).unwrap();
         let stop = CancellationToken::new();
         let sinks = Destinations::connect(&config.export.otlp, &stop, &RetryPolicy::default()).unwrap();
         Self { jira, github, collector, config, store, sinks, stop, _dir: dir }

@@ -10,7 +10,7 @@ use contextcore_core::model::operation::{
 };
 use contextcore_core::progress::Quiet;
 use contextcore_core::query::{TaskFilter, TaskView, Viewer};
-use contextcore_core::store::{Quarantined, Store};
+use contextcore_core::store::{Destination, Quarantined, Store};
 use contextcore_spool::{LaneDir, StateDir, Writer};
 use tokio_util::sync::CancellationToken;
 
@@ -247,6 +247,6 @@ async fn guidance_is_stored_once_whoever_wrote_it_and_is_in_an_export() {
     let mut text = Vec::new();
     home.store.export(&mut text).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    Store::import(&dir.path().join("data"), &mut text.as_slice()).unwrap();
+    Store::import(&Destination::Directory(&dir.path().join("data")), &mut text.as_slice()).unwrap();
     assert_eq!(said(&Store::open(&dir.path().join("data")).unwrap()), said(&home.store));
 }

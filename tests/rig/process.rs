@@ -40,6 +40,11 @@ impl Running {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until stderr contains a text.
     pub(crate) fn wait_for(&self, text: &str, limit: Duration) {
         let read = self.err.wait(limit, |held| held.text.contains(text) || held.ended);

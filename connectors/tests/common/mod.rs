@@ -113,7 +113,7 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let collector = Collector::start(contextcore_fakes::otlp::Options::default()).await.unwrap();
         let config = config(dir.path(), text, token, &collector);
-        let store = Store::open(&config.store.path).unwrap();
+        let store = Store::open(config.store.path().unwrap()).unwrap();
         let source = source(&config);
         let stop = CancellationToken::new();
         let sinks = Destinations::connect(&config.export.otlp, &stop, &RetryPolicy::default()).unwrap();

@@ -19,6 +19,7 @@ pub mod projects;
 mod raw;
 mod secret_ref;
 mod shape;
+mod store;
 mod validate;
 mod values;
 
@@ -88,8 +89,9 @@ pub fn load_alone(path: &Path, kinds: &[SourceKind]) -> Result<Config, ConfigErr
         ConfigErrors::whole_file(&origin, None, message)
     })?;
     let mut config = parse(&text, &origin, kinds)?;
-    let store = store_beside(path, &config.store.path).map_err(|text| ConfigErrors::whole_file(&origin, None, text))?;
-    config.store = StoreConfig { path: store };
+    if let StoreConfig::Directory(store) = &mut config.store {
+        *store = store_beside(path, store).map_err(|text| ConfigErrors::whole_file(&origin, None, text))?;
+    }
     if let Some(file) = &mut config.projects_file {
         file.path = path.parent().unwrap_or(Path::new("")).join(&file.path);
     }

@@ -22,8 +22,8 @@ use crate::model::{Status, TaskType};
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "contextcore.yaml")]
 pub(super) struct RawConfig {
-    /// The local store.
-    pub store: RawStore,
+    /// The store: a directory, or a schema of a database.
+    pub store: super::store::RawStore,
     /// What is sent, how far back and where to.
     pub export: RawExport,
     /// Address and port for health checks, self-metrics and webhooks (`serve` only).
@@ -53,15 +53,6 @@ pub(super) struct RawConfig {
     pub projects_file: Option<String>,
     /// The tools to poll.
     pub sources: Vec<RawSource>,
-}
-
-/// The local store.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Store")]
-pub(super) struct RawStore {
-    /// Directory of the store; a relative one is taken from the directory of this file.
-    pub path: String,
 }
 
 /// What is sent, how far back and where to.
@@ -404,7 +395,7 @@ pub(super) fn take_settings(document: &mut Value) -> Vec<Value> {
 impl Default for RawConfig {
     fn default() -> Self {
         Self {
-            store: RawStore::default(),
+            store: super::store::RawStore::default(),
             export: RawExport::default(),
             listen: "127.0.0.1:9464".to_owned(),
             webhooks: RawWebhooks::default(),
@@ -432,12 +423,6 @@ impl Default for RawInsights {
 impl Default for RawKeep {
     fn default() -> Self {
         Self { progress: "90d".to_owned(), analysis: "180d".to_owned() }
-    }
-}
-
-impl Default for RawStore {
-    fn default() -> Self {
-        Self { path: "./data".to_owned() }
     }
 }
 

@@ -98,7 +98,29 @@ fn history_may_be_everything_or_nothing() {
 #[test]
 fn keys_without_a_value_count_as_absent() {
     let config = read("store:\n  path:\nsources:\nexport:\n  otlp:\n    headers:\n").unwrap();
-    assert_eq!(config.store.path, Path::new("./data"));
+    assert_eq!(config.store.path(), Some(Path::new("./data")));
+}
+
+#[test]
+fn a_store_is_in_a_directory_or_in_a_database() {
+    let store = |text: &str| read(&format!("store: {text}")).map(|config| config.store);
+    let database = |schema: &str, seconds| {
+        let (url, lease_ttl) = (SecretRef::Env("DB".into()), std::time::Duration::from_secs(seconds));
+        StoreConfig::Postgres(PostgresConfig { url, schema: schema.into(), lease_ttl })
+    };
+    assert_eq!(store("{postgres: {url: {env: DB}}}").unwrap(), database("contextcore", 30));
+    assert_eq!(store("{postgres: {url: {env: DB}, schema: tasks, lease_ttl: 3s}}").unwrap(), database("tasks", 3));
+    let refused = [
+        ("{path: ./data, postgres: {url: {env: DB}}}", "store.postgres: cannot be beside `store.path`"),
+        ("{postgres: {schema: x}}", "store.postgres.url"),
+        ("{postgres: {url: 'postgres://u:hunter2@h/d'}}", "store.postgres.url"),
+        ("{postgres: {url: {env: DB}, schema: 'x; drop'}}", "store.postgres.schema"),
+        ("{postgres: {url: {env: DB}, lease_ttl: 1s}}", "store.postgres.lease_ttl: must be between 2s and 10m"),
+    ];
+    for (text, expected) in refused {
+        let problems = store(text).unwrap_err().to_string();
+        assert!(problems.contains(expected) && !problems.contains("hunter2"), "{text}: {problems}");
+    }
 }
 
 #[test]
@@ -417,9 +439,9 @@ fn the_store_is_beside_the_file_and_one_in_the_working_directory_is_not_left_beh
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("contextcore.yaml");
     std::fs::write(&file, "store: {path: ./data}").unwrap();
-    assert_eq!(load(&file, &[]).unwrap().store.path, dir.path().join("data"));
+    assert_eq!(load(&file, &[]).unwrap().store.path(), Some(&*dir.path().join("data")));
     std::fs::write(&file, "{store: {path: /var/lib/x}}").unwrap();
-    assert_eq!(load(&file, &[]).unwrap().store.path, Path::new("/var/lib/x"));
+    assert_eq!(load(&file, &[]).unwrap().store.path(), Some(Path::new("/var/lib/x")));
 
     let known = |store: &Path| store_beside(&file, store);
     assert_eq!(store_beside(Path::new("contextcore.yaml"), Path::new("./data")), Ok("./data".into()));

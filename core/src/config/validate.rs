@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -21,7 +20,7 @@ use super::raw::{
 use super::values::{http_url, optional_path, required};
 use crate::model::config::{
     AgentsConfig, Config, ExportConfig, InsightsConfig, McpConfig, McpToken, OpsConfig, OpsToken, ProjectsFile,
-    PrometheusConfig, Schedule, SecretRef, SourceConfig, StoreConfig, WebhooksConfig, WrittenProject, duration,
+    PrometheusConfig, Schedule, SecretRef, SourceConfig, WebhooksConfig, WrittenProject, duration,
 };
 use crate::model::insight::InsightType;
 
@@ -35,9 +34,7 @@ pub(super) fn config(
     env: &Env,
     problems: &mut Problems,
 ) -> Option<Config> {
-    if raw.store.path.trim().is_empty() {
-        problems.add("store.path", "is empty: name a directory");
-    }
+    let store = super::store::config(raw.store, problems);
     let listen = address("listen", &raw.listen, problems);
     let webhooks = webhooks(raw.webhooks, listen, problems);
     let ops = ops(raw.ops, problems);
@@ -52,7 +49,7 @@ pub(super) fn config(
     let sources: Vec<SourceConfig> =
         sources.into_iter().flatten().map(|source| SourceConfig { agents: agents.clone(), ..source }).collect();
     Some(Config {
-        store: StoreConfig { path: PathBuf::from(raw.store.path) },
+        store,
         export,
         listen: listen?,
         webhooks,

@@ -6,6 +6,7 @@ mod inherit;
 pub mod poll_loop;
 mod projects_loop;
 pub mod serve;
+pub mod standby;
 pub mod telemetry;
 pub mod webhook;
 

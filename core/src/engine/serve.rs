@@ -98,6 +98,11 @@ impl Service {
         self.triggers.clone()
     }
 
+    /// Cancelled, it cuts short what is exported after the engine was cancelled.
+    pub fn force_stop(&self) -> CancellationToken {
+        self.force_stop.clone()
+    }
+
     /// Adds work that ends when the engine is cancelled.
     pub fn spawn(&mut self, work: impl Future<Output = Result<()>> + Send + 'static) {
         self.tasks.spawn(work);

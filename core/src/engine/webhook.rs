@@ -110,6 +110,11 @@ impl WebhookState {
         Self { engine, triggers }
     }
 
+    /// The triggers.
+    pub fn triggers(&self) -> PollTriggers {
+        self.triggers.clone()
+    }
+
     /// Where requests for a source go.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::export::backend_status;
 use crate::export::otlp::Signal;
 use crate::model::error::Result;
 use crate::model::time::Millis;
-use crate::store::{Listed, Quarantined, SourceStatus, Store};
+use crate::store::{Holder, Listed, Quarantined, SourceStatus, Store};
 
 /// The state of everything at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -159,10 +159,26 @@ pub struct DeadLetterView {
 /// The store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreView {
-    /// Its directory.
+    /// Its directory, or its database and schema.
     pub path: String,
     /// Its size on disk.
     pub bytes: u64,
+    /// Which process writes to it, where several may have it open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseView>,
+}
+
+/// The right to write to a store in a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// The process that has it; null when none has.
+    pub owner: Option<String>,
+    /// Grows with every owner.
+    pub token: u64,
+    /// Seconds for which it has it unless it renews it.
+    pub seconds_left: u64,
+    /// Whether the process that answers has it.
+    pub is_ours: bool,
 }
 
 impl Viewer<'_> {
@@ -176,8 +192,19 @@ impl Viewer<'_> {
             backends: self.backends(&sources)?,
             sources,
             dead_letters: dead_letters(self.store)?,
-            store: StoreView { path: self.store.path().display().to_string(), bytes: self.store.size_on_disk()? },
+            store: self.store_view()?,
         })
+    }
+
+    fn store_view(&self) -> Result<StoreView> {
+        let view = |Holder { token, owner, left, is_ours }| LeaseView {
+            owner: Some(owner).filter(|owner| !owner.is_empty()),
+            token,
+            seconds_left: left.as_secs(),
+            is_ours,
+        };
+        let lease = self.store.lease().map(|lease| lease.holder()).transpose()?.map(view);
+        Ok(StoreView { path: self.store.place(), bytes: self.store.size_on_disk()?, lease })
     }
 
     fn backends(&self, sources: &[SourceView]) -> Result<Vec<BackendView>> {

@@ -11,10 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::directory::Fresh;
+use super::copy::{Counts, Destination};
 use super::files;
 use super::format;
-use super::key::Kind;
 use super::kv::{Batch, Guard, KeyRange, Pair};
 use super::reader::Store;
 use crate::lock;
@@ -28,29 +27,6 @@ const HOLDS: &str = "holds ";
 const END: &str = "end ";
 /// Keys written in one batch of an import.
 const IMPORTED_AT_ONCE: usize = 1_000;
-
-/// How much an export holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Keys of every kind.
-    pub keys: u64,
-    /// Tasks.
-    pub tasks: u64,
-    /// Sprints.
-    pub sprints: u64,
-    /// Insights. An export of an older version has none.
-    #[serde(default)]
-    pub insights: u64,
-}
-
-impl Counts {
-    fn add(&mut self, key: &[u8]) {
-        self.keys += 1;
-        self.tasks += u64::from(key.first() == Some(&(Kind::Task as u8)));
-        self.insights += u64::from(key.first() == Some(&(Kind::Insight as u8)));
-        self.sprints += u64::from(key.first() == Some(&(Kind::Sprint as u8)));
-    }
-}
 
 /// The last line of an export.
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,6 +55,10 @@ impl Store {
     /// When the store cannot be read or `out` cannot be written.
     pub fn export(&self, out: &mut dyn Write) -> Result<Counts> {
         let _writer = lock(&self.writer);
+        self.at_one_moment(|store| store.write_export(out))
+    }
+
+    fn write_export(&self, out: &mut dyn Write) -> Result<Counts> {
         let mut expected = Counts::default();
         self.pages(KeyRange::all()).try_for_each(|pair| pair.map(|(key, _)| expected.add(&key)))?;
         let mut out = Hashed { out, hash: blake3::Hasher::new() };
@@ -88,18 +68,16 @@ impl Store {
         Ok(counts)
     }
 
-    /// Makes the store at `path` from an export. A store that is there may hold no task and no insight, and is replaced.
+    /// Makes a store from an export. A store that is there may hold no task and no insight, and is replaced.
     ///
     /// # Errors
     /// [`ErrorKind::Store`] when the store there holds tasks or is in use, `input` is no export, or a cut or damaged one, or the
     /// store cannot be written. What was there stays as it was then.
-    pub fn import(path: &Path, input: &mut dyn BufRead) -> Result<Imported> {
-        let replaced = empty_store(path)?;
-        let fresh = Fresh::beside(path, "import", 0)?;
-        let (counts, verified) = fresh.store.fill(input)?;
-        let problems = fresh.store.verify()?.problems;
-        fresh.replace(path, replaced)?;
-        Ok(Imported { counts, verified, problems })
+    pub fn import(to: &Destination<'_>, input: &mut dyn BufRead) -> Result<Imported> {
+        to.fill("import", 0, |fresh| {
+            let (counts, verified) = fresh.fill(input)?;
+            Ok(Imported { counts, verified, problems: fresh.verify()?.problems })
+        })
     }
 
     /// Reads an export and checks that it is whole, without storing anything.
@@ -135,25 +113,35 @@ impl Store {
         if has_head && counts.tasks >= indexed.tasks { Ok(()) } else { Err(cut(counts, Some(indexed))) }
     }
 
+    /// The store that an import or a copy replaces; none where there is none.
+    pub(super) fn open_if_empty(path: &Path) -> Result<Option<Self>> {
+        if !files::is_store(path) {
+            let is_used = std::fs::read_dir(path).is_ok_and(|mut files| files.next().is_some());
+            let text = "fill the store: it is a directory with other files; use another one";
+            return if is_used {
+                Err(Error::new(ErrorKind::Store, text).with("path", path.display()))
+            } else {
+                Ok(None)
+            };
+        }
+        let store = Self::open(path)?;
+        store.check_empty()?;
+        Ok(Some(store))
+    }
+
+    /// Fails unless it holds no task and no insight.
+    pub(super) fn check_empty(&self) -> Result<()> {
+        if self.task_keys(None).next().is_none() && self.insight_count()? == 0 {
+            return Ok(());
+        }
+        let text = "fill the store: it already holds tasks or insights; use an empty one";
+        Err(Error::new(ErrorKind::Store, text).with("store", self.place()))
+    }
+
     /// Writes a batch that the journal does not list. Each may move the head, because an export holds that too.
     fn write(&self, batch: Batch) -> Result<()> {
         self.kv.write_batch(batch, &Guard::at(self.head()?))
     }
-}
-
-/// The store that an import replaces; none where there is none.
-fn empty_store(path: &Path) -> Result<Option<Store>> {
-    if !files::is_store(path) {
-        let is_used = std::fs::read_dir(path).is_ok_and(|mut files| files.next().is_some());
-        let text = "import: store.path is a directory with other files; use another one";
-        return if is_used { Err(Error::new(ErrorKind::Store, text).with("path", path.display())) } else { Ok(None) };
-    }
-    let store = Store::open(path)?;
-    if store.task_keys(None).next().is_some() || store.insight_count()? > 0 {
-        let text = "import: this store already holds tasks or insights; use an empty store.path";
-        return Err(Error::new(ErrorKind::Store, text).with("path", path.display()));
-    }
-    Ok(Some(store))
 }
 
 fn write_lines(store: &Store, expected: Counts, out: &mut Hashed<'_>) -> Result<Counts> {

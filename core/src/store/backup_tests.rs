@@ -26,16 +26,16 @@ fn an_export_that_is_cut_anywhere_is_refused_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("data");
     for length in (0..text.len() - 1).step_by(37).chain(text.len() - 90..text.len() - 1) {
-        let error = Store::import(&path, &mut &text[..length]).unwrap_err();
+        let error = Store::import(&Destination::Directory(&path), &mut &text[..length]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Store, "{length}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "{length}: {error}");
     }
     let half: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
     let tasks = half.iter().position(|line| line.starts_with(BASE64.encode([b't', b'j', b'i']).as_bytes())).unwrap();
-    let error = Store::import(&path, &mut half[..tasks + 2].concat().as_slice()).unwrap_err();
+    let error = Store::import(&Destination::Directory(&path), &mut half[..tasks + 2].concat().as_slice()).unwrap_err();
     assert_eq!(error.context("tasks"), Some("2 of 4"), "{error}");
     // Nothing but the end is missing.
-    Store::import(&path, &mut &text[..text.len() - 1]).unwrap();
+    Store::import(&Destination::Directory(&path), &mut &text[..text.len() - 1]).unwrap();
 }
 
 #[test]
@@ -46,10 +46,13 @@ fn an_export_with_any_byte_changed_is_refused() {
     for place in (0..text.len()).step_by(53) {
         let mut text = text.clone();
         text[place] ^= 0x02;
-        assert!(Store::import(&path, &mut text.as_slice()).is_err(), "byte {place}");
+        assert!(Store::import(&Destination::Directory(&path), &mut text.as_slice()).is_err(), "byte {place}");
     }
     for more in ["x", "end {}", "\n"] {
-        assert!(Store::import(&path, &mut [&text, more.as_bytes()].concat().as_slice()).is_err(), "{more:?}");
+        assert!(
+            Store::import(&Destination::Directory(&path), &mut [&text, more.as_bytes()].concat().as_slice()).is_err(),
+            "{more:?}"
+        );
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -58,7 +61,8 @@ fn an_export_with_any_byte_changed_is_refused() {
 fn an_export_of_version_1_is_imported_unverified_and_refused_when_tasks_are_missing() {
     let text = old_export(&export());
     let dir = tempfile::tempdir().unwrap();
-    let import = |name: &str, text: &str| Store::import(&dir.path().join(name), &mut text.as_bytes());
+    let import =
+        |name: &str, text: &str| Store::import(&Destination::Directory(&dir.path().join(name)), &mut text.as_bytes());
     let imported = import("whole", &text).unwrap();
     assert_eq!((imported.counts.tasks, imported.verified), (4, false));
     let lines: Vec<&str> = text.lines().collect();
@@ -75,7 +79,7 @@ fn an_import_never_removes_what_is_not_a_store() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("thesis"), "years of work").unwrap();
     let text = export();
-    let error = Store::import(dir.path(), &mut text.as_slice()).unwrap_err();
+    let error = Store::import(&Destination::Directory(dir.path()), &mut text.as_slice()).unwrap_err();
     assert!(error.to_string().contains("other files"), "{error}");
     assert!(dir.path().join("thesis").exists());
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::files;
-use super::kv::{Guard, KeyRange, Kv, PAGE};
+use super::kv::Kv;
 use super::reader::Store;
 use super::sled::SledKv;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -59,19 +59,6 @@ impl Store {
         let after = fresh.store.size_on_disk()?;
         fresh.replace(&self.path.clone(), Some(self))?;
         Ok((before, after))
-    }
-
-    fn copy_to(&self, fresh: &Self) -> Result<()> {
-        let mut batch = Vec::new();
-        for pair in self.pages(KeyRange::all()) {
-            let (key, value) = pair?;
-            batch.push((key, Some(value)));
-            if batch.len() == COPIED_AT_ONCE {
-                fresh.kv.check_writable()?;
-                fresh.kv.write_batch(std::mem::take(&mut batch), &Guard::at(fresh.head()?))?;
-            }
-        }
-        fresh.kv.write_batch(batch, &Guard::at(fresh.head()?))
     }
 }
 
@@ -137,9 +124,6 @@ fn exchange(fresh: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
 pub(crate) fn on_disk(path: &Path) -> Result<Arc<dyn Kv>> {
     Ok(Arc::new(SledKv::open(path)?))
 }
-
-/// Keys copied in one batch.
-const COPIED_AT_ONCE: usize = 4 * PAGE;
 
 fn not_in_place(error: io::Error) -> Error {
     let text = "put the new store in place; store.path must be a directory inside a volume, not the volume itself";

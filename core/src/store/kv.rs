@@ -130,6 +130,11 @@ impl Guard {
         Self::moving(head, head)
     }
 
+    /// The journal head that the writer started from.
+    pub const fn expected(&self) -> u64 {
+        self.expected
+    }
+
     /// The journal head once the batch is written.
     pub const fn next(&self) -> u64 {
         self.next

@@ -34,6 +34,10 @@ impl Store {
     /// # Errors
     /// When the store cannot be read. A damaged value is a problem in the result.
     pub fn verify(&self) -> Result<Verified> {
+        self.at_one_moment(Self::verified)
+    }
+
+    fn verified(&self) -> Result<Verified> {
         let mut found = Verified::default();
         for pair in self.pages(KeyRange::all()) {
             let (key, bytes) = pair?;

@@ -4,13 +4,15 @@
 //! cursor that covers them, and becomes durable as one atomic batch: progress never moves without its data. A *cursor* is how
 //! far a source has been read; a *position*, how far it has been exported.
 //!
-//! Below it is [`Kv`], an ordered map of bytes, with an engine on disk and one in memory ([`MemoryKv`]). Keys are made in
+//! Below it is [`Kv`], an ordered map of bytes, with engines on disk, in PostgreSQL ([`postgres`]) and in memory ([`MemoryKv`]). Keys are made in
 //! [`key`], bytes in [`mod@format`], indexes in [`footprint`]; [`prefetch`] reads for a whole page of records at once.
 
 mod backup;
 mod copies;
+mod copy;
 #[cfg(test)]
 pub(crate) mod counting;
+mod database;
 mod dead;
 mod directory;
 mod files;
@@ -22,6 +24,7 @@ pub(crate) mod key;
 mod kv;
 mod maintenance;
 mod memory;
+mod postgres;
 pub(crate) mod prefetch;
 mod reader;
 mod records;
@@ -30,8 +33,9 @@ mod sled;
 mod transaction;
 mod witness;
 
-pub use self::backup::{Counts, Imported};
+pub use self::backup::Imported;
 pub use self::copies::Copies;
+pub use self::copy::{Counts, Destination};
 pub use self::dead::DeadId;
 #[cfg(test)]
 pub(crate) use self::directory::on_disk;
@@ -40,10 +44,14 @@ pub use self::insight_totals::InsightTotals;
 pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair};
 pub use self::maintenance::Verified;
 pub use self::memory::MemoryKv;
+pub use self::postgres::{Holder, Lease};
 pub use self::reader::Store;
 pub(crate) use self::reader::{DELETED_SPRINTS, GUIDANCE, GUIDANCE_FILES};
 pub use self::records::{Counters, Cursor, DeadLetter, Item, Listed, Position, Quarantined, SourceStatus};
 pub use self::transaction::Transaction;
+
+#[cfg(test)]
+pub(crate) use self::postgres::tests::{engine as in_postgres, engine_at as in_postgres_at};
 
 #[cfg(test)]
 mod backup_tests;

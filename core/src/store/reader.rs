@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::format;
 use super::key::{self, Key, Kind};
 use super::kv::{self, Guard, KeyRange, Kv, Pages, Pair};
+use super::postgres::Database;
 use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStatus};
 use crate::model::error::Result;
 use crate::model::guidance::forge::StoredFiles;
@@ -39,6 +40,8 @@ pub struct Store {
     pub(super) writer: Mutex<()>,
     /// What a search for insights needs, once somebody has searched.
     pub(super) insights: RwLock<Option<Index>>,
+    /// What it has beside its keys when it is in a database.
+    pub(super) database: Option<Database>,
 }
 
 impl std::fmt::Debug for Store {
@@ -57,18 +60,30 @@ impl Store {
     }
 
     pub(super) fn at(path: PathBuf, kv: Arc<dyn Kv>) -> Result<Self> {
-        let store = Self { kv, path, writer: Mutex::new(()), insights: RwLock::default() };
-        store.check_format()?;
+        let store = Self::unchecked(path, kv);
+        store.make_format()?;
         Ok(store)
     }
 
-    fn check_format(&self) -> Result<()> {
-        let key = Key::new(Kind::Meta).text("format").build();
-        match self.raw(&key)?.as_deref() {
+    /// A store whose format was not looked at yet.
+    pub(super) fn unchecked(path: PathBuf, kv: Arc<dyn Kv>) -> Self {
+        Self { kv, path, writer: Mutex::new(()), insights: RwLock::default(), database: None }
+    }
+
+    /// Fails for a store of a newer version; whether it has a version at all.
+    pub(super) fn check_format(&self) -> Result<bool> {
+        match self.raw(&format_key())?.as_deref() {
             Some([version, ..]) if *version > format::VERSION => Err(format::newer(*version)),
-            Some(_) => Ok(()),
-            None => self.kv.write_batch(vec![(key, Some(vec![format::VERSION]))], &Guard::at(self.head()?)),
+            stored => Ok(stored.is_some()),
         }
+    }
+
+    /// The same, and gives a version to a store that has none yet.
+    pub(super) fn make_format(&self) -> Result<()> {
+        if self.check_format()? {
+            return Ok(());
+        }
+        self.kv.write_batch(vec![(format_key(), Some(vec![format::VERSION]))], &Guard::at(self.head()?))
     }
 
     /// The directory it is in; empty for a store without one.
@@ -403,4 +418,9 @@ impl Store {
         }
         Ok((all, all - deleted))
     }
+}
+
+/// Under which the version of the format is.
+fn format_key() -> Vec<u8> {
+    Key::new(Kind::Meta).text("format").build()
 }

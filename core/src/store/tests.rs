@@ -1,4 +1,4 @@
-//! The store on each of its engines: every test of `on_each_engine` runs on disk and in memory.
+//! The store on each of its engines: every test of `on_each_engine` runs on disk, in memory and in PostgreSQL.
 
 use std::sync::Arc;
 
@@ -11,13 +11,19 @@ use crate::model::samples::{artifact, facts, record, stored};
 use crate::model::time::Millis;
 use crate::model::{Change, Facts, ParentRef, Status, TaskKey, TaskRecord};
 
-/// Makes of each function a test on disk and one in memory.
+/// Makes of each function a test on disk, one in memory and one in PostgreSQL.
 macro_rules! on_each_engine {
     ($($test:ident),+ $(,)?) => {
         mod on_disk {
             $(#[test] fn $test() {
                 let dir = tempfile::tempdir().unwrap();
                 super::$test(&super::on_disk(dir.path()).unwrap());
+            })+
+        }
+        mod in_postgres {
+            $(#[test] fn $test() {
+                let Some(engine) = super::postgres::tests::engine(stringify!($test)) else { return };
+                super::$test(&engine);
             })+
         }
         mod in_memory {
@@ -165,9 +171,9 @@ fn an_export_restores_the_same_store_on_disk(kv: &Engine) {
     let text = exported(&filled(kv));
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("data");
-    let imported = Store::import(&path, &mut text.as_slice()).unwrap();
+    let imported = Store::import(&Destination::Directory(&path), &mut text.as_slice()).unwrap();
     assert_eq!((imported.counts.tasks, imported.verified, imported.problems), (4, true, vec![]));
-    let error = reopen::patiently(|| Store::import(&path, &mut text.as_slice())).unwrap_err();
+    let error = reopen::patiently(|| Store::import(&Destination::Directory(&path), &mut text.as_slice())).unwrap_err();
     assert!(error.to_string().contains("already holds tasks"), "{error}");
     let other = reopen::opened(&path).unwrap();
     assert!(exported(&other) == text);

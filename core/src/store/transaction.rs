@@ -457,7 +457,8 @@ impl Transaction<'_> {
             self.put(Key::new(Kind::Changed).text(&source).text(&project), &seq)?;
         }
         self.writes.insert(Guard::key(), Some(format::encode(&seq)?));
-        self.store.kv.write_batch(self.writes.drain().collect(), &Guard::moving(seq - 1, seq))?;
+        let written = self.store.kv.write_batch(self.writes.drain().collect(), &Guard::moving(seq - 1, seq));
+        written.inspect_err(|_| self.store.forget_insights())?;
         self.store.index_insights(&self.insights);
         Ok(seq)
     }

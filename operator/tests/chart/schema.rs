@@ -54,7 +54,9 @@ impl Builder {
             "mode" => json!({"enum": ["serve", "sync"]}),
             "config" => json!({"$ref": format!("#/$defs/{CONFIGURATION}")}),
             "controller.settings" => self.one::<Settings>(),
-            "controller.podDisruptionBudget.maxUnavailable" => json!({"type": ["integer", "string"]}),
+            "controller.podDisruptionBudget.maxUnavailable" | "podDisruptionBudget.maxUnavailable" => {
+                json!({"type": ["integer", "string"]})
+            }
             "image.digest" => json!({"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"}),
             "image.pullPolicy" => json!({"enum": ["Always", "IfNotPresent", "Never"]}),
             "persistence.size" => json!({"type": "string", "pattern": "^[0-9.]+([KMGTPE]i?)?$"}),

@@ -1,4 +1,4 @@
-//! What the chart renders: goldens of eight sets of values, the plain YAML of deploy/kubernetes, and what it refuses.
+//! What the chart renders: goldens of nine sets of values, the plain YAML of deploy/kubernetes, and what it refuses.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use super::helm::{Helm, object, objects};
 use super::{chart, fresh, repository};
 
 /// The sets of values, from `values/` beside this file.
-pub(super) const SETS: [&str; 8] =
-    ["blueprint", "serve", "sync", "sync-only", "hardened", "watched", "operators", "dashboards"];
+pub(super) const SETS: [&str; 9] =
+    ["blueprint", "postgres", "serve", "sync", "sync-only", "hardened", "watched", "operators", "dashboards"];
 /// Namespace of the goldens.
 pub(super) const NAMESPACE: &str = "contextcore";
 
@@ -100,6 +100,8 @@ fn what_is_wrong_is_refused_by_name() {
         ("controller.settings.sampling.other=0.1", "additional properties 'other' not allowed"),
         ("config.exprt.history=1d", "at '/config': additional properties 'exprt' not allowed"),
         ("config.store.pth=/x", "additional properties 'pth' not allowed"),
+        ("config.store.postgres.schma=x", "additional properties 'schma' not allowed"),
+        ("replicas=2", "replicas: a store on a volume has one owner"),
         ("resources.limts.memory=1Gi", "at '/resources': additional properties 'limts' not allowed"),
         ("securityContext.runAsUsr=1", "at '/securityContext': additional properties 'runAsUsr' not allowed"),
         ("tolerations[0].ky=x", "at '/tolerations/0': additional properties 'ky' not allowed"),

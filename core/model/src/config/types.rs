@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -197,11 +197,39 @@ pub struct WebhooksConfig {
     pub listen: Option<SocketAddr>,
 }
 
-/// The local store.
+/// Where the store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreConfig {
-    /// The directory; a relative one is taken from the directory of this file.
-    pub path: PathBuf,
+pub enum StoreConfig {
+    /// In a directory, which one process at a time may open.
+    Directory(PathBuf),
+    /// In a database, which several processes may have open.
+    Postgres(PostgresConfig),
+}
+
+impl StoreConfig {
+    /// The directory, if it is in one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(path) => Some(path),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// Whether there may be a store: for a database only a look at it shows.
+    pub fn may_exist(&self) -> bool {
+        self.path().is_none_or(Path::exists)
+    }
+}
+
+/// A schema of a PostgreSQL database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresConfig {
+    /// Where its address is, which holds a password.
+    pub url: SecretRef,
+    /// The schema.
+    pub schema: String,
+    /// How long a process that may write keeps that right without renewing it.
+    pub lease_ttl: Duration,
 }
 
 /// What is sent, how far back and how often.

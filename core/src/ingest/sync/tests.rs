@@ -21,11 +21,18 @@ use crate::store::{Item, Kv, MemoryKv};
 
 const NOW: Millis = Millis(1_000_000);
 
-/// Makes of each function a test on disk and one in memory.
+/// Makes of each function a test on disk, one in memory and one in PostgreSQL.
 macro_rules! on_each_engine {
     ($($test:ident),+ $(,)?) => {
         mod on_disk {
             $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test(super::Engine::Disk).await; })+
+        }
+        mod in_postgres {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $test() {
+                if contextcore_postgres::Postgres::shared().is_some() {
+                    super::$test(super::Engine::Postgres).await;
+                }
+            })+
         }
         mod in_memory {
             $(#[tokio::test(flavor = "multi_thread")] async fn $test() { super::$test(super::Engine::Memory).await; })+
@@ -49,6 +56,7 @@ on_each_engine! {
 enum Engine {
     Disk,
     Memory,
+    Postgres,
 }
 
 /// Returns what it is given: all of it on pages of equal size and, in a complete pass, the ids of its tasks.
@@ -124,7 +132,7 @@ struct Bench {
     store: Store,
     calls: Arc<CountingKv>,
     config: Config,
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Bench {
@@ -135,6 +143,15 @@ impl Bench {
     /// Two sources with a setting.
     fn with(engine: Engine, setting: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let kv: Arc<dyn Kv> = match engine {
+            Engine::Disk => crate::store::on_disk(dir.path()).unwrap(),
+            Engine::Memory => Arc::new(MemoryKv::default()),
+            Engine::Postgres => crate::store::in_postgres("sync").unwrap(),
+        };
+        Self { _dir: Some(dir), ..Self::over(kv, setting) }
+    }
+
+    fn over(kv: Arc<dyn Kv>, setting: &str) -> Self {
         let source = |name: &str| {
             format!(
                 "  - {{name: {name}, kind: jira, url: 'https://example.com', auth: {{token: {{env: TOKEN}}}}, {setting}}}\n"
@@ -142,12 +159,8 @@ impl Bench {
         };
         let text = format!("sources:\n{}{}", source("jira"), source("github"));
         let config = config::parse(&text, "test.yaml", &[unchecked("jira")]).unwrap();
-        let kv: Arc<dyn Kv> = match engine {
-            Engine::Disk => crate::store::on_disk(dir.path()).unwrap(),
-            Engine::Memory => Arc::new(MemoryKv::default()),
-        };
         let calls = Arc::new(CountingKv::over(kv));
-        Self { store: Store::over(calls.clone()).unwrap(), calls, config, _dir: dir }
+        Self { store: Store::over(calls.clone()).unwrap(), calls, config, _dir: None }
     }
 
     /// One run of a source that returns these observations, on one page.
@@ -490,8 +503,15 @@ fn team(size: usize, moved: bool) -> Vec<Observation> {
 /// The calls of the store by runs over a team of this size: the first, an unchanged one, one in which everything moved, a
 /// complete pass that sees all, and one that misses some.
 async fn calls(size: usize, pages: usize) -> [u64; 5] {
-    let bench = Bench::with(Engine::Memory, "derive_status: true, blocked: {links: true}");
-    bench.calls.take();
+    let bench = Bench::with(Engine::Memory, LINKED);
+    counted(&bench, size, pages, &|| bench.calls.take()).await
+}
+
+const LINKED: &str = "derive_status: true, blocked: {links: true}";
+
+/// The same as whatever `count` counts since the last time.
+async fn counted(bench: &Bench, size: usize, pages: usize, count_now: &(dyn Fn() -> u64 + Sync)) -> [u64; 5] {
+    count_now();
     let mut counts = [0; 5];
     let ids: Vec<String> = bench_ids(size);
     let runs =
@@ -503,7 +523,7 @@ async fn calls(size: usize, pages: usize) -> [u64; 5] {
         let script = Script { page, seen, ..Script::of(observations) };
         let report = bench.run("jira", script, full).await;
         assert!(report.error.is_none(), "{:?}", report.error);
-        *count = bench.calls.take();
+        *count = count_now();
     }
     counts
 }
@@ -515,6 +535,22 @@ fn bench_ids(size: usize) -> Vec<String> {
         _ => None,
     });
     tasks.collect()
+}
+
+/// On a network that adds a millisecond, too: what is not sent at once would show here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_costs_postgresql_twenty_statements_at_most() {
+    let Some(server) = contextcore_postgres::Postgres::shared() else { return };
+    for delay in [0, 1] {
+        let proxy = contextcore_postgres::Proxy::start(server.port(), std::time::Duration::from_millis(delay));
+        let runs = async |pages| {
+            let bench = Bench::over(crate::store::in_postgres_at(server, proxy.port(), "page"), LINKED);
+            counted(&bench, 60, pages, &|| proxy.take_statements()).await
+        };
+        let (one, three) = (runs(1).await, runs(3).await);
+        let a_page = std::array::from_fn::<u64, 5, _>(|run| (three[run] - one[run]).div_ceil(2));
+        assert!(a_page.iter().all(|statements| (1..=20).contains(statements)), "{a_page:?} a page, {one:?} a run");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

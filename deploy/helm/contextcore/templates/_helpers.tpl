@@ -113,10 +113,23 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{/* The configuration file of the sync service. Where there is a controller, it reads the projects that follow from contexts. */}}
 {{- define "contextcore.config" -}}
 {{- $config := deepCopy .Values.config }}
+{{- if include "contextcore.postgres" . }}
+{{- $_ := unset $config.store "path" }}
+{{- end }}
 {{- if and .Values.controller.enabled (not (hasKey $config "projects_file")) }}
 {{- $_ := set $config "projects_file" "/etc/contextcore/projects" }}
 {{- end }}
 {{- toYaml $config }}
+{{- end }}
+
+{{/* Whether the store is in PostgreSQL; empty when it is on the volume. */}}
+{{- define "contextcore.postgres" -}}
+{{- if (.Values.config.store | default dict).postgres }}yes{{ end }}
+{{- end }}
+
+{{/* The volume of the store, if it is on one. */}}
+{{- define "contextcore.hasVolume" -}}
+{{- if and .Values.persistence.enabled (not (include "contextcore.postgres" .)) }}yes{{ end }}
 {{- end }}
 
 {{/* The port of an address to listen on. Arguments: key, address. */}}

@@ -138,7 +138,7 @@ subjects:
     namespace: {{ $.Release.Namespace }}
 {{- end }}
 
-{{/* Two replicas on two nodes, if there are two. */}}
+{{/* Two replicas on two nodes, if there are two. Arguments: context, component. */}}
 {{- define "contextcore.spread" -}}
 podAntiAffinity:
   preferredDuringSchedulingIgnoredDuringExecution:
@@ -147,5 +147,5 @@ podAntiAffinity:
         topologyKey: kubernetes.io/hostname
         labelSelector:
           matchLabels:
-            {{- include "contextcore.selectorLabels" (list . "controller") | nindent 12 }}
+            {{- include "contextcore.selectorLabels" . | nindent 12 }}
 {{- end }}

@@ -23,6 +23,10 @@ spec:
   {{- with include "contextcore.scheduling" (list $ $.Values) }}
   {{- . | nindent 2 }}
   {{- end }}
+  {{- if and (eq $command "serve") (gt (int $.Values.replicas) 1) (not $.Values.affinity) }}
+  affinity:
+    {{- include "contextcore.spread" (list $ "sync-service") | nindent 4 }}
+  {{- end }}
   securityContext:
     {{- toYaml $.Values.podSecurityContext | nindent 4 }}
   containers:
@@ -85,7 +89,7 @@ spec:
     {{- end }}
   volumes:
     - name: store
-      {{- if $.Values.persistence.enabled }}
+      {{- if include "contextcore.hasVolume" $ }}
       persistentVolumeClaim: {claimName: {{ include "contextcore.claimName" $ | quote }}}
       {{- else }}
       emptyDir: {}

@@ -1,0 +1,107 @@
+//! A store in a database, which several processes may have open: opening it, taking the right to write, and filling it from another
+//! store.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+
+use super::kv::Kv;
+use super::postgres::{Database, Lease, PgKv};
+use super::reader::Store;
+use crate::model::config::PostgresConfig;
+use crate::model::error::{Error, ErrorKind, Result};
+use crate::model::secret::Secret;
+
+impl Store {
+    /// Opens the store in a database to read it; `url` is what the reference in `config` leads to. Changes nothing there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] when the database does not answer or lets nobody in, there is no store (context `missing`), or a newer
+    /// version of the program wrote it; [`ErrorKind::Config`] for an address that cannot be understood. The error says what to do.
+    pub fn connect(config: &PostgresConfig, url: &Secret) -> Result<Self> {
+        let kv = PgKv::open(url.expose(), &config.schema, config.lease_ttl)?;
+        Self::in_database(kv, config)
+    }
+
+    /// The same, for a process that will write: makes the tables where there are none. It may write once it has the
+    /// [lease](Store::take_lease).
+    ///
+    /// # Errors
+    /// As [`Store::connect`], and when the user may not make tables.
+    pub fn connect_to_write(config: &PostgresConfig, url: &Secret) -> Result<Self> {
+        let kv = PgKv::prepare(url.expose(), &config.schema, config.lease_ttl)?;
+        Self::in_database(kv, config)
+    }
+
+    fn in_database(kv: PgKv, config: &PostgresConfig) -> Result<Self> {
+        let kv = Arc::new(kv);
+        let database = Database { lease: kv.lease(), kv: Arc::clone(&kv), schema: config.schema.clone() };
+        let store = Self { database: Some(database), ..Self::unchecked(PathBuf::new(), kv) };
+        store.check_format()?;
+        Ok(store)
+    }
+
+    /// Who may write, where several processes have the store open; `None` for a store that belongs to this process alone.
+    pub fn lease(&self) -> Option<&Arc<Lease>> {
+        self.database.as_ref().map(|database| &database.lease)
+    }
+
+    /// Takes the right to write; whether this process has it now. A store that belongs to it alone needs none.
+    ///
+    /// # Errors
+    /// As the store's, when it cannot be reached or was written by a newer version of the program.
+    pub fn take_lease(&self) -> Result<bool> {
+        let Some(database) = &self.database else { return Ok(true) };
+        if !database.lease.acquire()? {
+            return Ok(false);
+        }
+        // Another process may have written since.
+        self.forget_insights();
+        self.make_format()?;
+        let (head, last) = (self.head()?, database.lease.last_commit());
+        if head < last {
+            tracing::error!(head, last, "the database lost commits that it had confirmed; going on from what it has");
+        }
+        Ok(true)
+    }
+
+    /// Whether another process may write to it now, and this one may not.
+    pub fn is_standby(&self) -> bool {
+        self.database.as_ref().is_some_and(|database| !database.lease.is_held())
+    }
+
+    /// Forgets the index of insights, which no longer fits what is stored, or may not.
+    pub(super) fn forget_insights(&self) {
+        *self.insights.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Reads it as of one moment, also while other processes write to it. In this process, writers wait by themselves.
+    pub(super) fn at_one_moment<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let Some(database) = &self.database else { return read(self) };
+        let frozen = Arc::new(database.kv.frozen()?);
+        let done = read(&Self::unchecked(PathBuf::new(), Arc::clone(&frozen) as Arc<dyn Kv>))?;
+        frozen.check_whole()?;
+        Ok(done)
+    }
+
+    /// Where it is, for people.
+    pub fn place(&self) -> String {
+        match &self.database {
+            Some(database) => format!("{}, schema {}", database.kv.place(), database.schema),
+            None => self.path.display().to_string(),
+        }
+    }
+
+    /// Fills this store, which must be empty, as one step: what `fill` wrote takes its place only once that succeeds.
+    pub(super) fn filled<T>(&self, fill: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let Some(database) = &self.database else {
+            return Err(Error::new(ErrorKind::Internal, "fill a store that is in no database"));
+        };
+        self.check_empty()?;
+        let beside = Arc::new(database.kv.beside(&database.schema)?);
+        let fresh = Self::unchecked(PathBuf::new(), Arc::clone(&beside) as Arc<dyn Kv>);
+        let done = fill(&fresh)?;
+        beside.replace()?;
+        self.forget_insights();
+        Ok(done)
+    }
+}

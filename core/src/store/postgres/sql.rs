@@ -1,0 +1,172 @@
+//! Every statement that goes to PostgreSQL, and the tables.
+//!
+//! Each statement names its tables with their schema and leaves nothing behind in its session, so that a pooler may give every
+//! transaction another connection. What writes is one statement, which is a transaction by itself: no client can pause within it
+//! and hold a lock.
+
+/// The version of the tables that this program makes.
+pub(super) const FORMAT: i32 = 1;
+
+/// The version that a lease row asks of whoever writes. Raised with a change of the tables that older programs cannot write to.
+pub(super) const WRITER: i32 = 1;
+
+/// How the tables of each version follow from those before. A version only adds; what a later version no longer needs is removed
+/// two versions later, when no program that needs it may write any more (`min_writer`).
+const MIGRATIONS: [&str; FORMAT as usize] = ["
+CREATE TABLE {lease} (
+    name text PRIMARY KEY,
+    token bigint NOT NULL,
+    nonce bigint NOT NULL,
+    owner text NOT NULL,
+    expires timestamptz NOT NULL,
+    format integer NOT NULL,
+    min_writer integer NOT NULL
+);
+CREATE TABLE {kv} (
+    source text COLLATE \"C\" NOT NULL,
+    key bytea NOT NULL,
+    value bytea NOT NULL,
+    PRIMARY KEY (source, key)
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+ALTER TABLE {kv} ALTER COLUMN value SET STORAGE EXTERNAL;
+CREATE TABLE {wakes} (source text PRIMARY KEY);
+INSERT INTO {lease} VALUES ('', 0, 0, '', 'epoch', 1, 1);
+"];
+
+/// The statements for one schema.
+pub(super) struct Sql {
+    schema: String,
+    pub(super) get_many: String,
+    pub(super) range: String,
+    pub(super) range_to_the_end: String,
+    pub(super) range_many: String,
+    pub(super) write: String,
+    pub(super) size: String,
+    pub(super) exists: String,
+    pub(super) lease: String,
+    pub(super) acquire: String,
+    pub(super) renew: String,
+    pub(super) rotate: String,
+    pub(super) release: String,
+    pub(super) wake: String,
+    pub(super) woken: String,
+    pub(super) snapshot: &'static str,
+}
+
+impl Sql {
+    /// The statements on the table of the store or, with `beside`, on one that is filled to take its place.
+    pub(super) fn new(schema: &str, beside: bool) -> Self {
+        let lease = table(schema, "lease");
+        let wakes = table(schema, "wakes");
+        let kv = table(schema, if beside { BESIDE } else { "kv" });
+        let pairs = format!("SELECT key, value FROM {kv} WHERE source = ''");
+        let held = "name = '' AND token = $1 AND nonce IN ($2, $3)";
+        let left = "ceil(extract(epoch FROM expires - clock_timestamp()) * 1000)";
+        Self {
+            schema: schema.to_owned(),
+            get_many: format!("{pairs} AND key = ANY($1)"),
+            range: format!("{pairs} AND key >= $1 AND key < $2 ORDER BY key LIMIT $3"),
+            range_to_the_end: format!("{pairs} AND key >= $1 ORDER BY key LIMIT $2"),
+            range_many: format!(
+                "SELECT wanted.place, found.key, found.value
+                 FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS wanted (low, high, place)
+                 CROSS JOIN LATERAL ({pairs} AND key >= wanted.low AND key < wanted.high) AS found
+                 ORDER BY wanted.place, found.key"
+            ),
+            write: write(&lease, &kv),
+            size: format!("SELECT pg_total_relation_size('{}'::regclass)", kv.replace('\'', "''")),
+            exists: "SELECT to_regclass($1) IS NOT NULL".to_owned(),
+            lease: format!(
+                "SELECT token, owner, greatest(0, least({left}, 9e15))::bigint, format, min_writer FROM {lease} WHERE name = ''"
+            ),
+            acquire: format!(
+                "UPDATE {lease} SET token = token + 1, nonce = $1, owner = $2,
+                    expires = clock_timestamp() + $3::bigint * interval '1 millisecond'
+                 WHERE name = '' AND expires <= clock_timestamp() AND min_writer <= $4 RETURNING token"
+            ),
+            renew: format!(
+                "UPDATE {lease} SET expires = clock_timestamp() + $4::bigint * interval '1 millisecond'
+                 WHERE {held} AND min_writer <= $5 RETURNING token"
+            ),
+            rotate: format!("UPDATE {lease} SET nonce = $3 WHERE {held} RETURNING token"),
+            release: format!("UPDATE {lease} SET expires = 'epoch', owner = '' WHERE {held} RETURNING token"),
+            wake: format!("INSERT INTO {wakes} VALUES ($1) ON CONFLICT DO NOTHING"),
+            woken: format!("DELETE FROM {wakes} RETURNING source"),
+            snapshot: "SELECT pg_current_snapshot()::text",
+        }
+    }
+
+    /// The table of leases, by which a store is recognised.
+    pub(super) fn lease_table(&self) -> String {
+        table(&self.schema, "lease")
+    }
+
+    /// What brings tables of version `from` to [`FORMAT`], in one transaction. Two programs may try at once.
+    pub(super) fn migrate(&self, from: i32) -> String {
+        let (schema, lease, kv) = (quoted(&self.schema), table(&self.schema, "lease"), table(&self.schema, "kv"));
+        let steps = MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or(0)).copied().collect::<String>();
+        let steps = steps.replace("{lease}", &lease).replace("{kv}", &kv);
+        let steps = steps.replace("{wakes}", &table(&self.schema, "wakes"));
+        let make = if from == 0 { format!("CREATE SCHEMA IF NOT EXISTS {schema};") } else { String::new() };
+        format!("BEGIN; SET LOCAL lock_timeout = '10s'; {make}{steps} UPDATE {lease} SET format = {FORMAT}; COMMIT;")
+    }
+
+    /// Makes an empty table beside that of the store.
+    pub(super) fn make_beside(&self) -> String {
+        let (beside, kv) = (table(&self.schema, BESIDE), table(&self.schema, "kv"));
+        format!("BEGIN; DROP TABLE IF EXISTS {beside}; CREATE TABLE {beside} (LIKE {kv} INCLUDING ALL); COMMIT;")
+    }
+
+    /// Puts that table in the place of the store's, unless the lease was lost.
+    pub(super) fn replace(&self, token: i64, nonce: i64) -> String {
+        let (beside, kv, lease) =
+            (table(&self.schema, BESIDE), table(&self.schema, "kv"), table(&self.schema, "lease"));
+        // A division by zero is what stops it: `DO` blocks need a language that a database may not have.
+        format!(
+            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL lock_timeout = '10s';
+             SELECT 1 / count(*) FROM (SELECT 1 FROM {lease} WHERE name = '' AND token = {token} AND nonce = {nonce} FOR SHARE) held;
+             DROP TABLE {kv}; ALTER TABLE {beside} RENAME TO kv; COMMIT;"
+        )
+    }
+
+    /// Removes that table.
+    pub(super) fn drop_beside(&self) -> String {
+        format!("DROP TABLE IF EXISTS {}", table(&self.schema, BESIDE))
+    }
+}
+
+/// The name of a table that is filled to take the place of the store's.
+const BESIDE: &str = "kv_incoming";
+
+/// Writes a batch if the lease is still held and the journal head is the expected one; both are locked, and both are returned.
+///
+/// The lease row is locked `FOR SHARE`, which waits for a takeover that is under way and then sees it; a plain read would see the
+/// lease as it was when the statement began. Two writers with one lease meet at the head.
+fn write(lease: &str, kv: &str) -> String {
+    format!(
+        "WITH held AS MATERIALIZED (
+             SELECT 1 FROM {lease} WHERE name = '' AND token = $1 AND nonce = $2 AND min_writer <= $3 FOR SHARE
+         ), head AS MATERIALIZED (
+             SELECT value FROM {kv} WHERE source = '' AND key = $4 FOR UPDATE
+         ), seen AS MATERIALIZED (
+             SELECT EXISTS (SELECT 1 FROM held) AS is_held, (SELECT value FROM head) AS head
+         ), removed AS (
+             DELETE FROM {kv} AS old USING seen
+             WHERE old.source = '' AND old.key = ANY($8) AND seen.is_held AND seen.head IS NOT DISTINCT FROM $5
+         ), put AS (
+             INSERT INTO {kv} (source, key, value)
+             SELECT '', fresh.key, fresh.value FROM seen, unnest($6::bytea[], $7::bytea[]) AS fresh (key, value)
+             WHERE seen.is_held AND seen.head IS NOT DISTINCT FROM $5
+             ON CONFLICT (source, key) DO UPDATE SET value = EXCLUDED.value
+         )
+         SELECT is_held, head FROM seen"
+    )
+}
+
+fn table(schema: &str, name: &str) -> String {
+    format!("{}.{name}", quoted(schema))
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,326 @@
+//! What only this engine has: leases, fences, lost answers, and what goes over the network. On a real server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contextcore_postgres::{Postgres, Proxy};
+
+use super::super::kv::{Batch, Guard, Kv};
+use super::super::{Destination, MemoryKv, Store, tests as store_tests};
+use super::PgKv;
+use crate::model::config::{PostgresConfig, SecretRef};
+use crate::model::error::{Error, ErrorKind};
+use crate::model::secret::Secret;
+
+/// Long enough that no test meets its end.
+const LONG: Duration = Duration::from_secs(600);
+
+/// An engine with the lease of an empty schema.
+pub(crate) fn engine(name: &str) -> Option<Arc<dyn Kv>> {
+    let server = Postgres::shared()?;
+    Some(engine_at(server, server.port(), name))
+}
+
+/// The same through another port.
+pub(crate) fn engine_at(server: &Postgres, port: u16, name: &str) -> Arc<dyn Kv> {
+    Arc::new(writer(server, port, &server.schema(name)))
+}
+
+fn writer(server: &Postgres, port: u16, schema: &str) -> PgKv {
+    let kv = PgKv::prepare(&server.url_at(port), schema, LONG).unwrap();
+    assert!(kv.lease().acquire().unwrap());
+    kv
+}
+
+fn config(schema: &str) -> PostgresConfig {
+    PostgresConfig { url: SecretRef::Env("UNUSED".into()), schema: schema.to_owned(), lease_ttl: LONG }
+}
+
+fn connected(server: &Postgres, schema: &str) -> Store {
+    Store::connect_to_write(&config(schema), &Secret::new(server.url())).unwrap()
+}
+
+fn batch(keys: impl IntoIterator<Item = u8>) -> Batch {
+    keys.into_iter().map(|key| (vec![key], Some(vec![key]))).collect()
+}
+
+/// Ends the lease of a schema without a word to its owner, as the clock of the database does.
+fn expire(server: &Postgres, schema: &str) {
+    drop(server.sql(&format!("UPDATE {schema}.lease SET expires = 'epoch'")));
+}
+
+#[test]
+fn an_owner_that_was_taken_over_changes_nothing() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("takeover");
+    let (first, second) =
+        (writer(server, server.port(), &schema), PgKv::prepare(&server.url(), &schema, LONG).unwrap());
+    first.write_batch(batch([1]), &Guard::at(0)).unwrap();
+    assert!(!second.lease().acquire().unwrap(), "it is held");
+    let holder = second.lease().holder().unwrap();
+    assert!(!holder.is_ours && holder.owner.contains("pid") && holder.left > Duration::from_secs(60), "{holder:?}");
+    let error = second.write_batch(batch([2]), &Guard::at(0)).unwrap_err();
+    assert_eq!(error.context("standby"), Some("true"), "{error}");
+    expire(server, &schema);
+    assert!(second.lease().acquire().unwrap());
+    second.write_batch(batch([3]), &Guard::at(0)).unwrap();
+    // The first one still believes that it holds the lease.
+    assert!(first.lease().is_held());
+    let error = first.write_batch(batch([4]), &Guard::at(0)).unwrap_err();
+    assert_eq!((error.kind(), error.context("standby")), (ErrorKind::Store, Some("true")), "{error}");
+    assert!(!first.lease().is_held());
+    assert_eq!(
+        first.get_many(&[vec![1], vec![2], vec![3], vec![4]]).unwrap(),
+        [Some(vec![1]), None, Some(vec![3]), None]
+    );
+    for source in ["jira", "github", "jira"] {
+        first.lease().wake(source).unwrap();
+    }
+    let mut woken = second.lease().woken().unwrap();
+    woken.sort();
+    assert_eq!((woken, second.lease().woken().unwrap()), (vec!["github".to_owned(), "jira".to_owned()], vec![]));
+    second.lease().release();
+    assert!(first.lease().acquire().unwrap(), "it was given back");
+    assert_eq!(first.lease().holder().unwrap().token, 3);
+}
+
+/// A write that waits for the lock of a takeover sees the new owner, not the one of when it began.
+#[test]
+fn a_write_that_waits_for_a_takeover_fails() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("waiting");
+    let kv = Arc::new(writer(server, server.port(), &schema));
+    let before = server.sql(&format!("SELECT token FROM {schema}.lease"));
+    let takeover =
+        format!("BEGIN; UPDATE {schema}.lease SET token = token + 1, nonce = 1; SELECT pg_advisory_lock(4711); COMMIT");
+    let barrier = server.session("SELECT pg_advisory_lock(4711)");
+    std::thread::scope(|scope| {
+        scope.spawn(|| server.sql(&takeover));
+        server.until("SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%4711%' AND wait_event = 'advisory'");
+        let write = scope.spawn(|| kv.write_batch(batch([1]), &Guard::at(0)));
+        server.until("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')");
+        drop(barrier);
+        let error = write.join().unwrap().unwrap_err();
+        assert_eq!(error.context("standby"), Some("true"), "{error}");
+    });
+    assert_eq!(kv.get(&[1]).unwrap(), None);
+    assert_ne!(server.sql(&format!("SELECT token FROM {schema}.lease")), before);
+}
+
+#[test]
+fn a_write_whose_answer_is_lost_is_stored_once() {
+    let Some(server) = Postgres::shared() else { return };
+    let proxy = Proxy::start(server.port(), Duration::ZERO);
+    let schema = server.schema("unknown");
+    let store = Store::over(Arc::new(writer(server, proxy.port(), &schema))).unwrap();
+    let nonce = || server.sql(&format!("SELECT nonce FROM {schema}.lease"));
+    for number in 1..=20_u64 {
+        let mut transaction = store.begin().unwrap();
+        assert_eq!(transaction.metadata::<u64>("test", "number").unwrap().unwrap_or(0), number - 1);
+        transaction.put_metadata("test", "number", &number).unwrap();
+        let before = nonce();
+        proxy.cut_before_next_answer();
+        assert_eq!(transaction.commit().unwrap(), number);
+        assert_ne!(nonce(), before, "nothing that was sent before may take effect later");
+    }
+    assert_eq!(store.head().unwrap(), 20);
+}
+
+#[test]
+fn connections_that_are_cut_and_a_database_that_is_away_lose_nothing() {
+    let Some(server) = Postgres::shared() else { return };
+    let proxy = Proxy::start(server.port(), Duration::ZERO);
+    let schema = server.schema("cuts");
+    let store = Store::over(Arc::new(writer(server, proxy.port(), &schema))).unwrap();
+    let write = |number: u64| -> Result<u64, Error> {
+        let mut transaction = store.begin()?;
+        transaction.put_metadata("test", "number", &number)?;
+        transaction.commit()
+    };
+    for number in 1..=10 {
+        proxy.cut();
+        assert_eq!(write(number).unwrap(), number, "a new connection is made");
+    }
+    proxy.set_down(true);
+    let error = write(11).unwrap_err();
+    assert!(
+        error.to_string().contains("PostgreSQL does not answer") && error.to_string().contains("nothing was lost"),
+        "{error}"
+    );
+    proxy.set_down(false);
+    assert_eq!(write(11).unwrap(), 11, "without a restart");
+    assert_eq!(store.metadata::<u64>("test", "number").unwrap(), Some(11));
+}
+
+/// The server says that its disk is full, here by a trigger.
+#[test]
+fn a_full_disk_there_is_said_and_nothing_is_lost() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("full");
+    let kv = writer(server, server.port(), &schema);
+    kv.write_batch(batch([1]), &Guard::at(0)).unwrap();
+    drop(server.sql(&format!(
+        "CREATE FUNCTION {schema}.no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+         END $$;
+         CREATE TRIGGER no_room BEFORE INSERT ON {schema}.kv FOR EACH ROW EXECUTE FUNCTION {schema}.no_room()"
+    )));
+    let error = kv.write_batch(batch([2]), &Guard::at(0)).unwrap_err();
+    assert!(error.to_string().contains("the disk of PostgreSQL is full"), "{error}");
+    assert_eq!(kv.get_many(&[vec![1], vec![2]]).unwrap(), [Some(vec![1]), None]);
+    drop(server.sql(&format!("DROP TRIGGER no_room ON {schema}.kv")));
+    kv.write_batch(batch([2]), &Guard::at(0)).unwrap();
+}
+
+#[test]
+fn each_call_is_one_statement_also_on_a_slow_network() {
+    let Some(server) = Postgres::shared() else { return };
+    for delay in [Duration::ZERO, Duration::from_millis(1)] {
+        let proxy = Proxy::start(server.port(), delay);
+        let kv = writer(server, proxy.port(), &server.schema("statements"));
+        kv.write_batch(batch(0..=200), &Guard::at(0)).unwrap();
+        let _before = proxy.take_statements();
+        let keys: Vec<Vec<u8>> = (0..=255).map(|key| vec![key]).collect();
+        let ranges: Vec<_> = (0..=100).map(|key| super::KeyRange::prefix(vec![key])).collect();
+        assert_eq!(kv.get_many(&keys).unwrap().iter().flatten().count(), 201);
+        assert_eq!(kv.range(&super::KeyRange::all(), 50).unwrap().len(), 50);
+        assert_eq!(kv.range_many(&ranges).unwrap().iter().flatten().count(), 101);
+        kv.write_batch(batch(100..=255), &Guard::at(0)).unwrap();
+        assert_eq!(proxy.take_statements(), 4);
+        assert!(proxy.connections() <= 8);
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_says_what_to_do() {
+    let Some(server) = Postgres::shared() else { return };
+    let opened =
+        |url: &str, schema: &str| PgKv::open(url, schema, LONG).err().map(|error| error.full()).unwrap_or_default();
+    let (url, schema) = (server.url(), server.schema("errors"));
+    let wrong = url.replace("a-password", "hunter2");
+    let cases = [
+        (wrong, "does not let this user in"),
+        (url.replace("//postgres:", "//stranger:"), "does not let this user in"),
+        (format!("{}no_such_database", url.strip_suffix("postgres").unwrap()), "there is no such database"),
+        (format!("{url}?sslmode=require"), "the server has no TLS"),
+        (url.replace(&server.port().to_string(), "1"), "PostgreSQL does not answer"),
+        (url.clone(), "there is no store in this schema"),
+    ];
+    for (url, expected) in cases {
+        let text = opened(&url, &schema);
+        assert!(text.contains(expected), "{expected}: {text}");
+        assert!(!text.contains("hunter2") && !text.contains("a-password"), "{text}");
+    }
+    drop(writer(server, server.port(), &schema));
+    drop(server.sql(&format!("UPDATE {schema}.lease SET min_writer = 2")));
+    assert!(opened(&url, &schema).contains("a newer version of this program"));
+}
+
+#[test]
+fn tls_is_used_where_it_is_required_and_its_certificate_is_verified() {
+    let Some(server) = Postgres::start(&["fsync=off"]) else { return };
+    let Some(ca) = server.enable_tls() else { return };
+    let url = server.url().replace("127.0.0.1", "localhost");
+    let opened =
+        |query: &str| PgKv::prepare(&format!("{url}{query}"), "tls", LONG).map(drop).map_err(|error| error.full());
+    assert_eq!(opened(&format!("?sslmode=verify-full&sslrootcert={}", ca.display())), Ok(()));
+    assert_eq!(opened(&format!("?sslmode=prefer&sslrootcert={}", ca.display())), Ok(()));
+    let untrusted = opened("?sslmode=require").unwrap_err();
+    assert!(untrusted.contains("name its CA with sslrootcert"), "{untrusted}");
+    let hba = server.folder().join("data/pg_hba.conf");
+    std::fs::write(hba, "hostssl all all all scram-sha-256\n").unwrap();
+    // The server reads the file anew a moment later; psql uses TLS if it can.
+    assert_eq!(server.sql("SELECT pg_reload_conf()"), "t");
+    let refused = || {
+        opened("?sslmode=disable").err().or_else(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            None
+        })
+    };
+    let plain = std::iter::repeat_with(refused).take(1_000).find_map(|refused| refused).unwrap();
+    assert!(plain.contains("may require TLS: sslmode=require"), "{plain}");
+}
+
+/// A replica of an older version stops with the first write after a newer one changed the tables.
+#[test]
+fn an_older_program_stops_when_the_tables_change() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("older");
+    let kv = writer(server, server.port(), &schema);
+    kv.write_batch(batch([1]), &Guard::at(0)).unwrap();
+    drop(server.sql(&format!("UPDATE {schema}.lease SET min_writer = 2")));
+    assert!(kv.write_batch(batch([2]), &Guard::at(0)).is_err());
+    assert!(!kv.lease().acquire().unwrap_or(false));
+    assert_eq!(kv.get(&[2]).unwrap(), None);
+}
+
+#[test]
+fn what_is_exported_is_of_one_moment_while_another_process_writes() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("moment");
+    let writing = connected(server, &schema);
+    assert!(writing.take_lease().unwrap());
+    let write = |number: u64| {
+        let mut transaction = writing.begin().unwrap();
+        for part in 0..5 {
+            transaction.put_metadata("test", &format!("{number} {part}"), &number).unwrap();
+        }
+        transaction.commit().unwrap();
+    };
+    write(0);
+    let reading = Store::connect(&config(&schema), &Secret::new(server.url())).unwrap();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| (1..).take_while(|_| !is_done.load(std::sync::atomic::Ordering::SeqCst)).for_each(write));
+        for _ in 0..5 {
+            let head = reading.head().unwrap();
+            let text = store_tests::exported(&reading);
+            let counts = Store::check_export(&mut text.as_slice()).unwrap();
+            // The format, the head, and whole transactions.
+            assert_eq!((counts.keys - 2) % 5, 0, "{counts:?}");
+            while reading.head().unwrap() == head {
+                std::thread::yield_now();
+            }
+        }
+        is_done.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn several_processes_may_make_the_tables_at_once() {
+    let Some(server) = Postgres::shared() else { return };
+    let (url, schema) = (server.url(), server.schema("at_once"));
+    std::thread::scope(|scope| {
+        let made: Vec<_> = (0..4).map(|_| scope.spawn(|| PgKv::prepare(&url, &schema, LONG).map(drop))).collect();
+        made.into_iter().for_each(|made| made.join().unwrap().unwrap());
+    });
+}
+
+#[test]
+fn a_store_is_copied_both_ways_and_an_import_fills_a_database() {
+    let Some(server) = Postgres::shared() else { return };
+    let source = store_tests::filled(&(Arc::new(MemoryKv::default()) as _));
+    let text = store_tests::exported(&source);
+    let (schema, dir) = (server.schema("copies"), tempfile::tempdir().unwrap());
+    let there = connected(server, &schema);
+    assert!(there.copy(&Destination::Database(&there)).is_err(), "without the lease");
+    assert!(there.take_lease().unwrap());
+    assert_eq!(source.copy(&Destination::Database(&there)).unwrap().tasks, 4);
+    assert!(store_tests::exported(&there) == text);
+    let path = dir.path().join("data");
+    assert_eq!(there.copy(&Destination::Directory(&path)).unwrap().tasks, 4);
+    assert!(store_tests::exported(&super::super::reopen::opened(&path).unwrap()) == text);
+    let error = source.copy(&Destination::Database(&there)).unwrap_err();
+    assert!(error.to_string().contains("already holds tasks"), "{error}");
+    // A store that was copied is written to like any other.
+    let mut transaction = there.begin().unwrap();
+    transaction.put_seen(&store_tests::of("1"), 1).unwrap();
+    assert_eq!(transaction.commit().unwrap(), 2);
+    let other = connected(server, &server.schema("imports"));
+    assert!(other.take_lease().unwrap());
+    let broken = &text[..text.len() / 2];
+    assert!(Store::import(&Destination::Database(&other), &mut &*broken).is_err());
+    assert_eq!(other.task_keys(None).count(), 0, "nothing was imported");
+    assert_eq!(Store::import(&Destination::Database(&other), &mut text.as_slice()).unwrap().counts.tasks, 4);
+    assert!(store_tests::exported(&other) == text);
+}

@@ -1,0 +1,241 @@
+//! The store in PostgreSQL: every command works on it as on a directory, replicas stand by and take over, and whatever happens to them
+//! or to the database, what is known and exported is what one process with a directory knows and exports.
+
+use std::time::{Duration, Instant};
+
+use contextcore_fakes::jira::Options;
+use contextcore_fakes::world::World;
+use contextcore_postgres::{Postgres, Proxy};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+
+use crate::rig::{Installation, LIMIT, NOW, Service, Setup, Tool, sample};
+
+/// So short that a test need not wait long for a dead replica.
+const SHORT: &str = "lease_ttl: 5s";
+/// So long that a busy machine renews it.
+const LONG: &str = "lease_ttl: 60s";
+/// How long a takeover may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Moves an installation into a schema of its own.
+fn move_in(home: &mut Installation, url: &str, schema: &str, lease: &str) {
+    let keys = format!("store: {{postgres: {{url: {{env: DATABASE}}, schema: {schema}, {lease}}}}}");
+    home.write(&home.config_text().replace("store: {path: ./data}", &keys));
+    home.variables.push(("DATABASE".to_owned(), url.to_owned()));
+}
+
+/// The lease as `status` shows it.
+fn lease(home: &Installation) -> Value {
+    let status = home.run(&["status", "-o", "json"]);
+    // There may be no store yet, or no database.
+    if status.code == Some(0) { status.json()["store"]["lease"].clone() } else { Value::Null }
+}
+
+/// One more replica. The next one is configured in the same file, so it has to be read first.
+fn replica(home: &Installation) -> Service {
+    let mut service = Service::start(home);
+    service.until("/healthz", "200");
+    service
+}
+
+/// Waits until a process that is not `former` has the lease; returns its name.
+fn next_owner(home: &Installation, former: &str) -> String {
+    let begun = Instant::now();
+    loop {
+        let lease = lease(home);
+        if let Some(owner) = lease["owner"].as_str().filter(|owner| *owner != former) {
+            return owner.to_owned();
+        }
+        assert!(begun.elapsed() < PATIENCE, "nobody took over from {former}: {lease}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Waits until one replica has the metrics and each other one says that it stands by.
+fn one_of_them_has_the_metrics(replicas: &mut [Service]) {
+    let begun = Instant::now();
+    loop {
+        let all: Vec<String> = replicas.iter_mut().map(|replica| replica.until("/metrics", "200")).collect();
+        let working = all.iter().filter(|text| text.contains("contextcore_store_size")).count();
+        let standing = all.iter().filter(|text| text.contains("stands by")).count();
+        if (working, standing) == (1, replicas.len() - 1) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{all:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_works_on_it_as_on_a_directory() {
+    let Some(server) = Postgres::shared() else { return };
+    let (tool, in_directory) = sample().await;
+    in_directory.sync();
+    let projects = "projects:\n  - {id: commerce, include: [{source: acme-jira, project: SHOP}]}\n";
+    let mut home = tool.home_with(&Setup { export: "give_up: 1s", rest: projects, ..Setup::default() }).await;
+    move_in(&mut home, &server.url(), &server.schema("commands"), LONG);
+    for command in [&["tasks"][..], &["status"], &["replay"], &["store", "verify"], &["store", "compact"]] {
+        let ran = home.run(command);
+        assert_eq!(ran.code, Some(2), "{command:?}: {}", ran.err);
+    }
+    home.run(&["sync", "--dry-run"]).expect(0);
+    assert_eq!(home.run(&["tasks"]).code, Some(2), "a dry run makes none");
+    home.sync();
+    home.outcome().assert_same(&in_directory.outcome());
+    assert!(!home.store().exists(), "no directory is made");
+    home.run(&["sync", "--dry-run"]).expect(0);
+    assert_eq!(home.run(&["check"]).code, Some(0));
+    for command in [&["tasks"][..], &["sprints"], &["show", "SHOP-1"], &["dead-letters", "list"]] {
+        let (ours, theirs) = (home.run(command).expect(0), in_directory.run(command).expect(0));
+        assert_eq!(
+            ours.out.replace(&home.collector.grpc_url(), ""),
+            theirs.out.replace(&in_directory.collector.grpc_url(), "")
+        );
+    }
+    let status = home.run(&["status"]).expect(0);
+    assert!(
+        status.out.contains("postgres://127.0.0.1:") && status.out.contains("written by nobody now"),
+        "{}",
+        status.out
+    );
+    home.run(&["store", "verify"]).expect(0);
+    home.run(&["replay"]).expect(0);
+    home.outcome().assert_same(&in_directory.outcome());
+    let said = home.run(&["status", "-vv", "-o", "json"]);
+    assert!(![said.out, said.err].iter().any(|text| text.contains("a-password")), "the password is printed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_moves_between_a_directory_and_a_database() {
+    let Some(server) = Postgres::shared() else { return };
+    let (tool, mut home) = sample().await;
+    home.sync();
+    let before = home.outcome();
+    let exported = |home: &Installation| home.run(&["store", "export", "-"]).expect(0).out;
+    let text = exported(&home);
+    std::fs::copy(home.path().join("contextcore.yaml"), home.path().join("old.yaml")).unwrap();
+    move_in(&mut home, &server.url(), &server.schema("moved"), LONG);
+    let copied = home.run(&["store", "copy", "--from", "old.yaml", "--to", "contextcore.yaml"]).expect(0);
+    assert!(copied.out.contains("read them back"), "{}", copied.out);
+    assert_eq!(exported(&home), text);
+    home.sync();
+    home.outcome().assert_same(&before);
+    let again = home.run(&["store", "copy", "--from", "old.yaml", "--to", "contextcore.yaml"]);
+    assert!(again.code == Some(1) && again.last_error().contains("already holds tasks"), "{}", again.err);
+    home.run(&["store", "copy", "--to", "back"]).expect(0);
+    home.run(&["store", "export", "file"]).expect(0);
+    home.write(&home.config_text().replace("schema: moved_", "schema: imported_"));
+    home.run(&["store", "import", "file"]).expect(0);
+    let imported = exported(&home);
+    std::fs::write(home.path().join("back.yaml"), "store: {path: ./back}\n").unwrap();
+    assert_eq!(home.run(&["--config", "back.yaml", "store", "export", "-"]).expect(0).out, imported);
+    drop(tool);
+}
+
+/// Two replicas; the one that has the lease is killed, paused for longer than the lease, cut off and asked to stop, again and again
+/// while a first sync goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_take_over_from_each_other_lose_and_repeat_nothing() {
+    let Some(server) = Postgres::shared() else { return };
+    let options = Options { latency: Duration::from_millis(15), max_search_page: 40, ..Options::cloud() };
+    let tool = Tool::start(World::demo(NOW, 2, 7), options).await;
+    let truth = tool.home().await;
+    truth.sync();
+    let proxy = Proxy::start(server.port(), Duration::ZERO);
+    let mut home = tool.home().await;
+    move_in(&mut home, &server.url_at(proxy.port()), &server.schema("replicas"), SHORT);
+    let mut replicas: Vec<Service> = (0..2).map(|_| replica(&home)).collect();
+    let mut chance = StdRng::seed_from_u64(5);
+    let mut owner = next_owner(&home, "");
+    for round in 0..6 {
+        std::thread::sleep(Duration::from_millis(chance.random_range(0..400)));
+        let at = replicas.iter().position(|replica| owner.contains(&format!("(pid {})", replica.run.id()))).unwrap();
+        match round % 4 {
+            0 => replicas[at].run.kill(),
+            1 => drop(std::mem::replace(&mut replicas[at], replica(&home)).stop()),
+            2 => replicas[at].run.signal("STOP"),
+            _ => {
+                proxy.cut();
+                continue;
+            }
+        }
+        owner = next_owner(&home, &owner);
+        if round % 4 == 2 {
+            replicas[at].run.signal("CONT");
+            replicas[at].until("/healthz", "200");
+            replicas[at].run.wait_for("standing by", LIMIT);
+        }
+        if round % 4 == 0 {
+            replicas[at] = replica(&home);
+        }
+    }
+    replicas.iter_mut().for_each(|replica| drop(replica.until("/readyz", "200")));
+    one_of_them_has_the_metrics(&mut replicas);
+    replicas.into_iter().for_each(|replica| drop(replica.stop()));
+    home.write(&home.config_text().replace(SHORT, LONG));
+    home.sync();
+    home.outcome().assert_same(&truth.outcome());
+    home.run(&["store", "verify"]).expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_outlives_its_database() {
+    let Some(server) = Postgres::start(&[]) else { return };
+    let (_tool, mut home) = sample().await;
+    move_in(&mut home, &server.url(), "gone", SHORT);
+    let mut service = Service::start(&home);
+    let owner = next_owner(&home, "");
+    server.stop();
+    service.run.wait_for("the lease of the store was lost", PATIENCE);
+    service.until("/healthz", "200");
+    let ready = service.until("/readyz", "503");
+    assert!(ready.contains("PostgreSQL"), "{ready}");
+    let ran = home.run(&["tasks"]);
+    assert!(ran.code == Some(1) && ran.last_error().contains("PostgreSQL does not answer"), "{}", ran.err);
+    server.restart();
+    assert_eq!(next_owner(&home, ""), owner, "the same process goes on");
+    service.until("/readyz", "200");
+    service.stop();
+    home.sync();
+    assert!(!home.tasks().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_writer_learns_who_writes() {
+    let Some(server) = Postgres::shared() else { return };
+    let (_tool, mut home) = sample().await;
+    move_in(&mut home, &server.url(), &server.schema("second"), LONG);
+    let mut service = Service::start(&home);
+    let owner = next_owner(&home, "");
+    service.until("/readyz", "200");
+    let sync = home.run(&["sync"]);
+    assert!(sync.code == Some(1) && sync.last_error().contains(&owner), "{}", sync.err);
+    let status = home.run(&["status"]).expect(0).out;
+    assert!(status.contains(&format!("written by {owner}")), "{status}");
+    service.stop();
+    home.sync();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_address_is_one_error_that_says_what_to_do() {
+    let Some(server) = Postgres::shared() else { return };
+    let (_tool, mut home) = sample().await;
+    move_in(&mut home, "", &server.schema("wrong"), LONG);
+    let url = server.url();
+    let cases = [
+        ("", "DATABASE"),
+        (&url.replace("a-password", "hunter2"), "does not let this user in"),
+        (&format!("{url}?sslmode=require"), "the server has no TLS"),
+        ("mysql://root:hunter2@127.0.0.1/x", "must begin with postgres://"),
+    ];
+    for (url, expected) in cases {
+        home.variables.last_mut().unwrap().1 = url.to_owned();
+        for command in [&["sync"][..], &["tasks"], &["serve"], &["status"]] {
+            let ran = home.run(command);
+            assert!(ran.code != Some(0) && ran.err.contains(expected), "{command:?}: {}", ran.err);
+            assert!(!ran.err.contains("hunter2") && !ran.err.contains("a-password"), "{}", ran.err);
+        }
+    }
+}
