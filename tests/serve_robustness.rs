@@ -61,7 +61,7 @@ async fn a_hangup_reloads_the_configuration_and_an_invalid_one_changes_nothing()
     serve.until("/healthz", "200");
     home.write(&valid.replace("path: ./data", "path: ./elsewhere"));
     serve.run.signal("HUP");
-    serve.run.wait_for("`store.path` cannot change", LIMIT);
+    serve.run.wait_for("`store` cannot change", LIMIT);
     let second = valid[valid.find("  - name:").unwrap()..].replace("acme-jira", "second");
     home.write(&format!("{valid}{second}"));
     serve.run.signal("HUP");
