@@ -37,7 +37,7 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     let store = app::open_shared(&config).await?;
     let engine = Arc::new(app::engine(config, store, progress::lines()));
     let current = Current::new(Arc::clone(&engine), standby::triggers(&engine.config()));
-    let ended = serve(context, Next { engine, bound }, &current, &mut endpoints).await;
+    let ended = serve(context, Next { engine, bound, began: SERVING }, &current, &mut endpoints).await;
     endpoints.close().await;
     ended.map(|()| Exit::Done)
 }
@@ -59,7 +59,7 @@ async fn serve(context: &Context, mut next: Next, current: &Current, endpoints: 
     let failed = |error| Failure::new(Exit::Internal, format!("listen for signals: {error}"));
     let mut hangups = signal(SignalKind::hangup()).map_err(failed)?;
     loop {
-        let Next { engine, bound } = next;
+        let Next { engine, bound, began } = next;
         let mut bound = Some(bound);
         if engine.store.is_standby() {
             stand_by(&engine, current);
@@ -73,7 +73,7 @@ async fn serve(context: &Context, mut next: Next, current: &Current, endpoints: 
         current.replace(Arc::clone(&engine), service.triggers());
         endpoints.open(bound.take().unwrap_or_default(), current)?;
         let config = engine.config();
-        tracing::info!(listen = %config.listen, sources = config.sources.len(), "serving");
+        tracing::info!(listen = %config.listen, sources = config.sources.len(), "{began}");
         let period = until_reload(context, &engine, service, endpoints, &mut hangups);
         let ended = stop::stoppable(&engine.cancel, period).await?;
         let is_over = stop::requested().is_some() || !matches!(ended, Ok(Some(_)));
@@ -92,7 +92,12 @@ async fn serve(context: &Context, mut next: Next, current: &Current, endpoints: 
 struct Next {
     engine: Arc<Engine>,
     bound: Bound,
+    /// What the log says when it begins.
+    began: &'static str,
 }
+
+const SERVING: &str = "serving";
+const RELOADED: &str = "reloaded the configuration";
 
 /// Runs the service until it ends, or until it has stopped for a new configuration or because it may not write any more. A
 /// configuration that cannot be used changes nothing.
@@ -152,7 +157,7 @@ fn again_after(ended: Result<(), Error>, engine: &Engine) -> Result<Option<Next>
 /// The same configuration once more, as soon as this process may write.
 fn again(engine: &Engine) -> Next {
     let config = Config::clone(&engine.config());
-    Next { engine: Arc::new(engine.reloaded(config)), bound: Bound::default() }
+    Next { engine: Arc::new(engine.reloaded(config)), bound: Bound::default(), began: SERVING }
 }
 
 /// Lets the endpoints pass on what a replica that may not write is asked for.
@@ -170,7 +175,7 @@ async fn reload(context: &Context, engine: &Engine, endpoints: &Endpoints) -> Re
     let bound = endpoints.bind(&config).await?;
     let engine = Arc::new(engine.reloaded(config));
     engine.sinks()?;
-    Ok(Next { engine, bound })
+    Ok(Next { engine, bound, began: RELOADED })
 }
 
 #[async_trait]
