@@ -7,7 +7,6 @@ import random
 import resource
 import signal
 import stat
-import struct
 
 import pytest
 import spool
@@ -218,10 +217,11 @@ def test_network_file_systems_are_known(tmp_path):
 def test_a_thousand_kills(tmp_path):
     """kill -9 at a random moment: what returned is in the file, whole and once; a torn end is not counted."""
     chance = random.Random(4711)
-    shared = mmap.mmap(-1, 8)
+    # One store writes it; `struct.pack_into` would clear it first, and a kill can come in between.
+    shared = memoryview(mmap.mmap(-1, 8)).cast("q")
     for n in range(KILLS):
         state = tmp_path / str(n)
-        struct.pack_into("q", shared, 0, -1)
+        shared[0] = -1
         pid = os.fork()
         if pid == 0:
             try:
@@ -229,16 +229,16 @@ def test_a_thousand_kills(tmp_path):
                 i = 0
                 while True:
                     tracker.start_task(f"T-{i}", "x" * (1 << chance.randrange(15)))
-                    struct.pack_into("q", shared, 0, i)
+                    shared[0] = i
                     i += 1
             finally:
                 os._exit(3)
-        while struct.unpack_from("q", shared)[0] < 0:
+        while shared[0] < 0:
             os.sched_yield()
         signal.sigtimedwait([], chance.random() * 0.004)
         os.kill(pid, signal.SIGKILL)
         assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
-        returned = struct.unpack_from("q", shared)[0] + 1
+        returned = shared[0] + 1
         found = [each["task"] for each in spool.operations(state)]
         assert found[:returned] == [f"T-{i}" for i in range(returned)], f"kill {n}"
         assert len(found) <= returned + 1

@@ -60,10 +60,14 @@ def test_a_child_that_uses_nothing_leaves_nothing_and_keeps_no_lock(state):
     tracker.start_task("T-1", "x")
     path = spool.segments(state)[0]
     read, write = os.pipe()
+    runs, running = os.pipe()
     pid = os.fork()
     if pid == 0:
+        os.write(running, b"x")
         os.read(read, 1)
         os._exit(0)
+    # It lets go of what it has inherited before it runs anything, but it may not run at once.
+    os.read(runs, 1)
     tracker.close()
     try:
         assert spool.is_dead(path), "the child holds the parent's descriptor"
