@@ -8,7 +8,7 @@ use std::path::Path;
 
 use contextcore_core::config::{Config, PostgresConfig, Resolve, StoreConfig};
 use contextcore_core::http::local::Local;
-use contextcore_core::store::Store;
+use contextcore_core::store::{Copies, Store};
 use contextcore_core::{Error, clock};
 use contextcore_spool::StateDir;
 
@@ -16,7 +16,13 @@ use crate::host::ServedRequest;
 use crate::socket;
 
 /// Counts in every store on this machine that may hold them. What cannot be counted is not.
-pub(crate) async fn note(config: Option<&Config>, state: &StateDir, ids: Vec<String>, agent: Option<&str>) {
+pub(crate) async fn note(
+    config: Option<&Config>,
+    state: &StateDir,
+    copies: &Copies,
+    ids: Vec<String>,
+    agent: Option<&str>,
+) {
     if ids.is_empty() {
         return;
     }
@@ -29,7 +35,7 @@ pub(crate) async fn note(config: Option<&Config>, state: &StateDir, ids: Vec<Str
     }
     let stores = config.and_then(|config| config.store.path()).map(Path::to_owned).into_iter().chain(lanes);
     for store in stores.filter(|store| store.is_dir()) {
-        if let Err(error) = note_in(&store, &request).await {
+        if let Err(error) = note_in(&store, copies, &request).await {
             tracing::debug!(store = %store.display(), %error, "could not count what was read");
         }
     }
@@ -44,10 +50,10 @@ fn note_in_database(database: &PostgresConfig, request: &ServedRequest) -> Resul
     store.note_served(&request.ids, request.agent.as_deref(), clock::now())
 }
 
-async fn note_in(store: &Path, request: &ServedRequest) -> Result<(), Error> {
+async fn note_in(store: &Path, copies: &Copies, request: &ServedRequest) -> Result<(), Error> {
     let socket = socket::path(store);
     if socket.exists() && Local::new(&socket)?.post::<()>("/v1/insights/served", request).await.is_ok() {
         return Ok(());
     }
-    Store::open(store)?.note_served(&request.ids, request.agent.as_deref(), clock::now())
+    copies.change(store, |store| store.note_served(&request.ids, request.agent.as_deref(), clock::now()))
 }

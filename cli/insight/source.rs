@@ -9,6 +9,7 @@ use contextcore_core::config::{self, Config, nearest_known};
 use contextcore_core::model::insight::Insight;
 use contextcore_core::model::insight::search::Wanted;
 use contextcore_core::query::{Found, InsightQuery, InsightSelector, InsightView};
+use contextcore_core::store::Copies;
 use contextcore_spool::destination::NOWHERE;
 use contextcore_spool::{LaneDir, StateDir};
 
@@ -97,7 +98,7 @@ impl Source<'_> {
         }
         let ids = insights.into_iter().map(|insight| insight.id.clone()).collect();
         let config = configured(self.context).unwrap_or_default();
-        served::note(config.as_ref(), &self.state, ids, agent.as_deref()).await;
+        served::note(config.as_ref(), &self.state, &Copies::default(), ids, agent.as_deref()).await;
     }
 
     /// Why nothing was found. `all` is the flag that shows every state.

@@ -4,6 +4,7 @@
 //! the other commands, of the store or of the process that holds it; [`spool`] writes down what is reported; [`history`] knows which
 //! tasks the commits to a path name.
 
+mod given;
 mod history;
 pub(crate) mod memory;
 mod prometheus;
@@ -27,12 +28,13 @@ use rmcp::transport::io::stdio_pipes;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use self::given::Given;
 use self::reads::Stores;
 use self::spool::Spool;
 use crate::app::{self, Context};
 use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::{lanes, person, project, served, stop};
+use crate::{lanes, person, project, stop};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
     let state = lanes::state_dir(arguments.state.as_deref())?;
@@ -43,11 +45,13 @@ pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
         spool: Spool::new(state.clone(), arguments.endpoint.clone(), arguments.protocol.clone()),
         state,
         copies: Copies::default(),
+        given: Given::default(),
         calls: Arc::clone(&calls),
         runtime: Handle::current(),
     };
+    let backend = Arc::new(backend);
     let options = Options { read_only: arguments.read_only, tools: arguments.tools.clone() };
-    let server = Server::new(Arc::new(backend), caller(arguments)?, options).map_err(Failure::usage)?;
+    let server = Server::new(Arc::clone(&backend) as _, caller(arguments)?, options).map_err(Failure::usage)?;
     let failed =
         |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, format!("speak with the client: {error}"));
     let serving = async {
@@ -61,9 +65,11 @@ pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
     };
     let mut sending = JoinSet::new();
     sending.spawn(send(Arc::clone(&calls), config.clone()));
+    sending.spawn(keep(Arc::clone(&backend)));
     let ended = stop::interruptible(serving).await;
     sending.shutdown().await;
     flush(&calls, config.as_deref()).await;
+    store_given(&backend).await;
     match ended {
         Ok(ended) => ended?,
         // Stopping is how a server ends.
@@ -83,6 +89,19 @@ async fn send(calls: Arc<Calls>, config: Option<PathBuf>) {
         tokio::time::sleep(INTERVAL).await;
         flush_to(&calls, config.as_deref()).await;
     }
+}
+
+/// Stores every few seconds what was given to whom.
+async fn keep(backend: Arc<Local>) {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        store_given(&backend).await;
+    }
+}
+
+async fn store_given(backend: &Arc<Local>) {
+    let backend = Arc::clone(backend);
+    drop(tokio::task::spawn_blocking(move || backend.store_given()).await);
 }
 
 async fn flush(calls: &Calls, config: Option<&Path>) {
@@ -131,6 +150,7 @@ struct Local {
     spool: Spool,
     /// The stores that nobody holds, read before.
     copies: Copies,
+    given: Given,
     calls: Arc<Calls>,
     runtime: Handle,
 }
@@ -145,6 +165,14 @@ impl Local {
         };
         loaded.map(Some).map_err(failed)
     }
+
+    /// Stores what was given to whom since the last time.
+    fn store_given(&self) {
+        if !self.given.is_empty() {
+            let config = self.config().unwrap_or_default();
+            self.runtime.block_on(self.given.store(config.as_ref(), &self.state, &self.copies));
+        }
+    }
 }
 
 impl Backend for Local {
@@ -155,6 +183,7 @@ impl Backend for Local {
     }
 
     fn write(&self, project: &str, operation: Operation, by: &str) -> Result<Written, Error> {
+        self.store_given();
         self.spool.write(self.config()?.as_ref(), &self.runtime, project, operation, by)
     }
 
@@ -171,8 +200,7 @@ impl Backend for Local {
     }
 
     fn served(&self, ids: Vec<String>, agent: &str) {
-        let config = self.config().unwrap_or_default();
-        self.runtime.block_on(served::note(config.as_ref(), &self.state, ids, Some(agent)));
+        self.given.add(ids, agent);
     }
 
     fn now(&self) -> Millis {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use super::files;
 use super::reader::Store;
+use super::witness;
 use crate::lock;
 use crate::model::error::Result;
 
@@ -18,7 +19,9 @@ use crate::model::error::Result;
 pub struct Copies(Mutex<BTreeMap<PathBuf, OpenCopy>>);
 
 struct OpenCopy {
+    /// What the directory looked like, and the journal head of the store in it.
     files: Files,
+    head: u64,
     store: Arc<Store>,
 }
 
@@ -47,9 +50,35 @@ impl Copies {
         let store = Arc::new(Store::open_to_read(path)?);
         // Without room for a copy it is the store itself, which nobody else could open as long as it is kept.
         if files::lock(path).is_ok() {
-            kept.insert(path.to_owned(), OpenCopy { files: before, store: Arc::clone(&store) });
+            let head = store.head()?;
+            kept.insert(path.to_owned(), OpenCopy { files: before, head, store: Arc::clone(&store) });
         }
         Ok(store)
+    }
+
+    /// Changes in the store of a directory what its readers need not see. The copy that is open stays open, unless somebody
+    /// else has changed the store.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and when it cannot be changed.
+    pub fn change(&self, path: &Path, change: impl FnOnce(&Store) -> Result<()>) -> Result<()> {
+        let mut kept = lock(&self.0);
+        let store = Store::open(path)?;
+        let before = store.head()?;
+        let changed = change(&store);
+        let after = store.head()?;
+        drop(store);
+        // With the lock nobody changes it further; the head says whether somebody has since it was closed.
+        let held = files::lock(path);
+        let is_known = held.is_ok() && witness::read(path).is_some_and(|seen| seen.head == after);
+        match kept.get_mut(path) {
+            Some(known) if is_known && known.head == before => {
+                known.head = after;
+                known.files = seen(path);
+            }
+            _ => drop(kept.remove(path)),
+        }
+        changed
     }
 }
 
@@ -99,6 +128,33 @@ mod tests {
         assert_eq!(read(&copies, &path).1, Some(2));
         let _held = opened(&path).unwrap();
         assert!(copies.open(&path).is_err_and(|error| error.context("locked").is_some()));
+    }
+
+    #[test]
+    fn a_change_that_readers_need_not_see_costs_no_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        write(&path, 1);
+        let copies = Copies::default();
+        let change = |value: u64| {
+            patiently(|| {
+                copies.change(&path, |store| {
+                    let mut transaction = store.begin()?;
+                    transaction.put_metadata("test", "value", &value)?;
+                    transaction.commit().map(drop)
+                })
+            })
+        };
+        // A lock that is held for a moment costs a copy.
+        let is_kept = |value: u64| {
+            let first = read(&copies, &path);
+            change(value).unwrap();
+            Arc::ptr_eq(&first.0, &read(&copies, &path).0)
+        };
+        assert!((2..12).any(is_kept));
+        write(&path, 20);
+        change(21).unwrap();
+        assert_eq!(read(&copies, &path).1, Some(21), "somebody else has changed it, too");
     }
 
     #[test]
