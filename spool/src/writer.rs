@@ -175,13 +175,17 @@ fn make_space(spool: &Path) -> io::Result<bool> {
     used += listing.done.iter().map(|done| size(done)).sum::<u64>();
     let age = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     let mut done = listing.done;
-    done.sort_by_key(age);
+    // Each is looked at once: a helper may remove it meanwhile, and an order that changes while it sorts is a panic.
+    done.sort_by_cached_key(age);
     for path in done {
         if used <= MOST_BYTES {
             break;
         }
-        used -= size(&path);
-        fs::remove_file(path)?;
+        used = used.saturating_sub(size(&path));
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     Ok(used <= MOST_BYTES)
 }

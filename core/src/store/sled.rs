@@ -20,8 +20,10 @@ use super::{files, witness};
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// Bytes of memory that sled may use for pages.
+/// Bytes of memory that sled may use for pages, as they are in the log; unpacked they take some four times as much.
 const CACHE_BYTES: u64 = 8 << 20;
+/// The same for a copy, of which each part is mostly read once.
+const COPY_CACHE_BYTES: u64 = 2 << 20;
 
 /// A [`Kv`] in a directory, which one process at a time may open.
 pub(super) struct SledKv {
@@ -106,7 +108,8 @@ impl SledKv {
     /// Opens the files at `place`; `path` is the store that they are, or were copied from.
     fn at(place: &Path, path: &Path) -> Result<Self> {
         let was_used = files::was_used(path);
-        let config = Config::new().path(place).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let cache = if place == path { CACHE_BYTES } else { COPY_CACHE_BYTES };
+        let config = Config::new().path(place).cache_capacity(cache).flush_every_ms(None);
         let opened = caught(|| config.open()).map_err(|panicked| panicked.into_error(path, "open the store"))?;
         let db = opened.map_err(|error| open_error(path, error))?;
         let engine = Self {

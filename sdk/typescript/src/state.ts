@@ -1,6 +1,6 @@
 // Directories of the spool: which state directory, made private and without following links.
 
-import { closeSync, constants, existsSync, lstatSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, constants, existsSync, lstatSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { homedir, tmpdir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
@@ -116,7 +116,8 @@ export function makeRoom(spool: string): void {
   }
   for (const each of done.sort((a, b) => a.at - b.at)) {
     if (total <= CAP_BYTES) break;
-    unlinkSync(each.path);
+    // A helper may have removed it meanwhile.
+    rmSync(each.path, { force: true });
     total -= each.size;
   }
   if (total > CAP_BYTES) {
