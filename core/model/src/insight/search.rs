@@ -1,7 +1,7 @@
 //! Finds insights: by project, words, scope, type, tags, author, state and age, best first.
 //!
-//! [`Index`] keeps in memory what a search needs of every insight and no more: for 100,000 insights of some 25 words about
-//! 65 MB. It is built from the stored insights when somebody first asks, and follows every change.
+//! [`Index`] keeps in memory what a search needs of every insight and no more (`cargo bench --bench mcp` holds it to a
+//! budget). It is built from the stored insights when somebody first asks, and follows every change.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
