@@ -224,6 +224,11 @@ impl Lease {
         Err(lost_commits(head, last))
     }
 
+    #[cfg(test)]
+    pub(super) fn last_seen(&self) -> u64 {
+        self.state.head.load(Ordering::Relaxed)
+    }
+
     /// The same for a process that has just taken the lease, or stands by: says what is missing, and goes on from what there is.
     pub(in super::super) fn accept(&self, head: u64) {
         let last = self.state.head.swap(head, Ordering::Relaxed);
