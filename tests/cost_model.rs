@@ -35,7 +35,10 @@ fn the_tables_of_the_page_are_what_it_prints() {
     let section = after.split("\n#").next().unwrap();
     let shown: Vec<&str> = section.lines().filter(|line| line.starts_with('|')).collect();
     let printed: Vec<&str> = out.lines().filter(|line| !line.is_empty()).collect();
-    assert_eq!(shown, printed, "run `python3 {SCRIPT} {command} --output markdown` and put its tables into docs/SCALE.md");
+    assert_eq!(
+        shown, printed,
+        "run `python3 {SCRIPT} {command} --output markdown` and put its tables into docs/SCALE.md"
+    );
 }
 
 #[test]
@@ -79,7 +82,9 @@ fn only_the_limits_of_tools_that_are_there_are_shown_the_tightest_first() {
 
 #[test]
 fn what_makes_no_sense_is_refused() {
-    for wrong in [&["--tasks", "10"][..], &["--jira", "1", "--poll", "0"], &["--jira", "1", "--tasks", "5", "--open", "6"]] {
+    for wrong in
+        [&["--tasks", "10"][..], &["--jira", "1", "--poll", "0"], &["--jira", "1", "--tasks", "5", "--open", "6"]]
+    {
         let (code, _, err) = run(wrong);
         assert!(code == Some(2) && err.contains("error:") && !err.contains("Traceback"), "{wrong:?}: {err}");
     }

@@ -260,6 +260,55 @@ async fn a_sync_beside_a_service_asks_it_to_poll() {
     );
 }
 
+/// The statements on the table of keys and values that a server has logged so far.
+fn statements(server: &Postgres) -> Vec<String> {
+    let (log, mut all) = (server.log(), Vec::<String>::new());
+    for line in log.lines() {
+        match line.split_once("execute <unnamed>: ") {
+            Some((_, statement)) => all.push(statement.to_owned()),
+            // The parameters follow, and the rest of a statement that has several lines.
+            None => all.last_mut().into_iter().for_each(|last| last.push_str(line)),
+        }
+    }
+    all.retain(|statement| statement.contains(".kv"));
+    all
+}
+
+/// Waits until a server was asked for nothing more for a while; returns how many statements there were.
+fn settled(server: &Postgres) -> usize {
+    let mut seen = (usize::MAX, Instant::now());
+    until("it never ends", || {
+        let now = statements(server).len();
+        if now != seen.0 {
+            seen = (now, Instant::now());
+        }
+        seen.1.elapsed() > Duration::from_secs(3)
+    });
+    seen.0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_without_news_asks_the_database_little() {
+    let Some(server) = Postgres::start(&["fsync=off", "log_statement=all"]) else { return };
+    let (tool, mut home) = sample().await;
+    move_in(&mut home, &server.url(), "quiet", LONG);
+    let mut service = Service::start(&home);
+    service.until("/readyz", "200");
+    settled(&server);
+    let polls = 4;
+    let before = settled(&server);
+    for _ in 0..polls {
+        tool.jira.take_requests();
+        assert!(server.sql("INSERT INTO quiet.wakes (source) VALUES ('acme-jira') ON CONFLICT DO NOTHING").is_empty());
+        until("it is polled", || tool.jira.requests().iter().any(|request| request.path().contains("jql")));
+        settled(&server);
+    }
+    let asked = statements(&server).split_off(before);
+    // The sample has 300 tasks that are open or ended lately. Metrics need all of them, and read them a page at a time.
+    assert!(asked.len() <= 130 * polls, "{} in {polls} polls:\n{}", asked.len(), asked.join("\n"));
+    service.stop();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_address_is_one_error_that_says_what_to_do() {
     let Some(server) = Postgres::shared() else { return };

@@ -22,8 +22,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::database::{LONG, PATIENCE, SHORT, lease, move_in, next_owner, replica};
-use crate::rig::{Installation, NOW, Outcome, Service, Tool, until};
+use crate::database::{LONG, PATIENCE, SHORT, lease, move_in, replica};
+use crate::rig::{Installation, NOW, Outcome, Service, Setup, Tool, until};
 
 /// Answers of the tools take this long, so that a first sync has a beginning, a middle and an end.
 const LATENCY: Duration = Duration::from_millis(15);
@@ -45,6 +45,20 @@ fn tasks(server: &Postgres, schema: &str) -> u64 {
         return 0;
     }
     server.sql(&format!("SELECT count(*) FROM {kv} WHERE key >= 't' AND key < 'u'")).parse().unwrap()
+}
+
+/// Waits until a process that is not `former` has a lease; returns its name. The database is asked, since there may be many such waits.
+fn owner_after(server: &Postgres, schema: &str, former: &str) -> String {
+    let owner = format!("SELECT owner FROM {schema}.lease WHERE expires > clock_timestamp() ORDER BY name LIMIT 1");
+    let begun = Instant::now();
+    loop {
+        let found = server.sql(&owner);
+        if !found.is_empty() && found != former {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "nobody took over from {former}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Asks whoever polls for a poll, as a webhook does that reaches a replica which stands by.
@@ -115,7 +129,9 @@ async fn what_a_recovery_to_an_earlier_moment_took_away_is_said_and_read_again()
 async fn goes_back(server: &Postgres, url: &str, at_this_moment: impl FnOnce() -> Earlier) {
     const SCHEMA: &str = "back";
     let tool = Tool::sample().await;
-    let (truth, mut home) = (tool.home().await, tool.home().await);
+    // The clock stands still, so metrics before and after the loss would be two values of one moment.
+    let setup = Setup { otlp: "signals: [traces, logs]", ..Setup::default() };
+    let (truth, mut home) = (tool.home_with(&setup).await, tool.home_with(&setup).await);
     move_in(&mut home, url, SCHEMA, LONG);
     let mut service = replica(&home);
     service.until("/readyz", "200");
@@ -125,7 +141,8 @@ async fn goes_back(server: &Postgres, url: &str, at_this_moment: impl FnOnce() -
     // A moment at which an export is under way would be one more thing that comes twice.
     until("it is stored that it was", || backlog(&home) == 0);
     let earlier = at_this_moment();
-    tool.edit(|edit| (1..=5).for_each(|n| edit.set_points(contextcore_fakes::world::IssueId(n), Some(13.0))));
+    let some: Vec<_> = tool.jira.world().issues().take(5).map(|issue| issue.id).collect();
+    tool.edit(|edit| some.iter().for_each(|id| edit.set_points(*id, Some(13.0))));
     wake(server, SCHEMA);
     truth.sync();
     let logs = truth.collector.counts().logs;
@@ -222,11 +239,11 @@ impl Tools {
         let jira = Tool::start(World::demo(NOW, 2, 7), options).await;
         let options = github::Options { clock: Clock::fixed(NOW), latency: LATENCY, ..github::Options::dot_com() };
         let github = Github::start(GithubDemo::new(NOW, 1, 7).build(), options).await.unwrap();
-        // A clock that stands still refills no quota.
+        // A clock that stands still refills no quota. Its keys are not those of Jira.
         let usual = linear::Options::default();
         let points = 100.0 * usual.points;
         let options = linear::Options { clock: Clock::fixed(NOW), latency: LATENCY, points, ..usual };
-        let linear = Linear::start(World::demo(NOW, 1, 11), options).await.unwrap();
+        let linear = Linear::start(World::history(NOW, 60, 6, 20, 30, 1), options).await.unwrap();
         Self { jira, github, linear }
     }
 
@@ -239,7 +256,7 @@ impl Tools {
             "{}    projects: [SHOP]
   - {{name: more-jira, kind: jira, url: '{jira}', auth: {{email: {email}, token: {{env: JIRA_TOKEN}}}}, projects: [PLAT]}}
   - {{name: acme-github, kind: github, url: '{}', auth: {{token: {{env: GITHUB_TOKEN}}}}, projects: [acme/1]}}
-  - {{name: acme-linear, kind: linear, url: '{}', auth: {{token: {{env: LINEAR_API_KEY}}}}, projects: [SHOP, PLAT]}}
+  - {{name: acme-linear, kind: linear, url: '{}', auth: {{token: {{env: LINEAR_API_KEY}}}}}}
 ",
             home.config_text(),
             self.github.url(),
@@ -295,18 +312,13 @@ async fn at_random_killed_paused_and_cut_off_they_lose_and_repeat_nothing() {
 }
 
 /// One first sync by two replicas, with a few events until it is done.
-fn life(
-    server: &Postgres,
-    tools: &Tools,
-    home: &mut Installation,
-    left: &mut Events,
-    chance: &mut StdRng,
-) -> Outcome {
+fn life(server: &Postgres, tools: &Tools, home: &mut Installation, left: &mut Events, chance: &mut StdRng) -> Outcome {
     const TTL: &str = "lease_ttl: 3s";
     let proxy = Proxy::start(server.port(), Duration::ZERO);
-    move_in(home, &server.url_at(proxy.port()), &server.schema("life"), TTL);
+    let schema = server.schema("life");
+    move_in(home, &server.url_at(proxy.port()), &schema, TTL);
     let mut replicas: Vec<Service> = (0..2).map(|_| replica(home)).collect();
-    let mut owner = next_owner(home, "");
+    let mut owner = owner_after(server, &schema, "");
     for _ in 0..7 {
         let Some(event) = left.take(chance) else { break };
         tools.disturb(home, chance);
@@ -321,14 +333,14 @@ fn life(
             }
             Event::Pause => {
                 replicas[at].run.signal("STOP");
-                owner = next_owner(home, &owner);
+                owner = owner_after(server, &schema, &owner);
                 replicas[at].run.signal("CONT");
                 replicas[at].until("/healthz", "200");
             }
             Event::Cut if chance.random_bool(0.5) => proxy.cut(),
             Event::Cut => proxy.cut_before_next_answer(),
         }
-        owner = next_owner(home, if event == Event::Kill { &owner } else { "" });
+        owner = owner_after(server, &schema, if event == Event::Kill { &owner } else { "" });
     }
     replicas.into_iter().for_each(|replica| drop(replica.stop()));
     home.write(&home.config_text().replace(TTL, LONG));

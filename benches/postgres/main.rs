@@ -22,24 +22,27 @@ use std::time::Duration;
 
 use contextcore_fakes::Clock;
 use contextcore_fakes::jira::{self, Jira, JiraHandle};
+use contextcore_fakes::world::World;
 use contextcore_postgres::{Postgres, Proxy};
 use installation::{Installation, Place, Run};
+use model::Size;
 use rows::Rows;
 use worlds::NOW;
 
 /// Closed and open issues of the first sync.
 const FIRST: (usize, usize) = (47_500, 2_500);
 /// Smaller ones, to hold the cost model to.
-const SMALL: [(usize, usize); 2] = [(950, 50), (9_500, 500)];
+const SMALL: (usize, usize) = (950, 50);
+const MIDDLE: (usize, usize) = (9_500, 500);
 /// What is added to each round trip.
 const FAR: Duration = Duration::from_millis(1);
 const POLLS: u32 = 5;
 /// How long a service is watched while nothing happens.
 const QUIET: Duration = Duration::from_secs(15);
 
-async fn tool(closed: usize, open: usize) -> JiraHandle {
+async fn beside(world: World) -> JiraHandle {
     let options = jira::Options { clock: Clock::fixed(NOW), ..jira::Options::cloud() };
-    Jira::start(worlds::grown(closed, open), options).await.expect("a fake")
+    Jira::start(world, options).await.expect("a fake")
 }
 
 /// First syncs into a directory and into a database, near and far; gives the installation that has the near one.
@@ -82,14 +85,16 @@ async fn quiet_poll(rows: &mut Rows, tool: &JiraHandle, near: &Installation<'_>,
 }
 
 /// Stores of three sizes, held to the model.
-async fn sizes(rows: &mut Rows, server: &Postgres, (whole, run): (&Installation<'_>, &Run)) {
-    for (closed, open) in SMALL {
-        let tool = tool(closed, open).await;
+async fn sizes(rows: &mut Rows, server: &Postgres, tool: &JiraHandle, (whole, run): (&Installation<'_>, &Run)) {
+    // Other tasks too: 23 changes each.
+    let histories = World::history(NOW, 1_000, 20, 50, 150, 1);
+    for world in [worlds::grown(SMALL.0, SMALL.1), worlds::grown(MIDDLE.0, MIDDLE.1), histories] {
+        let tool = beside(world).await;
         let small = Installation::new(&tool, Place::near(server, "small")).await;
         let run = small.sync().await;
-        model::compare(rows, &small, &run, (closed, open)).await;
+        model::compare(rows, &small, &run, &Size::of(&tool)).await;
     }
-    model::compare(rows, whole, run, FIRST).await;
+    model::compare(rows, whole, run, &Size::of(tool)).await;
 }
 
 #[tokio::main]
@@ -98,9 +103,9 @@ async fn main() -> ExitCode {
     let Some(server) = Postgres::start(&[]) else { return ExitCode::FAILURE };
     let asked = |name: &str| std::env::args().any(|argument| argument == name);
     if !asked("--only-large") {
-        let tool = tool(FIRST.0, FIRST.1).await;
+        let tool = beside(worlds::grown(FIRST.0, FIRST.1)).await;
         let (near, run) = first_sync(&mut rows, &tool, &server).await;
-        sizes(&mut rows, &server, (&near, &run)).await;
+        sizes(&mut rows, &server, &tool, (&near, &run)).await;
         quiet_poll(&mut rows, &tool, &near, &server).await;
     }
     if asked("--large") || asked("--only-large") {

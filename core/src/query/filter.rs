@@ -381,13 +381,7 @@ impl Viewer<'_> {
                 });
             }
         };
-        for key in keys {
-            let key = key?;
-            if let Some(record) = self.cache.record(&key)? {
-                visit(key, &record)?;
-            }
-        }
-        Ok(())
+        self.cache.each_record(keys, visit)
     }
 
     /// The state of a task that matches; `None` for one that does not.

@@ -144,7 +144,7 @@ impl Viewer<'_> {
         let timeline = events::events(record, &|parent| self.parent_id(&key.source, parent))?;
         let waiting = self.waiting(key, record, now)?;
         let links_block = self.links_block(&key.source);
-        let rollup = self.store.rollup(key)?;
+        let rollup = self.cache.rollup(key)?;
         let leaf = summary.leaf_percent();
         let (lead_time, cycle_time) = (summary.lead_time(), summary.cycle_time());
         let facts = std::sync::Arc::unwrap_or_clone(summary.state.facts);

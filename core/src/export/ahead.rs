@@ -1,0 +1,83 @@
+//! What a [`TimelineCache`] reads for many tasks at once, for those who ask for them next.
+
+use std::sync::Arc;
+
+use super::exported::Exported;
+use super::lineage::{RECORDS, SMALL_VALUES, TimelineCache};
+use crate::lock;
+use crate::model::error::Result;
+use crate::model::totals::Rollup;
+use crate::model::{TaskKey, TaskRecord};
+use crate::store::TASKS_AT_ONCE;
+
+impl TimelineCache<'_> {
+    /// The sums over a task's descendants.
+    ///
+    /// # Errors
+    /// Those of reading the store.
+    pub(crate) fn rollup(&self, key: &TaskKey) -> Result<Rollup> {
+        if let Some(rollup) = lock(&self.rollups).get(key) {
+            return Ok(*rollup);
+        }
+        self.store.rollup(key)
+    }
+
+    /// Reads these tasks and their sums at once, for those who ask for them next. They are [`TASKS_AT_ONCE`] at most, or would displace
+    /// each other.
+    ///
+    /// # Errors
+    /// Those of reading the store.
+    pub(crate) fn read_ahead(&self, keys: &[TaskKey]) -> Result<()> {
+        let stored = self.store.with_rollups(keys)?;
+        let (mut records, mut rollups) = (lock(&self.records), lock(&self.rollups));
+        if records.len() + keys.len() > RECORDS {
+            records.clear();
+        }
+        rollups.clear();
+        for (key, (record, rollup)) in keys.iter().zip(stored) {
+            records.entry(key.clone()).or_insert_with(|| record.map(Arc::new));
+            rollups.insert(key.clone(), rollup);
+        }
+        Ok(())
+    }
+
+    /// The same of what was exported of them.
+    ///
+    /// # Errors
+    /// Those of reading the store.
+    pub(crate) fn read_exported_ahead(&self, keys: &[TaskKey]) -> Result<()> {
+        let stored = self.store.exported_of::<Exported>(keys)?;
+        let mut exported = lock(&self.exported);
+        if exported.len() + keys.len() > SMALL_VALUES {
+            exported.clear();
+        }
+        for (key, stored) in keys.iter().zip(stored) {
+            // What is known already may be newer.
+            exported.entry(key.clone()).or_insert_with(|| Arc::new(stored.unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    /// Visits the tasks of these keys that are stored.
+    ///
+    /// # Errors
+    /// Those of reading the store, and of the visit.
+    pub(crate) fn each_record(
+        &self,
+        mut keys: impl Iterator<Item = Result<TaskKey>>,
+        visit: &mut dyn FnMut(TaskKey, &TaskRecord) -> Result<()>,
+    ) -> Result<()> {
+        loop {
+            let page = keys.by_ref().take(TASKS_AT_ONCE).collect::<Result<Vec<TaskKey>>>()?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            self.read_ahead(&page)?;
+            for key in page {
+                if let Some(record) = self.record(&key)? {
+                    visit(key, &record)?;
+                }
+            }
+        }
+    }
+}
