@@ -22,22 +22,30 @@ impl TimelineCache<'_> {
         self.store.rollup(key)
     }
 
-    /// Reads these tasks and their sums at once, for those who ask for them next. They are [`TASKS_AT_ONCE`] at most, or would displace
-    /// each other.
+    /// Reads these tasks at once, for those who ask for them next. They are [`TASKS_AT_ONCE`] at most, or would displace each other.
     ///
     /// # Errors
     /// Those of reading the store.
     pub(crate) fn read_ahead(&self, keys: &[TaskKey]) -> Result<()> {
-        let stored = self.store.with_rollups(keys)?;
-        let (mut records, mut rollups) = (lock(&self.records), lock(&self.rollups));
-        if records.len() + keys.len() > RECORDS {
-            records.clear();
-        }
-        rollups.clear();
-        for (key, (record, rollup)) in keys.iter().zip(stored) {
-            records.entry(key.clone()).or_insert_with(|| record.map(Arc::new));
-            rollups.insert(key.clone(), rollup);
-        }
+        let unknown: Vec<TaskKey> = {
+            let mut records = lock(&self.records);
+            if records.len() + keys.len() > RECORDS {
+                records.clear();
+            }
+            keys.iter().filter(|key| !records.contains_key(*key)).cloned().collect()
+        };
+        let stored = self.store.tasks_at(&unknown)?.into_iter().map(|record| record.map(Arc::new));
+        lock(&self.records).extend(unknown.into_iter().zip(stored));
+        Ok(())
+    }
+
+    /// The same of their sums.
+    ///
+    /// # Errors
+    /// Those of reading the store.
+    pub(crate) fn read_rollups_ahead(&self, keys: &[TaskKey]) -> Result<()> {
+        let stored = self.store.rollups_of(keys)?;
+        *lock(&self.rollups) = keys.iter().cloned().zip(stored).collect();
         Ok(())
     }
 
@@ -46,15 +54,16 @@ impl TimelineCache<'_> {
     /// # Errors
     /// Those of reading the store.
     pub(crate) fn read_exported_ahead(&self, keys: &[TaskKey]) -> Result<()> {
-        let stored = self.store.exported_of::<Exported>(keys)?;
-        let mut exported = lock(&self.exported);
-        if exported.len() + keys.len() > SMALL_VALUES {
-            exported.clear();
-        }
-        for (key, stored) in keys.iter().zip(stored) {
+        let unknown: Vec<TaskKey> = {
+            let mut exported = lock(&self.exported);
+            if exported.len() + keys.len() > SMALL_VALUES {
+                exported.clear();
+            }
             // What is known already may be newer.
-            exported.entry(key.clone()).or_insert_with(|| Arc::new(stored.unwrap_or_default()));
-        }
+            keys.iter().filter(|key| !exported.contains_key(*key)).cloned().collect()
+        };
+        let stored = self.store.exported_of::<Exported>(&unknown)?.into_iter();
+        lock(&self.exported).extend(unknown.into_iter().zip(stored.map(|stored| Arc::new(stored.unwrap_or_default()))));
         Ok(())
     }
 

@@ -253,6 +253,7 @@ impl<'a> Snapshot<'a> {
         if self.ahead == 0 {
             let keys: Vec<TaskKey> = self.rest.clone().take(TASKS_AT_ONCE).cloned().collect();
             self.render.cache.read_ahead(&keys)?;
+            self.render.cache.read_rollups_ahead(&keys)?;
             self.render.cache.read_exported_ahead(&keys)?;
             self.ahead = keys.len();
         }

@@ -270,6 +270,10 @@ impl List for TaskFilter {
         viewer.check_task_names(self)
     }
 
+    fn read_ahead(viewer: &Viewer<'_>, places: &[TaskPlace]) -> Result<()> {
+        viewer.read_ahead(&places.iter().map(|place| place.key.clone()).collect::<Vec<_>>())
+    }
+
     fn view(viewer: &Viewer<'_>, place: &TaskPlace) -> Result<Option<TaskView>> {
         viewer.task(&place.key)
     }

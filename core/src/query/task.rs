@@ -128,6 +128,13 @@ struct Waiting {
 }
 
 impl Viewer<'_> {
+    /// Reads at once what the views of these tasks need.
+    pub(super) fn read_ahead(&self, keys: &[TaskKey]) -> Result<()> {
+        self.cache.read_ahead(keys)?;
+        self.cache.read_rollups_ahead(keys)?;
+        self.cache.read_exported_ahead(keys)
+    }
+
     /// A task; `None` when the store does not hold it.
     ///
     /// # Errors

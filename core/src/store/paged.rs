@@ -24,16 +24,20 @@ impl Store {
         TasksOf { store: self, keys, page: Vec::new().into_iter() }
     }
 
-    /// Each of these tasks, and the sums over its descendants.
+    /// Each of these tasks.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) fn with_rollups(&self, tasks: &[TaskKey]) -> Result<Vec<(Option<TaskRecord>, Rollup)>> {
-        let found = self.kv.get_many(&[keys_of(Kind::Task, tasks), keys_of(Kind::Rollup, tasks)].concat())?;
-        let (records, rollups) = found.split_at(tasks.len());
-        let all = records.iter().zip(rollups);
-        all.map(|(record, rollup)| Ok((decoded(record.as_deref())?, decoded(rollup.as_deref())?.unwrap_or_default())))
-            .collect()
+    pub(crate) fn tasks_at(&self, tasks: &[TaskKey]) -> Result<Vec<Option<TaskRecord>>> {
+        self.values_of(Kind::Task, tasks)
+    }
+
+    /// The sums over the descendants of each of these tasks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn rollups_of(&self, tasks: &[TaskKey]) -> Result<Vec<Rollup>> {
+        Ok(self.values_of(Kind::Rollup, tasks)?.into_iter().map(Option::unwrap_or_default).collect())
     }
 
     /// What was exported of each of these tasks.
@@ -41,7 +45,19 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub(crate) fn exported_of<T: DeserializeOwned>(&self, tasks: &[TaskKey]) -> Result<Vec<Option<T>>> {
-        self.kv.get_many(&keys_of(Kind::Exported, tasks))?.iter().map(|bytes| decoded(bytes.as_deref())).collect()
+        self.values_of(Kind::Exported, tasks)
+    }
+
+    /// The part of the history trace of each of these root tasks that is being filled.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn parts_of<T: DeserializeOwned>(&self, roots: &[TaskKey]) -> Result<Vec<Option<T>>> {
+        self.values_of(Kind::Part, roots)
+    }
+
+    fn values_of<T: DeserializeOwned>(&self, kind: Kind, tasks: &[TaskKey]) -> Result<Vec<Option<T>>> {
+        self.kv.get_many(&keys_of(kind, tasks))?.iter().map(|bytes| decoded(bytes.as_deref())).collect()
     }
 }
 

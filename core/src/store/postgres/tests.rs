@@ -166,7 +166,9 @@ fn a_database_that_lost_commits_is_noticed_by_who_writes_and_by_who_stands_by() 
     };
     write(&writing, 1).unwrap();
     let kept = server.sql(&format!("CREATE TABLE {schema}.kept AS SELECT * FROM {schema}.kv"));
-    (2..=5).for_each(|number| drop(write(&writing, number).unwrap()));
+    for number in 2..=5 {
+        assert_eq!(write(&writing, number).unwrap(), number);
+    }
     assert!(!standing.take_lease().unwrap(), "it reads the head and stands by");
     let go_back = format!("TRUNCATE {schema}.kv; INSERT INTO {schema}.kv SELECT * FROM {schema}.kept");
     assert_eq!((kept.as_str(), server.sql(&go_back).as_str()), ("", ""));
