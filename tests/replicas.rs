@@ -272,11 +272,14 @@ impl Tools {
         [self.jira.jira.faults(), self.github.faults(), self.linear.faults()]
     }
 
-    /// Something goes wrong with one of the next requests of a tool, and with a batch of a signal.
+    /// Something goes wrong with one of the next requests of a tool, and sometimes with a batch: each costs a growing pause.
     fn disturb(&self, home: &Installation, chance: &mut StdRng) {
         let faults = [Fault::Reset, Fault::unavailable(Some(1)), Fault::status(500, "{}"), Fault::Html(502)];
         let fault = faults.choose(chance).unwrap().clone();
         self.faults().choose(chance).unwrap().on("*", When::Nth(chance.random_range(1..10)), fault);
+        if chance.random_bool(0.7) {
+            return;
+        }
         let faults = [otlp::Fault::Drop, otlp::Fault::unavailable(None), otlp::Fault::StoreThenDrop];
         let signal = [Signal::Logs, Signal::Metrics].choose(chance).copied().unwrap();
         home.collector.script_for(signal, [faults.choose(chance).unwrap().clone()]);
@@ -345,7 +348,7 @@ fn life(server: &Postgres, tools: &Tools, home: &mut Installation, left: &mut Ev
     replicas.into_iter().for_each(|replica| drop(replica.stop()));
     home.write(&home.config_text().replace(TTL, LONG));
     // A fault that was meant for a run before may hit this one.
-    until("a sync has everything", || home.run(&["sync"]).code == Some(0));
+    until("a sync has everything", || home.spawn(&["sync"]).wait(3 * PATIENCE).code == Some(0));
     home.run(&["store", "verify"]).expect(0);
     home.outcome()
 }
