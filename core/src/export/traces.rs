@@ -29,7 +29,7 @@ use crate::model::TaskKey;
 use crate::model::error::Result;
 use crate::model::ids::{self, TraceId};
 use crate::model::time::Millis;
-use crate::store::{Item, Position};
+use crate::store::{EXPORTED_SPRINTS, Item, Position, Store};
 
 /// Leaves room in a request for resources, scopes and field headers.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
@@ -143,6 +143,29 @@ struct Changes {
     insights: BTreeSet<(String, String)>,
 }
 
+/// The sprints of a source whose spans were exported. One that is reopened and closes again has no other span.
+struct ExportedSprints {
+    ids: BTreeSet<String>,
+    is_saved: bool,
+}
+
+impl ExportedSprints {
+    /// Reads them. Before they were noted, spans were exported of all that had closed up to `done`.
+    fn read(store: &Store, source: &str, done: u64) -> Result<Self> {
+        if let Some(ids) = store.exported_sprints(source)? {
+            return Ok(Self { ids, is_saved: true });
+        }
+        Ok(Self { ids: closed_sprints(store, source, done)?, is_saved: false })
+    }
+}
+
+/// The sprints of a source that had closed with journal number `done`.
+pub(super) fn closed_sprints(store: &Store, source: &str, done: u64) -> Result<BTreeSet<String>> {
+    let sprints = store.sprints(Some(source))?.into_iter();
+    let closed = sprints.filter(|(_, sprint)| sprint.closed_seq.is_some_and(|seq| seq <= done));
+    Ok(closed.map(|(key, _)| key.native_id.to_string()).collect())
+}
+
 /// The export of one source's traces.
 pub(super) struct Traces<'a> {
     sender: &'a Sender<'a>,
@@ -158,6 +181,7 @@ pub(super) struct Traces<'a> {
     settled: HashMap<TaskKey, Part>,
     /// What ended in them.
     ended: Vec<(TaskKey, Ends)>,
+    sprints: ExportedSprints,
     builder: BatchBuilder,
     /// The last group that is complete in what was sent or is loaded.
     covered: Option<Vec<u8>>,
@@ -182,6 +206,7 @@ impl<'a> Traces<'a> {
             return Ok(());
         }
         let horizon = sender.horizon(plan);
+        let sprints = ExportedSprints::read(sender.store, source, position.done)?;
         let mut work = Self {
             sender,
             source,
@@ -193,6 +218,7 @@ impl<'a> Traces<'a> {
             position,
             settled: HashMap::new(),
             ended: Vec::new(),
+            sprints,
             builder: BatchBuilder::default(),
             covered: None,
             unsaved: 0,
@@ -326,7 +352,8 @@ impl<'a> Traces<'a> {
 
     async fn sprint(&mut self, key: &TaskKey) -> Result<()> {
         let Some(record) = self.cache.sprint(key)? else { return Ok(()) };
-        if !record.closed_seq.is_some_and(|seq| self.window.seqs.contains(&seq)) {
+        let is_sent = self.plan.again.is_none() && self.sprints.ids.contains(key.native_id.as_str());
+        if is_sent || !record.closed_seq.is_some_and(|seq| self.window.seqs.contains(&seq)) {
             return Ok(());
         }
         let sprint_history = self.cache.sprint_history(key)?;
@@ -340,7 +367,9 @@ impl<'a> Traces<'a> {
         if !wanted || !self.plan.includes_project(&resource.project_id) {
             return Ok(());
         }
-        self.alone(EncodedSpan::new(ids::sprint_trace(key), resource, &span)).await
+        self.alone(EncodedSpan::new(ids::sprint_trace(key), resource, &span)).await?;
+        self.sprints.is_saved &= !self.sprints.ids.insert(key.native_id.to_string());
+        Ok(())
     }
 
     /// The span of an insight that was new in this window.
@@ -421,6 +450,10 @@ impl<'a> Traces<'a> {
         self.cache.save_exported(&mut transaction)?;
         for (root, part) in self.settled.drain() {
             transaction.put_part(&root, &part)?;
+        }
+        if !self.sprints.is_saved {
+            transaction.put_metadata(EXPORTED_SPRINTS, self.source, &self.sprints.ids)?;
+            self.sprints.is_saved = true;
         }
         if self.position.after.is_some() {
             backend::note_behind(self.sender.store, &mut transaction, Signal::Traces, self.source)?;

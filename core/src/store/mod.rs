@@ -46,7 +46,7 @@ pub use self::maintenance::Verified;
 pub use self::memory::MemoryKv;
 pub use self::postgres::{Holder, Lease};
 pub use self::reader::Store;
-pub(crate) use self::reader::{DELETED_SPRINTS, GUIDANCE, GUIDANCE_FILES};
+pub(crate) use self::reader::{DELETED_SPRINTS, EXPORTED_SPRINTS, GUIDANCE, GUIDANCE_FILES};
 pub use self::records::{Counters, Cursor, DeadLetter, Item, Listed, Position, Quarantined, SourceStatus};
 pub use self::transaction::Transaction;
 
