@@ -52,16 +52,20 @@ impl Store {
     pub fn take_lease(&self) -> Result<bool> {
         let Some(database) = &self.database else { return Ok(true) };
         if !database.lease.acquire()? {
+            // So that this process notices when the database has less later.
+            database.lease.accept(self.head()?);
             return Ok(false);
         }
         // Another process may have written since.
         self.forget_insights();
         self.make_format()?;
-        let (head, last) = (self.head()?, database.lease.last_commit());
-        if head < last {
-            tracing::error!(head, last, "the database lost commits that it had confirmed; going on from what it has");
-        }
+        database.lease.accept(self.head()?);
         Ok(true)
+    }
+
+    /// Fails when the store is behind what this process has seen of it.
+    pub(super) fn check_kept(&self, head: u64) -> Result<()> {
+        self.database.as_ref().map_or(Ok(()), |database| database.lease.check_kept(head))
     }
 
     /// Whether another process may write to it now, and this one may not.

@@ -73,10 +73,12 @@ impl Store {
     pub fn begin(&self) -> Result<Transaction<'_>> {
         self.check_writable()?;
         let writer = lock(&self.writer);
+        let head = self.head()?;
+        self.check_kept(head)?;
         Ok(Transaction {
             store: self,
             _writer: writer,
-            seq: self.head()? + 1,
+            seq: head + 1,
             items: 0,
             writes: HashMap::new(),
             fresh: BTreeSet::new(),

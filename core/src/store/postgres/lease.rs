@@ -40,7 +40,7 @@ struct State {
     held: Mutex<Option<Held>>,
     /// Whether it is held, for those who wait for its end.
     is_held: watch::Sender<bool>,
-    /// The journal head of the last commit of this process.
+    /// The newest journal head that this process has committed or read: what the `head` file is beside a directory.
     head: AtomicU64,
 }
 
@@ -156,6 +156,24 @@ impl Lease {
         Ok(woken.iter().map(|row| row.get(0)).collect())
     }
 
+    /// Which of these sources nobody has been woken for yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] when the database does not answer.
+    pub fn unheeded(&self, sources: &[String]) -> Result<Vec<String>> {
+        let rows = self.client.read(&self.state.sql.unheeded, vec![(Box::new(sources.to_vec()), Type::TEXT_ARRAY)])?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Asks no longer for these sources.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] when the database does not answer.
+    pub fn withdraw(&self, sources: &[String]) -> Result<()> {
+        let sources: Vec<Value> = vec![(Box::new(sources.to_vec()), Type::TEXT_ARRAY)];
+        self.client.read(&self.state.sql.withdraw, sources).map(drop)
+    }
+
     /// What a write has to name.
     ///
     /// # Errors
@@ -188,12 +206,35 @@ impl Lease {
 
     /// Notes a commit of this process.
     pub(super) fn committed(&self, head: u64) {
-        self.state.head.store(head, Ordering::Relaxed);
+        self.state.head.fetch_max(head, Ordering::Relaxed);
     }
 
-    /// The journal head of the last commit of this process; zero before the first.
-    pub(in super::super) fn last_commit(&self) -> u64 {
+    /// Compares the journal head of the database with the newest that this process has committed or read. A database that is behind
+    /// was replaced by a standby that lagged, or recovered to an earlier moment: the lease is given back, so that whoever takes it
+    /// reads everything again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] with the context `standby` when commits are missing.
+    pub(in super::super) fn check_kept(&self, head: u64) -> Result<()> {
+        let last = self.state.head.load(Ordering::Relaxed);
+        if head >= last {
+            return Ok(());
+        }
+        self.release();
+        Err(lost_commits(head, last))
+    }
+
+    #[cfg(test)]
+    pub(super) fn last_seen(&self) -> u64 {
         self.state.head.load(Ordering::Relaxed)
+    }
+
+    /// The same for a process that has just taken the lease, or stands by: says what is missing, and goes on from what there is.
+    pub(in super::super) fn accept(&self, head: u64) {
+        let last = self.state.head.swap(head, Ordering::Relaxed);
+        if head < last {
+            tracing::error!("{}", lost_commits(head, last).full());
+        }
     }
 }
 
@@ -323,6 +364,12 @@ fn not_held() -> Error {
     let text = "write to the store: another contextcore has its lease, or this one could not renew it; it goes on from what is \
                 stored (nothing was lost)";
     Error::new(ErrorKind::Store, text).tagged("standby", "true").tagged("conflict", "true")
+}
+
+fn lost_commits(head: u64, last: u64) -> Error {
+    let text =
+        "the database lost commits that it had confirmed; what they held is read and exported again from what it has";
+    Error::new(ErrorKind::Store, text).tagged("standby", "true").with("head", head).with("last", last)
 }
 
 /// The name of this process.

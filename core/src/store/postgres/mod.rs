@@ -326,6 +326,7 @@ impl Kv for PgKv {
                 }
                 Ok(Written::NotHeld) => return Err(self.lease.was_lost(held)),
                 Ok(Written::Head(found)) => {
+                    self.lease.check_kept(kv::head(found.as_deref())?)?;
                     guard.check(found.as_deref())?;
                     expected = found;
                 }
@@ -337,6 +338,7 @@ impl Kv for PgKv {
                         self.lease.committed(guard.next());
                         return Ok(());
                     }
+                    self.lease.check_kept(kv::head(head.as_deref())?)?;
                     guard.check(head.as_deref())?;
                     if tries >= TRIES {
                         return Err(lost);

@@ -50,6 +50,8 @@ pub(super) struct Sql {
     pub(super) release: String,
     pub(super) wake: String,
     pub(super) woken: String,
+    pub(super) unheeded: String,
+    pub(super) withdraw: String,
     pub(super) snapshot: &'static str,
 }
 
@@ -92,6 +94,8 @@ impl Sql {
             release: format!("UPDATE {lease} SET expires = 'epoch', owner = '' WHERE {held} RETURNING token"),
             wake: format!("INSERT INTO {wakes} VALUES ($1) ON CONFLICT DO NOTHING"),
             woken: format!("DELETE FROM {wakes} RETURNING source"),
+            unheeded: format!("SELECT source FROM {wakes} WHERE source = ANY($1)"),
+            withdraw: format!("DELETE FROM {wakes} WHERE source = ANY($1)"),
             snapshot: "SELECT pg_current_snapshot()::text",
         }
     }
