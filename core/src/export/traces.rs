@@ -16,6 +16,7 @@ use bytes::Bytes;
 use super::backend;
 use super::context::{ExportContext, ResourceKey};
 use super::destinations::{Id, RecentAnchors};
+use super::exported::ExportedSprints;
 use super::insights::InsightRender;
 use super::lineage::{Lineage, TimelineCache};
 use super::message::{self, Span};
@@ -29,7 +30,7 @@ use crate::model::TaskKey;
 use crate::model::error::Result;
 use crate::model::ids::{self, TraceId};
 use crate::model::time::Millis;
-use crate::store::{EXPORTED_SPRINTS, Item, Position, Store, TASKS_AT_ONCE};
+use crate::store::{Item, Position, TASKS_AT_ONCE};
 
 /// Leaves room in a request for resources, scopes and field headers.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
@@ -141,29 +142,6 @@ struct Changes {
     sprints: BTreeSet<TaskKey>,
     /// Projects and ids.
     insights: BTreeSet<(String, String)>,
-}
-
-/// The sprints of a source whose spans were exported. One that is reopened and closes again has no other span.
-struct ExportedSprints {
-    ids: BTreeSet<String>,
-    is_saved: bool,
-}
-
-impl ExportedSprints {
-    /// Reads them. Before they were noted, spans were exported of all that had closed up to `done`.
-    fn read(store: &Store, source: &str, done: u64) -> Result<Self> {
-        if let Some(ids) = store.exported_sprints(source)? {
-            return Ok(Self { ids, is_saved: true });
-        }
-        Ok(Self { ids: closed_sprints(store, source, done)?, is_saved: false })
-    }
-}
-
-/// The sprints of a source that had closed with journal number `done`.
-pub(super) fn closed_sprints(store: &Store, source: &str, done: u64) -> Result<BTreeSet<String>> {
-    let sprints = store.sprints(Some(source))?.into_iter();
-    let closed = sprints.filter(|(_, sprint)| sprint.closed_seq.is_some_and(|seq| seq <= done));
-    Ok(closed.map(|(key, _)| key.native_id.to_string()).collect())
 }
 
 /// The export of one source's traces.
@@ -388,7 +366,7 @@ impl<'a> Traces<'a> {
 
     async fn sprint(&mut self, key: &TaskKey) -> Result<()> {
         let Some(record) = self.cache.sprint(key)? else { return Ok(()) };
-        let is_sent = self.plan.again.is_none() && self.sprints.ids.contains(key.native_id.as_str());
+        let is_sent = self.plan.again.is_none() && self.sprints.has(key);
         if is_sent || !record.closed_seq.is_some_and(|seq| self.window.seqs.contains(&seq)) {
             return Ok(());
         }
@@ -404,7 +382,7 @@ impl<'a> Traces<'a> {
             return Ok(());
         }
         self.alone(EncodedSpan::new(ids::sprint_trace(key), resource, &span)).await?;
-        self.sprints.is_saved &= !self.sprints.ids.insert(key.native_id.to_string());
+        self.sprints.note(key);
         Ok(())
     }
 
@@ -487,10 +465,7 @@ impl<'a> Traces<'a> {
         for (root, part) in self.settled.drain() {
             transaction.put_part(&root, &part)?;
         }
-        if !self.sprints.is_saved {
-            transaction.put_metadata(EXPORTED_SPRINTS, self.source, &self.sprints.ids)?;
-            self.sprints.is_saved = true;
-        }
+        self.sprints.save(&mut transaction, self.source)?;
         if self.position.after.is_some() {
             backend::note_behind(self.sender.store, &mut transaction, Signal::Traces, self.source)?;
         }
