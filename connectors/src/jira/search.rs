@@ -326,19 +326,15 @@ pub(super) async fn ask(
         Site::Cloud => {
             let token = search.token.as_deref();
             let body = SearchBody { jql: &search.jql, fields, max_results: *rows, next_page_token: token };
-            send(api, site, &body, request.mended, tries).await
+            api.search(site, &body, request.mended, tries).await
         }
         Site::DataCenter => {
             let expand: &[&str] = if request.histories { &["changelog"] } else { &[] };
             let body =
                 ServerSearchBody { jql: &search.jql, fields, max_results: *rows, start_at: search.start_at, expand };
-            send(api, site, &body, request.mended, tries).await
+            api.search(site, &body, request.mended, tries).await
         }
     }
-}
-
-async fn send(api: &Api, site: Site, body: &impl Serialize, mended: bool, tries: Tries) -> Result<Found> {
-    if mended { api.search_mended(site, body, tries).await } else { api.search(site, body, tries).await }
 }
 
 /// Halves the page. A server that fails over `rows` may send fewer rows than that anyway, so those are halved.
