@@ -19,7 +19,8 @@ SAMPLES_A_PROJECT = 120  # series of a project with one sprint and five statuses
 STATEMENTS_A_POLL = 5
 STATEMENTS_A_SECOND = 1.2  # of the replica that works: the lease, and what others ask for
 STATEMENTS_A_PAGE = 25  # a page of up to 100 changed tasks, and its export
-CPU_A_CHANGE = 0.0003  # seconds, export included
+FIRST_CPU_A_TASK, FIRST_CPU_A_CHANGE = 0.0001, 0.00003  # seconds, export included
+CPU_A_CHANGE = 0.0003  # the same of a change that a poll finds
 CPU_A_POLL = 0.004
 CPU_OF_AN_OPEN_TASK = 0.00002  # seconds at each tick of the metrics
 CPU_OF_A_SNAPSHOT = 0.00004  # seconds an open task
@@ -96,6 +97,7 @@ def first_sync(given):
         "linear_points": tasks * LINEAR_FIRST,
         "spans": given.tasks * SPANS_A_TASK + changes * SPANS_A_CHANGE,
         "log_records": given.tasks * LOGS_A_TASK + changes * LOGS_A_CHANGE,
+        "cpu_seconds": given.tasks * FIRST_CPU_A_TASK + changes * FIRST_CPU_A_CHANGE,
     }
 
 
