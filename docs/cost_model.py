@@ -10,6 +10,7 @@ holds the table of docs/SCALE.md to this program. Sources are taken to be alike,
 import argparse
 import json
 import math
+import signal
 
 # Measured by `cargo bench --bench postgres`, with worlds of 5 and of 23 changes a task.
 SPANS_A_TASK, SPANS_A_CHANGE = 2.0, 0.7
@@ -62,7 +63,7 @@ def arguments():
     parser.add_argument("--metrics", default=60, help="seconds between metrics (export.metrics.interval)", **number)
     parser.add_argument("--snapshots", default=15, help="minutes between snapshots (export.snapshots.interval)", **number)
     parser.add_argument("--days", default=365, help="days that backends keep", **number)
-    parser.add_argument("--output", choices=("text", "json", "markdown"), default="text")
+    parser.add_argument("-o", "--output", choices=("text", "json", "markdown"), default="text")
     given = parser.parse_args()
     given.open = given.tasks / 20 if given.open is None else given.open
     given.changes_a_day = given.open if given.changes_a_day is None else given.changes_a_day
@@ -224,6 +225,8 @@ def report(found, markdown):
 
 
 def main():
+    # A reader that has enough, such as `head`, is no error.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     given = arguments()
     found = costs(given)
     if given.output == "json":
