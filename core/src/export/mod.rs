@@ -48,7 +48,7 @@ use crate::model::error::{Error, Result};
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
 use crate::progress::Progress;
-use crate::store::{DeadId, DeadLetter, Position, Store};
+use crate::store::{DeadId, DeadLetter, Position, Store, Unit};
 use lineage::TimelineCache;
 use plan::Plan;
 use sender::Sender;
@@ -209,6 +209,7 @@ impl<'a> Exporter<'a> {
             return Ok(());
         }
         for source in self.sources(plan) {
+            let Some(_working) = self.sender.store.enter(&Unit::source(source)) else { continue };
             let sent = into.by_source.entry(source.to_owned()).or_default();
             for _ in 0..self.rounds(Signal::Traces, source, plan)? {
                 traces::Traces::run(&self.sender, cache, source, plan, sent).await?;
@@ -226,6 +227,7 @@ impl<'a> Exporter<'a> {
             return Ok(());
         }
         for source in self.sources(plan) {
+            let Some(_working) = self.sender.store.enter(&Unit::source(source)) else { continue };
             let sent = into.by_source.entry(source.to_owned()).or_default();
             for _ in 0..self.rounds(Signal::Logs, source, plan)? {
                 logs::Logs::run(&self.sender, cache, source, plan, sent).await?;
@@ -256,26 +258,35 @@ impl<'a> Exporter<'a> {
         if plan.again.is_some() {
             return Ok(());
         }
-        let mut transaction = self.sender.store.begin()?;
         for (source, done) in sealed {
+            let unit = Unit::source(source);
+            let Some(_working) = self.sender.store.enter(&unit) else { continue };
             let position = Position { done, upto: None, after: None };
+            if position == self.sender.store.position(Signal::Metrics, source)? {
+                continue;
+            }
+            let store = self.sender.store.of(unit);
+            let mut transaction = store.begin()?;
             transaction.put_position(Signal::Metrics, source, &position)?;
+            transaction.commit()?;
         }
-        transaction.commit().map(drop)
+        Ok(())
     }
 
     /// Prunes each source's journal behind the slowest signal.
     fn prune(&self) -> Result<()> {
         for source in self.sender.config.sources.iter().map(|source| source.name.as_str()) {
+            let unit = Unit::source(source);
+            let Some(_working) = self.sender.store.enter(&unit) else { continue };
             let mut slowest = self.sender.store.sealed(source)?;
             // Every configured signal, also those of other exporters: a service has one for each signal.
             for signal in self.sender.config.export.otlp.targets.keys() {
                 slowest = slowest.min(self.sender.store.position(*signal, source)?.done);
             }
             if slowest > self.sender.store.pruned(source)? {
-                let mut more = true;
+                let (store, mut more) = (self.sender.store.of(unit), true);
                 while more {
-                    let mut transaction = self.sender.store.begin()?;
+                    let mut transaction = store.begin()?;
                     more = transaction.prune(source, slowest)?;
                     transaction.commit()?;
                 }
@@ -292,7 +303,8 @@ struct SentBreakdown {
     by_project: BTreeMap<String, Sent>,
 }
 
-/// The metrics of every project at `now` as a scrape reads them, from the same function as the pushed ones.
+/// The metrics of every project at `now` as a scrape reads them, from the same function as the pushed ones. Of several replicas,
+/// each has those of its projects.
 ///
 /// # Errors
 /// Those of reading the store.

@@ -29,7 +29,7 @@ use crate::model::TaskKey;
 use crate::model::error::Result;
 use crate::model::ids::{self, TraceId};
 use crate::model::time::Millis;
-use crate::store::{Item, Position};
+use crate::store::{Item, Position, Unit};
 
 /// Leaves room in a request for resources, scopes and field headers.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
@@ -400,7 +400,8 @@ impl<'a> Traces<'a> {
         if !self.cache.has_unsaved() {
             return Ok(());
         }
-        let mut transaction = self.sender.store.begin()?;
+        let store = self.sender.store.of(Unit::source(self.source));
+        let mut transaction = store.begin()?;
         self.cache.save_exported(&mut transaction)?;
         transaction.commit().map(drop)
     }
@@ -417,7 +418,8 @@ impl<'a> Traces<'a> {
                 Ends::Completion => {}
             })?;
         }
-        let mut transaction = self.sender.store.begin()?;
+        let store = self.sender.store.of(Unit::source(self.source));
+        let mut transaction = store.begin()?;
         self.cache.save_exported(&mut transaction)?;
         for (root, part) in self.settled.drain() {
             transaction.put_part(&root, &part)?;
