@@ -171,6 +171,11 @@ impl Engine {
         Ok(source)
     }
 
+    /// Forgets the connector of a source that another process reads from now on, with the locks it holds.
+    fn forget(&self, source: &str) {
+        lock(&self.sources).remove(source);
+    }
+
     /// The registration of a kind.
     pub fn registration(&self, kind: &str) -> Option<&'static Registration> {
         self.registrations.iter().find(|registration| registration.kind == kind)

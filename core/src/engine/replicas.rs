@@ -158,6 +158,7 @@ impl Shares {
         };
         let is_late = tokio::time::timeout_at(until, work).await.is_err();
         tracing::info!(units = units.len(), is_late, "giving units to other replicas");
+        sources.iter().for_each(|source| self.engine.forget(source));
         self.lease.give_back(&units);
     }
 

@@ -33,6 +33,16 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// A value of a statement, with its type, so that nobody has to ask the server for it first.
 pub(super) type Value = (Box<dyn ToSql + Sync + Send>, Type);
 
+/// A text.
+pub(super) fn text(value: String) -> Value {
+    (Box::new(value), Type::TEXT)
+}
+
+/// Some texts.
+pub(super) fn texts(values: Vec<String>) -> Value {
+    (Box::new(values), Type::TEXT_ARRAY)
+}
+
 /// The connections to one database.
 pub(super) struct Client {
     /// There until it is dropped.

@@ -1,6 +1,6 @@
 //! The store in PostgreSQL: one table of keys and values, which several processes read and write.
 //!
-//! [`sql`] has the statements and tables, [`client`] the connections and their thread, [`lease`] who may write, [`failure`] what an
+//! [`sql`] has the statements and tables, [`client`] the connections and their thread, [`lease`] and [`held`] who may write what, [`mail`] what replicas tell each other, [`failure`] what an
 //! error means. Each call of [`Kv`] is one statement, and a write is one transaction without a pause in it.
 //!
 //! A write whose answer got lost may have taken effect, and may even do so later. So before anything else the nonce of the lease
@@ -8,7 +8,9 @@
 
 mod client;
 mod failure;
+mod held;
 mod lease;
+mod mail;
 mod sql;
 mod url;
 
@@ -27,8 +29,9 @@ use tokio_postgres::types::Type;
 
 use self::client::{Client, Value};
 use self::failure::Failure;
+use self::held::Proof;
+use self::lease::check_writer;
 pub use self::lease::{Holder, Lease, LeaseRow, Working};
-use self::lease::{Proof, check_writer};
 use self::sql::{FORMAT, Sql, WRITER};
 use super::format;
 use super::kv::{self, Batch, Guard, KeyRange, Kv, Pair, Turn};

@@ -44,6 +44,12 @@ fn count(store: &Store, of: &str, name: &str) -> Result<u64, Error> {
     transaction.commit()
 }
 
+/// Which lock is that of the turn of this store.
+fn turn(schema: &str) -> String {
+    let lock = super::sql::turn_of(schema);
+    format!("locktype = 'advisory' AND (classid::bigint << 32) | objid::bigint = {lock}")
+}
+
 #[test]
 fn one_process_at_a_time_has_a_source_and_only_it_writes_for_it() {
     let Some(server) = Postgres::shared() else { return };
@@ -101,7 +107,7 @@ fn writes_of_several_processes_lose_nothing_and_their_order_is_one() {
     let numbers: BTreeSet<u64> = mine.into_iter().chain(theirs).collect();
     assert_eq!(numbers, (1..=2 * EACH).collect(), "no journal number twice and none left out");
     assert_eq!(one.metadata::<u64>("test", "both").unwrap(), Some(2 * EACH));
-    server.until("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'");
+    server.until(&format!("SELECT count(*) = 0 FROM pg_locks WHERE {}", turn(&schema)));
 }
 
 /// A writer that stands still loses its turn; what it writes then fails as a whole, because others wrote meanwhile.
@@ -113,7 +119,7 @@ fn a_writer_without_its_turn_meets_the_others_at_the_head() {
     let slow = one.of(source("a"));
     let mut transaction = slow.begin().unwrap();
     transaction.put_metadata("test", "mine", &1_u64).unwrap();
-    drop(server.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"));
+    drop(server.sql(&format!("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE granted AND {}", turn(&schema))));
     count(&two, "b", "theirs").unwrap();
     let error = transaction.commit().unwrap_err();
     assert_eq!(error.context("conflict"), Some("true"), "{error}");

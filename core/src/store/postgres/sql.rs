@@ -258,7 +258,7 @@ fn turn(schema: &str, kv: &str) -> String {
 }
 
 /// The number of the lock of a schema. A lock is of one database.
-fn turn_of(schema: &str) -> i64 {
+pub(super) fn turn_of(schema: &str) -> i64 {
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(format!("contextcore {schema}").as_bytes()).as_bytes()[..8]);
     i64::from_le_bytes(first)
