@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -87,7 +87,8 @@ async fn pass_on(engine: &Engine, source: &str, trigger: &PollTrigger) {
 struct Loop {
     polls: bool,
     cancel: CancellationToken,
-    task: JoinHandle<Result<()>>,
+    /// One task, which ends with this.
+    task: JoinSet<Result<()>>,
 }
 
 /// The part of a service that works on the units this process holds.
@@ -164,49 +165,44 @@ impl Shares {
 
     /// Stops what happens to these sources. The futures wait for its end.
     fn stop(&mut self, sources: &[String]) -> Vec<impl Future<Output = ()> + use<>> {
-        let stopped = sources.iter().filter_map(|source| self.loops.remove(source));
-        stopped
-            .map(|stopped| {
-                stopped.cancel.cancel();
-                async move { drop(stopped.task.await) }
-            })
-            .collect()
+        let stopped: Vec<Loop> = sources.iter().filter_map(|source| self.loops.remove(source)).collect();
+        stopped.iter().for_each(|stopped| stopped.cancel.cancel());
+        stopped.into_iter().map(|stopped| async move { drop(stopped.task.join_all().await) }).collect()
     }
 
     /// Has each source polled that is held here, and the triggers of each other one passed on.
     async fn follow(&mut self) -> Result<()> {
         for source in self.sources.clone() {
             let polls = self.engine.store.owns(&Unit::source(&source.name));
-            let is_right = self.loops.get(&source.name).is_some_and(|running| running.polls == polls);
-            let has_ended = self.loops.get(&source.name).is_some_and(|running| running.task.is_finished());
-            if has_ended && let Some(ended) = self.loops.remove(&source.name) {
+            if let Some(running) = self.loops.get_mut(&source.name) {
+                let ended = running.task.try_join_next();
+                if ended.is_none() && running.polls == polls {
+                    continue;
+                }
                 let failed = |error| Error::new(ErrorKind::Internal, "the loop of a source panicked").caused_by(error);
-                ended.task.await.map_err(failed).flatten()?;
-            } else if !is_right {
+                ended.map_or(Ok(Ok(())), |ended| ended.map_err(failed)).flatten()?;
                 join_all(self.stop(std::slice::from_ref(&source.name))).await;
             }
-            if !self.loops.contains_key(&source.name) {
-                let begun = self.begin(&source, polls);
-                self.loops.insert(source.name, begun);
-            }
+            let begun = self.begin(&source, polls);
+            self.loops.insert(source.name, begun);
         }
         Ok(())
     }
 
     fn begin(&self, source: &SourceConfig, polls: bool) -> Loop {
         let (engine, source) = (Arc::clone(&self.engine), source.clone());
-        let cancel = self.engine.cancel.child_token();
+        let (cancel, mut task) = (self.engine.cancel.child_token(), JoinSet::new());
         let trigger = self.triggers.get(&source.name).map(Arc::clone).unwrap_or_default();
         let (stored, ends) = (Arc::clone(&self.stored), cancel.clone());
-        let task = if polls {
+        if polls {
             tracing::info!(source = source.name, "this replica has the source now");
-            tokio::spawn(poll_loop::run(engine, source, trigger, stored, ends))
+            task.spawn(poll_loop::run(engine, source, trigger, stored, ends));
         } else {
-            tokio::spawn(async move {
+            task.spawn(async move {
                 ends.run_until_cancelled(pass_on(&engine, &source.name, &trigger)).await;
                 Ok(())
-            })
-        };
+            });
+        }
         Loop { polls, cancel, task }
     }
 

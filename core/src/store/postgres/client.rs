@@ -203,7 +203,7 @@ impl Connections {
             _ => None,
         });
         let (sender, dropped) = oneshot::channel();
-        tokio::spawn(keep_open(client, dropped));
+        Handle::current().spawn(keep_open(client, dropped));
         Ok((value, Open(sender)))
     }
 
