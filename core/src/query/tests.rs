@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{self, Config};
+use crate::model::agents::{AgentAssisted, artifact};
 use crate::model::error::{Error, Result};
 use crate::model::insight::{InsightRecord, InsightReport, Said};
 use crate::model::operation::InsightEmit;
@@ -571,4 +572,35 @@ fn a_cursor_of_another_list_and_an_unknown_field_are_refused() {
         refuse(ListOptions { fields, ..ListOptions::default() })
             .starts_with("sprints have no field `title`; they have source,")
     );
+}
+
+#[test]
+fn work_with_agents_is_grouped_by_project_and_small_groups_only_counted() {
+    let world = World::new();
+    let work = |number: i64, project: &str, person: i64| {
+        let first = Facts {
+            project: project.into(),
+            assignee: Some(format!("person {person}").into()),
+            ..named(&format!("{project}-{number}"), Status::Todo)
+        };
+        let evidence = Change::Artifact(artifact(AgentAssisted::Assisted, "Claude", ""));
+        let rest =
+            vec![stored(DAY, to(Status::InProgress)), stored(DAY + 1, evidence), stored(2 * DAY, to(Status::Done))];
+        world.task(&format!("{project}-{number}"), first, rest);
+    };
+    (0..20).for_each(|number| work(number, "PROJ", number % 5));
+    (0..3).for_each(|number| work(number, "LONE", number));
+    let flow =
+        |project: Option<&str>| world.at(10 * DAY).agent_flow(&AgentFlowQuery { project: project.map(Into::into) });
+    let all = flow(None).unwrap();
+    let of = |id: &str| all.iter().find(|found| found.project == id).unwrap();
+    let (large, small) = (of("commerce"), of("LONE"));
+    assert_eq!((large.completed, large.coverage, large.hidden), (20, Some(100.0), 0));
+    let group = &large.groups[0];
+    assert_eq!((group.agent_assisted, group.tasks), (AgentAssisted::Assisted, 20));
+    assert!(group.cycle_time.is_some_and(|time| close_to(time.p50, 86_400.0)));
+    assert_eq!((small.completed, small.hidden, small.groups.len()), (3, 3, 0));
+    assert_eq!(flow(Some("Commerce")).unwrap(), [large.clone()]);
+    assert_eq!(world.at(200 * DAY).agent_flow(&AgentFlowQuery::default()).unwrap(), []);
+    assert!(flow(Some("comerce")).unwrap_err().to_string().contains("did you mean `commerce`?"));
 }

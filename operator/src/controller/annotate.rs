@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::kinds::Place;
 use super::means::Passes;
-use super::results::ObjectState;
+use super::results::{Matter, ObjectState};
 use super::trouble;
 use super::workload::{Annotated, Workload};
 use crate::derive::{MANAGER, Outcome};
@@ -34,8 +34,16 @@ pub(crate) struct Report {
 pub(crate) async fn bring(passes: &Passes, place: &Place, context: &ProjectContext, outcome: &Outcome) -> Report {
     let mode = context.spec.observability.as_ref().map_or(Annotate::None, |said| said.annotate);
     let wanted = format!("{mode:?} {:?} {:?}", annotations(context, outcome), context.spec.targets);
-    let known = passes.world.lock().annotated.get(place).cloned();
-    if let Some(known) = known.as_ref().filter(|known| known.wanted == wanted && passes.clock() < known.at + TRUST) {
+    let matter = Matter::Workloads(place.clone());
+    let (known, holds_still) = {
+        let world = passes.world.lock();
+        let failed = |known: &Annotated| known.states.iter().any(|(_, state)| *state != ObjectState::Applied);
+        let known = world.annotated.get(place).cloned();
+        let is_due = known.as_ref().is_some_and(failed) && world.results.is_due(&matter, passes.clock());
+        (known, !is_due)
+    };
+    let is_trusted = |known: &&Annotated| holds_still && known.wanted == wanted && passes.clock() < known.at + TRUST;
+    if let Some(known) = known.as_ref().filter(is_trusted) {
         return Report {
             states: known.states.clone(),
             resources: known.workloads.iter().map(Workload::reference).collect(),
@@ -60,19 +68,33 @@ pub(crate) async fn bring(passes: &Passes, place: &Place, context: &ProjectConte
         report.states.push((workload.to_string(), state));
     }
     for workload in before.difference(&workloads) {
-        release_or_say(passes, workload).await;
+        release_or_later(passes, workload).await;
     }
+    later(passes, matter, &workloads, &report.states);
     report.resources = workloads.iter().map(Workload::reference).collect();
     let done = Annotated { wanted, at: passes.clock(), workloads, states: report.states.clone() };
     passes.world.lock().annotated.insert(place.clone(), done);
     report
 }
 
+/// What failed is tried again: the workload may come, or the right to write it. What is annotated has nothing to take back any more.
+fn later(passes: &Passes, matter: Matter, workloads: &BTreeSet<Workload>, states: &[(String, ObjectState)]) {
+    let mut world = passes.world.lock();
+    if states.iter().any(|(_, state)| *state != ObjectState::Applied) {
+        world.results.put_off(matter, passes.clock());
+    } else {
+        world.results.settle(&matter);
+    }
+    for workload in workloads {
+        world.results.settle(&Matter::Release(workload.clone()));
+    }
+}
+
 /// Takes the annotations of a context back that is gone.
 pub(crate) async fn release_all(passes: &Passes, place: &Place) {
     let known = passes.world.lock().annotated.remove(place);
     for workload in known.into_iter().flat_map(|known| known.workloads) {
-        release_or_say(passes, &workload).await;
+        release_or_later(passes, &workload).await;
     }
 }
 
@@ -189,9 +211,17 @@ pub(crate) async fn release(client: &Client, workload: &Workload) -> Result<(), 
     released.map(drop).map_err(|error| refusal(workload, &error))
 }
 
-async fn release_or_say(passes: &Passes, workload: &Workload) {
-    if let Err(message) = release(&passes.client, workload).await {
-        tracing::warn!("{message}");
+/// Takes our fields out again, or says why not and leaves it to a later pass.
+pub(crate) async fn release_or_later(passes: &Passes, workload: &Workload) {
+    let matter = Matter::Release(workload.clone());
+    let released = release(&passes.client, workload).await;
+    let mut world = passes.world.lock();
+    match released {
+        Ok(()) => world.results.settle(&matter),
+        Err(message) => {
+            tracing::warn!("{message}");
+            world.results.put_off(matter, passes.clock());
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::http;
 use super::kinds::Place;
 use super::means::Passes;
 use super::plan::{self, Step, Wanted};
-use super::results::{ObjectState, Verdict};
+use super::results::{Matter, ObjectState, Verdict};
 use super::status::{self, Known};
 use super::world::SeenContext;
 use crate::derive::{Judged, Outcome};
@@ -73,6 +73,7 @@ impl Passes {
         if !input.is_leader {
             return;
         }
+        self.begin().await;
         let judged = Judged::new(effective.contexts.iter().map(Arc::as_ref), &input.settings);
         let by_place: BTreeMap<Place, usize> = (0..judged.len()).map(|at| (place_of(judged.context(at)), at)).collect();
         self.metrics.queued(input.seen.len());
@@ -86,6 +87,16 @@ impl Passes {
         changes.extend(self.departed().await);
         if !changes.is_empty() {
             self.outside.record(changes).await;
+        }
+    }
+
+    /// Tries again what failed and is due.
+    async fn begin(&self) {
+        let now = self.clock();
+        let due = self.world.lock().results.releases(now);
+        self.world.lock().results.begin(now);
+        for workload in due {
+            annotate::release_or_later(self, &workload).await;
         }
     }
 
@@ -258,6 +269,7 @@ impl Passes {
         if let Err(error) = apply::write_status(&self.client, place, &new).await {
             self.metrics.error("status");
             tracing::warn!(context = %place, "the status was not written: {}", super::trouble::of_status(&error));
+            self.world.lock().results.put_off(Matter::Status(place.clone()), self.clock());
             return None;
         }
         let mut notices = events::transitions(&seen.status, &new);
@@ -290,6 +302,7 @@ impl Passes {
         accepted: Option<&Arc<ProjectContext>>,
     ) -> Option<ContextChange> {
         let mut world = self.world.lock();
+        world.results.settle(&Matter::Status(place.clone()));
         if let Some(known) = world.contexts.get_mut(place).filter(|known| known.uid == seen.uid) {
             known.status = Arc::new(new.clone());
         }
@@ -315,7 +328,7 @@ impl Passes {
             }
             Step::Wait => return self.world.lock().results.state(key),
             Step::Report(state) => {
-                self.world.lock().results.failed(key, &wanted.hash, state.clone(), self.clock());
+                self.world.lock().results.reported(key, &wanted.hash, state.clone(), self.clock());
                 return state;
             }
             Step::Send => apply::send(&self.client, key, object).await,

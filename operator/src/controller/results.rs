@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::backoff;
 use super::child::Child;
 use super::kinds::{Key, Kind, Place};
+use super::workload::Workload;
 use crate::resource::Condition;
 
 /// How an object is.
@@ -38,10 +39,33 @@ pub(crate) struct Record {
     pub(crate) not_before: Duration,
 }
 
+/// Something other than an object to write that failed, and that nobody would tell us to try again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Matter {
+    /// The status of a context.
+    Status(Place),
+    /// Annotations on the workloads of a context.
+    Workloads(Place),
+    /// Annotations of ours that have to go from a workload.
+    Release(Workload),
+    /// What is added to somebody else's collector.
+    Collector,
+    /// An object that nobody wants.
+    Removal(Key),
+}
+
+/// How often something failed in a row, and when it is tried again; `None`: a pass that began since tries it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Later {
+    attempts: u32,
+    at: Option<Duration>,
+}
+
 /// Everything that became of what was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     records: BTreeMap<Key, Record>,
+    later: BTreeMap<Matter, Later>,
     /// Objects that nobody wants, and how many passes saw them so.
     suspects: BTreeMap<Key, u32>,
     /// What the contexts want, and what they want together.
@@ -145,27 +169,75 @@ impl Results {
         self.records.insert(key.clone(), record);
     }
 
-    /// It could not be sent, or there is no use in sending it.
+    /// It could not be sent. A watch says when its kind is installed; everything else is tried again, also where somebody else has
+    /// the name: objects without our label are not watched.
     pub(crate) fn failed(&mut self, key: &Key, hash: &str, state: ObjectState, now: Duration) {
         let attempts = self.records.get(key).filter(|record| record.hash == hash).map_or(0, |record| record.attempts);
-        let attempts = if matches!(state, ObjectState::Failed(_)) { attempts + 1 } else { 0 };
+        let attempts = if matches!(state, ObjectState::NotInstalled(_)) { 0 } else { attempts + 1 };
         let not_before = if attempts == 0 { Duration::ZERO } else { now + backoff::delay(attempts) };
+        self.has_failed(key, hash, state, attempts, not_before);
+    }
+
+    /// There is no use in sending it. What would change that is watched.
+    pub(crate) fn reported(&mut self, key: &Key, hash: &str, state: ObjectState, now: Duration) {
+        if matches!(state, ObjectState::Failed(_)) {
+            self.failed(key, hash, state, now);
+        } else {
+            self.has_failed(key, hash, state, 0, Duration::ZERO);
+        }
+    }
+
+    fn has_failed(&mut self, key: &Key, hash: &str, state: ObjectState, attempts: u32, not_before: Duration) {
         let record =
             Record { state, hash: hash.to_owned(), fields: None, version: String::new(), attempts, not_before };
         self.records.insert(key.clone(), record);
     }
 
-    /// When the next failed object is tried again.
+    /// Something else failed: a pass tries it again, later each time.
+    pub(crate) fn put_off(&mut self, matter: Matter, now: Duration) {
+        let later = self.later.entry(matter).or_default();
+        later.attempts += 1;
+        later.at = Some(now + backoff::delay(later.attempts));
+    }
+
+    /// It went well, or there is nothing to do any more.
+    pub(crate) fn settle(&mut self, matter: &Matter) {
+        self.later.remove(matter);
+    }
+
+    /// Whether it may be tried now.
+    pub(crate) fn is_due(&self, matter: &Matter, now: Duration) -> bool {
+        self.later.get(matter).and_then(|later| later.at).is_none_or(|at| at <= now)
+    }
+
+    /// Workloads from which our annotations have to go, as far as they are due.
+    pub(crate) fn releases(&self, now: Duration) -> Vec<Workload> {
+        let due = self.later.keys().filter(|matter| self.is_due(matter, now));
+        let workload = |matter: &Matter| match matter {
+            Matter::Release(workload) => Some(workload.clone()),
+            _ => None,
+        };
+        due.filter_map(workload).collect()
+    }
+
+    /// A pass begins: it tries what is due, so that nothing else has to start for it.
+    pub(crate) fn begin(&mut self, now: Duration) {
+        for later in self.later.values_mut() {
+            later.at = later.at.filter(|at| *at > now);
+        }
+    }
+
+    /// When the next failed thing is tried again.
     pub(crate) fn next_retry(&self, now: Duration) -> Option<Duration> {
-        let failed = self
-            .records
-            .values()
-            .filter(|record| matches!(record.state, ObjectState::Failed(_)) || record.not_before > now);
-        failed.map(|record| record.not_before).filter(|at| *at > Duration::ZERO).min()
+        let is_open = |state: &ObjectState| matches!(state, ObjectState::Failed(_) | ObjectState::Taken(_));
+        let failed = self.records.values().filter(|record| is_open(&record.state) || record.not_before > now);
+        let failed = failed.map(|record| record.not_before).filter(|at| *at > Duration::ZERO);
+        failed.chain(self.later.values().filter_map(|later| later.at)).min()
     }
 
     pub(crate) fn forget(&mut self, key: &Key) {
         self.records.remove(key);
+        self.settle(&Matter::Removal(key.clone()));
     }
 
     pub(crate) fn forget_kind(&mut self, kind: Kind) {
@@ -175,6 +247,8 @@ impl Results {
     pub(crate) fn forget_context(&mut self, place: &Place) {
         self.own.remove(place);
         self.covered.remove(place);
+        self.settle(&Matter::Status(place.clone()));
+        self.settle(&Matter::Workloads(place.clone()));
     }
 
     /// Whether the contexts or the shared outputs want an object.
@@ -252,6 +326,41 @@ mod tests {
         assert_eq!(results.next_retry(now), Some(results.record(&key()).unwrap().not_before));
         results.applied(&key(), "other", &child("1", "f"), now);
         assert_eq!(results.state(&key()), ObjectState::Applied);
+    }
+
+    #[test]
+    fn what_has_the_name_of_ours_is_looked_at_again_unless_it_is_watched() {
+        let mut results = Results::default();
+        let now = Duration::from_secs(100);
+        let taken = || ObjectState::Taken("theirs".into());
+        results.reported(&key(), "h", taken(), now);
+        assert_eq!(results.next_retry(now), None);
+        results.failed(&key(), "h", taken(), now);
+        assert!(results.next_retry(now).is_some_and(|at| at > now && at < now + Duration::from_secs(2)));
+        results.failed(&key(), "h", ObjectState::NotInstalled("no".into()), now);
+        assert_eq!(results.next_retry(now), None);
+    }
+
+    #[test]
+    fn other_failures_are_tried_again_later_each_time_and_start_one_pass_each() {
+        let mut results = Results::default();
+        let workload = Workload { kind: "Job".into(), namespace: "a".into(), name: "b".into() };
+        let matter = Matter::Release(workload.clone());
+        let mut now = Duration::from_secs(100);
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            results.put_off(matter.clone(), now);
+            assert!(!results.is_due(&matter, now) && results.releases(now).is_empty());
+            let at = results.next_retry(now).unwrap();
+            waits.push(at.saturating_sub(now));
+            now = at;
+            assert_eq!(results.releases(now), std::slice::from_ref(&workload));
+            results.begin(now);
+            assert_eq!((results.next_retry(now), results.is_due(&matter, now)), (None, true));
+        }
+        assert!(waits.is_sorted(), "{waits:?}");
+        results.settle(&matter);
+        assert!(results.releases(now).is_empty());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::kinds::{Key, Kind};
 use super::means::Passes;
 use super::passes::{self, Effective, Input};
 use super::plan::{Step, Wanted};
-use super::results::{ObjectState, SharedConditions, Verdict};
+use super::results::{Matter, ObjectState, SharedConditions, Verdict};
 use super::trouble;
 use super::world::{Availability, World};
 use crate::derive::{FORWARD, FRAGMENT, GATEWAY, Judged, ROUTING, SAMPLING, TRANSFORM, marker_of};
@@ -87,6 +87,7 @@ impl Passes {
         match Kind::of(object) {
             Some(Kind::OpenTelemetryCollector) if input.settings.collector.mode == CollectorMode::Attach => {
                 let verdict = self.attach(&input.settings, object).await;
+                self.attach_later(verdict.as_ref());
                 conditions.sampling = Some(self.rolled_out(input, verdict));
             }
             Some(Kind::OpenTelemetryCollector) => {
@@ -204,6 +205,16 @@ impl Passes {
         Some(attached(&live, settings))
     }
 
+    /// Attaching failed by an answer of the API server, and no watch says when it would go well.
+    fn attach_later(&self, verdict: Option<&Verdict>) {
+        let mut world = self.world.lock();
+        if verdict.is_some_and(|verdict| verdict.reason == "ApplyFailed") {
+            world.results.put_off(Matter::Collector, self.clock());
+        } else {
+            world.results.settle(&Matter::Collector);
+        }
+    }
+
     /// Our own gateway. `None`: its change waits.
     async fn managed(&self, input: &Input, object: &Value) -> Option<Verdict> {
         let Some(wanted) = Wanted::of(object) else { return Some(Verdict::new("False", "ApplyFailed", "")) };
@@ -248,7 +259,9 @@ impl Passes {
         let protected = Self::protected(input, effective);
         let orphans: Vec<(Key, String)> = {
             let mut world = self.world.lock();
-            let found = unwanted(&world, &protected);
+            let now = self.clock();
+            let mut found = unwanted(&world, &protected);
+            found.retain(|key| world.results.is_due(&Matter::Removal(key.clone()), now));
             let old = world.results.orphans(found);
             old.into_iter().filter_map(|key| Some((key.clone(), world.children.get(&key)?.uid.clone()))).collect()
         };
@@ -261,8 +274,7 @@ impl Passes {
                 Err(error) => {
                     self.metrics.error("delete");
                     tracing::warn!("{}", trouble::of_write(&key, &error));
-                    // It is tried again once it is seen again, and not every two seconds.
-                    self.world.lock().remove_child(&key);
+                    self.world.lock().results.put_off(Matter::Removal(key), self.clock());
                 }
             }
         }

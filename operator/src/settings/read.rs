@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{CollectorMode, NAMESPACE, Settings, Strategy, check};
+use crate::nearest;
 use crate::units;
 use crate::yaml;
 
@@ -35,7 +36,7 @@ impl Settings {
         let settings: Self = serde_path_to_error::deserialize(value).map_err(|error| {
             // An unknown key of a table has no path of its own.
             let path = error.path().to_string().trim_end_matches(".?").to_owned();
-            vec![format!("{}: {path}: {}", at(lines.of(&path)), error.inner())]
+            vec![format!("{}: {path}: {}", at(lines.of(&path)), in_words(&error.inner().to_string()))]
         })?;
         let wrong = settings.problems();
         let place = |(path, message): (String, String)| format!("{}: {path}: {message}", at(lines.of(&path)));
@@ -101,6 +102,21 @@ impl Settings {
     }
 }
 
+/// What serde says of a value, with the name that was probably meant instead of all that are known: the unknown one comes first in
+/// its words, the known ones after it, each between backticks.
+fn in_words(said: &str) -> String {
+    let names: Vec<&str> = said.split('`').skip(1).step_by(2).collect();
+    match names.split_first() {
+        Some((unknown, known)) if said.starts_with("unknown field") => {
+            format!("unknown key `{unknown}`: {}", nearest::hint(unknown, known))
+        }
+        Some((unknown, known)) if said.starts_with("unknown variant") => {
+            format!("`{unknown}` is unknown: {}", nearest::hint(unknown, known))
+        }
+        _ => said.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,11 +132,10 @@ mod tests {
         for (text, wanted) in [
             ("limits:\n  default:\n    maxTraceSampling: 2\n", "s.yaml:3: limits.default.maxTraceSampling: is a share"),
             ("sampling: {others: -1}\n", "s.yaml:1: sampling.others: is a share"),
-            ("a: 1\n", "s.yaml:1: a: unknown field `a`"),
-            (
-                "derivation:\n  criticl: {}\n",
-                "s.yaml:1: derivation: unknown variant `criticl`, expected one of `critical`",
-            ),
+            ("zz: 1\n", "s.yaml:1: zz: unknown key `zz`: known here: instance, namespace"),
+            ("\ngrafna: {url: 'http://g'}\n", "s.yaml:2: grafna: unknown key `grafna`: did you mean grafana?"),
+            ("sampling: {stratgy: tail}\n", "sampling.stratgy: unknown key `stratgy`: did you mean strategy?"),
+            ("derivation:\n  criticl: {}\n", "s.yaml:1: derivation: `criticl` is unknown: did you mean critical?"),
             ("derivation: {low: {metricsInterval: soon}}\n", "derivation.low.metricsInterval: is a whole number"),
             ("prometheus:\n  compat: 2\n", "s.yaml:2: prometheus.compat: before Prometheus 3"),
             ("grafana: {mode: url}\n", "s.yaml:1: grafana.mode: needs the `url`"),
@@ -131,7 +146,7 @@ mod tests {
                 "collector: {mode: attach, name: a}\nsampling: {strategy: consistent}\n",
                 "s.yaml:2: sampling.strategy: consistent needs collector.mode configMap or managed",
             ),
-            ("sampling: {strategy: consistant}\n", "expected one of `tail`, `consistent`, `head`"),
+            ("sampling: {strategy: consistant}\n", "`consistant` is unknown: did you mean consistent?"),
             ("collector: {mode: managed}\n", "s.yaml:1: collector: needs `exporters`"),
             ("collector: {exporters: {a: {}}, pipelines: {logs: [b]}}\n", "pipelines.logs names exporter b"),
             ("a: [\n", "not valid YAML"),

@@ -140,12 +140,18 @@ fn with_rules(name: &str) -> Value {
 /// Asks until the answer is there.
 #[track_caller]
 fn until<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
+    until_or(|| what.to_owned(), ask)
+}
+
+/// The same; the words are asked for when it was in vain.
+#[track_caller]
+fn until_or<T>(what: impl Fn() -> String, ask: impl Fn() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = ask() {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "{what}");
+        assert!(began.elapsed() < PATIENCE, "{}", what());
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -161,8 +167,8 @@ fn condition(cluster: &Cluster, namespace: &str, name: &str, kind: &str) -> Opti
 
 #[track_caller]
 fn until_condition(cluster: &Cluster, namespace: &str, name: &str, kind: &str, wanted: (&str, &str)) -> String {
-    until(
-        &format!("{namespace}/{name}: {kind} becomes {wanted:?}, is {:?}", condition(cluster, namespace, name, kind)),
+    until_or(
+        || format!("{namespace}/{name}: {kind} becomes {wanted:?}, is {:?}", condition(cluster, namespace, name, kind)),
         || {
             let (status, reason, message) = condition(cluster, namespace, name, kind)?;
             ((status.as_str(), reason.as_str()) == wanted).then_some(message)

@@ -122,10 +122,13 @@ fn workloads_are_annotated_where_it_is_asked_for_and_allowed() {
             "metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]},
         }},
     });
-    cluster.apply(&ns, &[deployment]).succeeds();
     let controller = Controller::start(cluster, &ns, "annotate: {enabled: true}\n");
     let of = |annotate: &str| context("a", &json!({"observability": {"annotate": annotate}}));
     cluster.apply(&ns, &[of("Workload")]).succeeds();
+    let message = until_condition(cluster, &ns, "a", "RulesReady", ("False", "ApplyFailed"));
+    assert!(message.contains("does not exist"), "{message}");
+    // Nobody watches workloads: what comes later is found by trying again.
+    cluster.apply(&ns, &[deployment]).succeeds();
     let live = || cluster.get("deployment", &ns, "a").unwrap();
     let on = |value: &Value| value["metadata"]["annotations"]["resource.opentelemetry.io/project.id"].clone();
     until("the workload is annotated", || (on(&live()) == "shop").then_some(()));
