@@ -106,7 +106,7 @@ impl<'a> Logs<'a> {
             let mut rest = window;
             while !rest.is_empty() {
                 let (batch, taken) = work.batch(&mut records);
-                sent.logs += sender.send(source, batch).await?;
+                sent.logs += sender.send_history(source, batch).await?;
                 rest = &rest[taken..];
             }
             position.upto = Some(upto);

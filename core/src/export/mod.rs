@@ -209,10 +209,12 @@ impl<'a> Exporter<'a> {
             return Ok(());
         }
         for source in self.sources(plan) {
-            let Some(_working) = self.sender.store.enter(&Unit::source(source)) else { continue };
+            let unit = Unit::source(source);
+            let Some(_working) = self.sender.store.enter(&unit) else { continue };
             let sent = into.by_source.entry(source.to_owned()).or_default();
             for _ in 0..self.rounds(Signal::Traces, source, plan)? {
-                traces::Traces::run(&self.sender, cache, source, plan, sent).await?;
+                let done = traces::Traces::run(&self.sender, cache, source, plan, sent).await;
+                self.unless_left(&unit, done)?;
             }
         }
         if present.snapshots {
@@ -227,13 +229,26 @@ impl<'a> Exporter<'a> {
             return Ok(());
         }
         for source in self.sources(plan) {
-            let Some(_working) = self.sender.store.enter(&Unit::source(source)) else { continue };
+            let unit = Unit::source(source);
+            let Some(_working) = self.sender.store.enter(&unit) else { continue };
             let sent = into.by_source.entry(source.to_owned()).or_default();
             for _ in 0..self.rounds(Signal::Logs, source, plan)? {
-                logs::Logs::run(&self.sender, cache, source, plan, sent).await?;
+                let done = logs::Logs::run(&self.sender, cache, source, plan, sent).await;
+                self.unless_left(&unit, done)?;
             }
         }
         Ok(())
+    }
+
+    /// An export that ended because another replica has the unit now has not failed: that one goes on.
+    fn unless_left(&self, unit: &Unit, done: Result<()>) -> Result<()> {
+        match done {
+            Err(error) if !self.sender.store.owns(unit) => {
+                tracing::debug!(error = %error.full(), ?unit, "another replica goes on");
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     /// How often a source has to be exported to reach its seal: an export that was interrupted first ends where it was going.

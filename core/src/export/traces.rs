@@ -381,7 +381,7 @@ impl<'a> Traces<'a> {
             let batch = builder.into_batch(&self.context);
             self.fix_anchors()?;
             self.sender.wait_for_room(&batch).await?;
-            self.sent.spans += self.sender.send(self.source, batch).await?;
+            self.sent.spans += self.sender.send_history(self.source, batch).await?;
             lock(recent_anchors).extend(anchors, destinations.time());
         }
         if let Some(covered) = self.covered.take() {

@@ -74,10 +74,7 @@ impl Store {
         // Another process may have written since.
         self.forget_insights();
         self.make_format()?;
-        let (head, last) = (self.head()?, database.lease.last_commit());
-        if head < last {
-            tracing::error!(head, last, "the database lost commits that it had confirmed; going on from what it has");
-        }
+        database.lease.compare(self.head()?);
         Ok(())
     }
 

@@ -309,9 +309,12 @@ impl Lease {
         self.state.head.store(head, Ordering::Relaxed);
     }
 
-    /// The journal head of the last commit of this process; zero before the first.
-    pub(in super::super) fn last_commit(&self) -> u64 {
-        self.state.head.load(Ordering::Relaxed)
+    /// Says so when the database has less than this process committed, such as after a failover to a standby that lagged.
+    pub(in super::super) fn compare(&self, head: u64) {
+        let last = self.state.head.fetch_min(head, Ordering::Relaxed);
+        if head < last {
+            tracing::error!(head, last, "the database lost commits that it had confirmed; going on from what it has");
+        }
     }
 }
 

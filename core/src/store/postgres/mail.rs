@@ -1,4 +1,4 @@
-//! What replicas that share a store tell each other: which sources to read or to export soon, and what was reported to them.
+//! What replicas that share a store ask of each other: which sources to read or to export soon, and what was reported to them.
 
 use tokio_postgres::types::Type;
 

@@ -1,6 +1,6 @@
 //! The store in PostgreSQL: one table of keys and values, which several processes read and write.
 //!
-//! [`sql`] has the statements and tables, [`client`] the connections and their thread, [`lease`] and [`held`] who may write what, [`mail`] what replicas tell each other, [`failure`] what an
+//! [`sql`] has the statements and tables, [`client`] the connections and their thread, [`lease`] and [`held`] who may write what, [`mail`] what replicas ask of each other, [`failure`] what an
 //! error means. Each call of [`Kv`] is one statement, and a write is one transaction without a pause in it.
 //!
 //! A write whose answer got lost may have taken effect, and may even do so later. So before anything else the nonce of the lease
@@ -367,8 +367,9 @@ impl Kv for PgKv {
         }
         let begun = self.client.transaction(&self.sql.turn);
         let (head, open) = begun.map_err(|failure| self.failed(failure, "wait for the turn to write"))?;
-        let head = head.map(|text| unhex(&text));
-        Ok(Turn { head: kv::head(head.as_deref())?, _end: Some(Box::new(open)) })
+        let head = kv::head(head.map(|text| unhex(&text)).as_deref())?;
+        self.lease.compare(head);
+        Ok(Turn { head, _end: Some(Box::new(open)) })
     }
 
     fn size(&self) -> Result<u64> {

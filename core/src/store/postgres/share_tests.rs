@@ -69,7 +69,7 @@ fn one_process_at_a_time_has_a_source_and_only_it_writes_for_it() {
     let token = |unit: &Unit| rows.iter().find(|row| row.unit.as_ref() == Some(unit)).map(|row| row.token);
     assert_eq!((token(&source("a")), token(&source("b"))), (Some(2), Some(1)), "a token grows with every owner");
     let names: BTreeSet<&str> = rows.iter().filter(|row| row.is_live_replica()).map(|row| row.owner.as_str()).collect();
-    assert_eq!(names.len(), 2, "two of one name are told apart: {names:?}");
+    assert_eq!(names.len(), 2, "two of one name differ: {names:?}");
 }
 
 #[test]

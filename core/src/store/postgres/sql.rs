@@ -219,7 +219,7 @@ const BESIDE: &str = "kv_incoming";
 ///
 /// The lease row is locked, which waits for a takeover that is under way and then sees it; a plain read would see the lease as it
 /// was when the statement began. Two writers meet at the head, whatever leases they have. The row also notes the number of its
-/// last commit: after a lost answer, that tells this writer's commit from another's.
+/// last commit: after a lost answer, that shows whose commit it was.
 fn write(lease: &str, kv: &str) -> String {
     format!(
         "WITH held AS MATERIALIZED (
