@@ -66,8 +66,8 @@ pub trait Kv: Send + Sync {
     ///
     /// # Errors
     /// When the engine cannot be read.
-    fn turn(&self) -> Result<Turn> {
-        Ok(Turn { head: head(self.get(&Guard::key())?.as_deref())?, _end: None })
+    fn turn(&self) -> Result<WriteTurn> {
+        Ok(WriteTurn { head: head(self.get(&Guard::key())?.as_deref())?, _end: None })
     }
 
     /// The bytes it takes on disk.
@@ -86,7 +86,7 @@ pub trait Kv: Send + Sync {
 }
 
 /// The turn of a writer. It ends when this is dropped.
-pub struct Turn {
+pub struct WriteTurn {
     /// The journal head at its beginning.
     pub(super) head: u64,
     /// Ends it.

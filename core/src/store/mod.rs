@@ -42,7 +42,7 @@ pub use self::dead::DeadId;
 pub(crate) use self::directory::on_disk;
 pub(crate) use self::insight_totals::ACTIVE_FOR;
 pub use self::insight_totals::InsightTotals;
-pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair, Turn};
+pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair, WriteTurn};
 pub use self::maintenance::Verified;
 pub use self::memory::MemoryKv;
 pub use self::postgres::{Holder, Lease, LeaseRow, Working};

@@ -12,7 +12,7 @@ use super::footprint::Footprint;
 use super::format;
 use super::insight_totals::InsightTotals;
 use super::key::{self, Key, Kind};
-use super::kv::{Guard, KeyRange, Turn};
+use super::kv::{Guard, KeyRange, WriteTurn};
 use super::reader::Store;
 use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStatus};
 use crate::lock;
@@ -43,7 +43,7 @@ const DEAD_REQUESTS: usize = 250;
 pub struct Transaction<'a> {
     pub(super) store: &'a Store,
     _writer: MutexGuard<'a, ()>,
-    _turn: Turn,
+    _turn: WriteTurn,
     seq: u64,
     items: u32,
     pub(super) writes: HashMap<Vec<u8>, Option<Vec<u8>>>,

@@ -34,7 +34,7 @@ use self::lease::check_writer;
 pub use self::lease::{Holder, Lease, LeaseRow, Working};
 use self::sql::{FORMAT, Sql, WRITER};
 use super::format;
-use super::kv::{self, Batch, Guard, KeyRange, Kv, Pair, Turn};
+use super::kv::{self, Batch, Guard, KeyRange, Kv, Pair, WriteTurn};
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// How often a write whose answer got lost is tried.
@@ -361,15 +361,15 @@ impl Kv for PgKv {
         }
     }
 
-    fn turn(&self) -> Result<Turn> {
+    fn turn(&self) -> Result<WriteTurn> {
         if !self.lease.is_held() || self.lease.is_exclusive() {
-            return Ok(Turn { head: kv::head(self.get(&Guard::key())?.as_deref())?, _end: None });
+            return Ok(WriteTurn { head: kv::head(self.get(&Guard::key())?.as_deref())?, _end: None });
         }
         let begun = self.client.transaction(&self.sql.turn);
         let (head, open) = begun.map_err(|failure| self.failed(failure, "wait for the turn to write"))?;
         let head = kv::head(head.map(|text| unhex(&text)).as_deref())?;
         self.lease.compare(head);
-        Ok(Turn { head, _end: Some(Box::new(open)) })
+        Ok(WriteTurn { head, _end: Some(Box::new(open)) })
     }
 
     fn size(&self) -> Result<u64> {
