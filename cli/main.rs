@@ -6,6 +6,7 @@
 mod agents;
 mod app;
 mod args;
+mod ask;
 mod check;
 mod connections;
 #[cfg(feature = "kubernetes")]

@@ -1,25 +1,21 @@
 //! `contextcore sync`: one pass over the sources, then export of the journal.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use contextcore_core::config::{Config, SourceConfig};
 use contextcore_core::engine::Engine;
 use contextcore_core::export::{Destinations, DrainReport, Present};
-use contextcore_core::http::local::Local;
 use contextcore_core::ingest::sync::Options;
 use contextcore_core::store::Store;
 use contextcore_core::{Error, ErrorKind, clock};
-use serde_json::json;
 use tempfile::TempDir;
 
 use crate::app::{self, Context};
 use crate::args;
-use crate::failure::{Exit, Failure, Outcome};
-use crate::host::{self, PollRequest};
+use crate::failure::{Failure, Outcome};
 use crate::report::RunReport;
-use crate::{output, progress, reader, self_metrics, socket, stop};
+use crate::{ask, host, output, progress, self_metrics, stop};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     let json = context.is_json("sync")?;
@@ -27,8 +23,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     let chosen: Vec<SourceConfig> = app::chosen(&config, &arguments.sources)?.into_iter().cloned().collect();
     let (store, _scratch) = match store_for(&config, arguments.dry_run).await {
         Ok(opened) => opened,
-        Err(error) if error.context("locked").is_some() => return ask_to_poll(&config, &chosen, arguments, json).await,
-        Err(error) => return Err(error.into()),
+        Err(error) => return ask::to_poll(&config, &chosen, arguments, json, error).await,
     };
     let options = Options { full: arguments.full, dry_run: arguments.dry_run, now: None };
     let engine = Arc::new(app::engine(config, store, progress::watcher(&context.bars)));
@@ -44,21 +39,6 @@ pub(crate) async fn run(context: &Context, arguments: &args::Sync) -> Outcome {
     progress::end(&context.bars);
     print(&report, json)?;
     Ok(report.exit())
-}
-
-/// Asks the `serve` that holds the store to poll these sources now.
-async fn ask_to_poll(config: &Config, chosen: &[SourceConfig], arguments: &args::Sync, json: bool) -> Outcome {
-    if arguments.full || arguments.dry_run {
-        let text = "a running contextcore holds the store, and polls as usual only; stop it first, or leave `--full` and `--dry-run` out";
-        return Err(Failure::new(Exit::Internal, text));
-    }
-    let request = PollRequest { sources: chosen.iter().map(|source| source.name.clone()).collect() };
-    let local = Local::new(&socket::path(config.store.path().unwrap_or(Path::new(""))))?;
-    let polled: PollRequest = local.post("/v1/poll", &request).await.map_err(reader::unanswered)?;
-    let names = polled.sources.join(", ");
-    let text = format!("asked the running `serve` to poll {names} now; `contextcore status` shows the result\n");
-    output::print_compact(json, &json!({"polled_by_serve": polled.sources}), |_| text)?;
-    Ok(Exit::Done)
 }
 
 /// Reads the sources and exports the journal.

@@ -1,19 +1,21 @@
-//! The store in PostgreSQL: every command works on it as on a directory, and whatever happens to the database, what is known and
-//! exported is what one process with a directory knows and exports.
+//! The store in PostgreSQL: every command works on it as on a directory, and whatever happens to the
+//! database, what is known and exported is what one process with a directory knows and exports.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use contextcore_postgres::Postgres;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::rig::{Installation, Service, Setup, sample};
+use crate::rig::{Installation, Service, Setup, sample, until};
 
 /// So short that a test need not wait long for a dead replica.
-const SHORT: &str = "lease_ttl: 5s";
+pub(crate) const SHORT: &str = "lease_ttl: 5s";
 /// So long that a busy machine renews it.
-const LONG: &str = "lease_ttl: 60s";
+pub(crate) const LONG: &str = "lease_ttl: 60s";
 /// How long a takeover may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Moves an installation into a schema of its own.
 pub(crate) fn move_in(home: &mut Installation, url: &str, schema: &str, lease: &str) {
@@ -23,14 +25,21 @@ pub(crate) fn move_in(home: &mut Installation, url: &str, schema: &str, lease: &
 }
 
 /// The lease as `status` shows it.
-fn lease(home: &Installation) -> Value {
+pub(crate) fn lease(home: &Installation) -> Value {
     let status = home.run(&["status", "-o", "json"]);
     // There may be no store yet, or no database.
     if status.code == Some(0) { status.json()["store"]["lease"].clone() } else { Value::Null }
 }
 
+/// One more replica. The next one is configured in the same file, so it has to be read first.
+pub(crate) fn replica(home: &Installation) -> Service {
+    let mut service = Service::start(home);
+    service.until("/healthz", "200");
+    service
+}
+
 /// Waits until a process that is not `former` has the lease; returns its name.
-fn next_owner(home: &Installation, former: &str) -> String {
+pub(crate) fn next_owner(home: &Installation, former: &str) -> String {
     let begun = Instant::now();
     loop {
         let lease = lease(home);
@@ -138,12 +147,101 @@ async fn a_second_writer_learns_who_writes() {
     let mut service = Service::start(&home);
     let owner = next_owner(&home, "");
     service.until("/readyz", "200");
-    let sync = home.run(&["sync"]);
-    assert!(sync.code == Some(1) && sync.last_error().contains(&owner), "{}", sync.err);
+    let replay = home.run(&["replay"]);
+    assert!(replay.code == Some(1) && replay.last_error().contains(&owner), "{}", replay.err);
     let status = home.run(&["status"]).expect(0).out;
     assert!(status.contains(&format!("written by {owner}")), "{status}");
     service.stop();
     home.sync();
+}
+
+/// As beside a directory: the `serve` that has the lease polls. A process that has it and never looks is named instead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_beside_a_service_asks_it_to_poll() {
+    let Some(server) = Postgres::shared() else { return };
+    let (tool, mut home) = sample().await;
+    let schema = server.schema("asked");
+    move_in(&mut home, &server.url(), &schema, LONG);
+    let mut service = Service::start(&home);
+    let owner = next_owner(&home, "");
+    service.until("/readyz", "200");
+    tool.jira.take_requests();
+    let asked = home.run(&["sync"]).expect(0);
+    assert!(asked.out.contains(&owner) && asked.out.contains("acme-jira"), "{}", asked.out);
+    until("it is polled", || tool.jira.requests().iter().any(|request| request.path().contains("jql")));
+    assert_eq!(home.run(&["sync", "-o", "json"]).expect(0).json(), json!({"polled_by_serve": ["acme-jira"]}));
+    assert!(home.run(&["sync", "--full"]).expect(1).last_error().contains("stop it first"));
+    service.stop();
+    // A lease that somebody renews who never looks.
+    let renew = format!("UPDATE {schema}.lease SET owner = 'somebody', expires = clock_timestamp() + interval '60s'");
+    let stop = Arc::new(AtomicBool::new(false));
+    let renewing = std::thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                drop(server.sql(&renew));
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    });
+    let refused = home.run(&["sync"]);
+    stop.store(true, Ordering::Relaxed);
+    renewing.join().unwrap();
+    assert!(refused.code == Some(1) && refused.last_error().contains("somebody"), "{}", refused.err);
+    assert_eq!(
+        server.sql(&format!("SELECT count(*) FROM {schema}.wakes")),
+        "0",
+        "a wish that nobody took is withdrawn"
+    );
+}
+
+/// The statements on the table of keys and values that a server has logged so far.
+fn statements(server: &Postgres) -> Vec<String> {
+    let (log, mut all) = (server.log(), Vec::<String>::new());
+    for line in log.lines() {
+        match line.split_once("execute <unnamed>: ") {
+            Some((_, statement)) => all.push(statement.to_owned()),
+            // The parameters follow, and the rest of a statement that has several lines.
+            None => all.last_mut().into_iter().for_each(|last| last.push_str(line)),
+        }
+    }
+    all.retain(|statement| statement.contains(".kv"));
+    all
+}
+
+/// Waits until a server was asked for nothing more for a while; returns how many statements there were.
+fn settled(server: &Postgres) -> usize {
+    let mut seen = (usize::MAX, Instant::now());
+    until("it never ends", || {
+        let now = statements(server).len();
+        if now != seen.0 {
+            seen = (now, Instant::now());
+        }
+        seen.1.elapsed() > Duration::from_secs(3)
+    });
+    seen.0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_without_news_asks_the_database_little() {
+    let Some(server) = Postgres::start(&["fsync=off", "log_statement=all"]) else { return };
+    let (tool, mut home) = sample().await;
+    move_in(&mut home, &server.url(), "quiet", LONG);
+    let mut service = Service::start(&home);
+    service.until("/readyz", "200");
+    settled(&server);
+    let polls = 4;
+    let before = settled(&server);
+    for _ in 0..polls {
+        tool.jira.take_requests();
+        assert!(server.sql("INSERT INTO quiet.wakes (source) VALUES ('acme-jira') ON CONFLICT DO NOTHING").is_empty());
+        until("it is polled", || tool.jira.requests().iter().any(|request| request.path().contains("jql")));
+        settled(&server);
+    }
+    let asked = statements(&server).split_off(before);
+    // The sample has 300 tasks that are open or ended lately. Metrics need all of them, and read them a page at a time.
+    assert!(asked.len() <= 130 * polls, "{} in {polls} polls:\n{}", asked.len(), asked.join("\n"));
+    service.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

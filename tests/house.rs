@@ -382,6 +382,7 @@ const SOURCES: &[&str] = &[
     "dashboards/src",
     "operator/src",
     "tests/cluster/src",
+    "tests/guard/src",
     "tests/postgres/src",
     "sdk/rust/src",
     "spool/src",

@@ -8,8 +8,8 @@
 //! and through kills ([`serve_robustness`]); work that a shell reports is sent by a helper ([`spool`]), and insights are recorded,
 //! found and changed ([`insight_commands`]) in the lines that the SDKs write ([`shell_conformance`]); a service goes on where a helper ended ([`takeover`]), and knows what a token proves of who reports ([`provenance`]); guidance, hooks and checks in a
 //! repository ([`checkout`]); a store is protected, and
-//! damage is said ([`store`]); a disk that fails below it loses nothing ([`disk_faults`]); one is in a [`database`], which [`replicas`] share; [`controller`] checks and renders files for
-//! Kubernetes, `cluster_controller` and `cluster_sampling` run in a cluster. [`licences`] and [`features`] check the manifests, [`image`] what the image is
+//! damage is said ([`store`]); a disk that fails below it loses nothing ([`disk_faults`]); one is in a [`database`], through its failover and through kills ([`replicas`]), and its sources are shared ([`shares`]); [`controller`] checks and renders files for
+//! Kubernetes, `cluster_controller` and `cluster_sampling` run in a cluster. [`licences`] and [`features`] check the manifests, [`cost_model`] what docs/SCALE.md says of costs, [`image`] what the image is
 //! made of.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
@@ -23,6 +23,7 @@ mod cluster_sampling;
 mod commands;
 mod conformance;
 mod controller;
+mod cost_model;
 mod crash;
 mod database;
 mod disk_faults;
@@ -46,6 +47,7 @@ mod rig;
 mod secrets;
 mod serve;
 mod serve_robustness;
+mod shares;
 mod shell_conformance;
 mod spool;
 mod store;

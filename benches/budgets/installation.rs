@@ -19,8 +19,7 @@ use serde_json::Value;
 
 use crate::floor::{self, Plan};
 
-/// The moment of all runs; the fakes' clocks stand still there.
-pub(crate) const NOW: i64 = 1_795_000_000_000;
+/// [`crate::worlds::NOW`].
 const NOW_TEXT: &str = "2026-11-18T12:26:40Z";
 /// How often product and floor take turns where a run is short.
 pub(crate) const TURNS: usize = 5;

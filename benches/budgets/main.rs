@@ -30,8 +30,9 @@ use contextcore_fakes::jira::{self, Jira, JiraHandle};
 use contextcore_fakes::linear::{self, Linear};
 use contextcore_fakes::world::World;
 
-use installation::{Installation, NOW, TURNS, Tool};
+use installation::{Installation, TURNS, Tool};
 use rows::Rows;
+use worlds::NOW;
 
 const SYNC: &[&str] = &["sync", "--output", "json"];
 const READ: &[&str] = &["sync", "--full", "--dry-run", "--output", "json"];

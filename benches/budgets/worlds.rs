@@ -2,7 +2,8 @@
 
 use contextcore_fakes::world::{BoardKind, Draft, StatusId, TypeId, World};
 
-use crate::installation::NOW;
+/// The moment of all runs; the fakes' clocks stand still there.
+pub(crate) const NOW: i64 = 1_795_000_000_000;
 
 const DAY: i64 = 86_400_000;
 

@@ -14,31 +14,34 @@ use crate::model::ids::{self, Role, SpanId, TraceId};
 use crate::model::sprint::SprintHistory;
 use crate::model::time::Millis;
 use crate::model::timeline::{self, TaskHistory};
+use crate::model::totals::Rollup;
 use crate::model::{Change, Facts, ParentRef, SmolStr, SprintRecord, TaskKey, TaskRecord, TaskType};
 use crate::store::{Store, Transaction};
 
 /// The greatest depth of the tree: it ends loops of parents, and no real hierarchy is deeper.
 pub(super) const MAX_DEPTH: usize = 32;
 /// The number of records kept in memory, of some 5 kB each.
-const RECORDS: usize = 1_024;
+pub(super) const RECORDS: usize = 1_024;
 /// The number of folded timelines kept in memory. They hold the facts after every change.
 const TASK_HISTORIES: usize = 128;
 /// The number of parent states and lineage periods kept in memory, of a few hundred bytes each.
-const SMALL_VALUES: usize = 8_192;
+pub(super) const SMALL_VALUES: usize = 8_192;
 /// Added to the ordinal of an anchor whose parent is not in the store. If the parent appears later, another anchor
 /// begins.
 const UNKNOWN_PARENT: u64 = 1 << 32;
 
 /// Reads from the store, each done once: records, and what is derived from them.
 pub struct TimelineCache<'a> {
-    store: &'a Store,
-    records: Mutex<HashMap<TaskKey, Option<Arc<TaskRecord>>>>,
+    pub(super) store: &'a Store,
+    pub(super) records: Mutex<HashMap<TaskKey, Option<Arc<TaskRecord>>>>,
     task_histories: Mutex<HashMap<TaskKey, Option<Arc<TaskHistory>>>>,
     parent_states: Mutex<HashMap<TaskKey, Arc<[ParentState]>>>,
     periods: Mutex<HashMap<TaskKey, Arc<Vec<LineagePeriod>>>>,
     sprints: Mutex<HashMap<TaskKey, Option<Arc<SprintRecord>>>>,
     sprint_histories: Mutex<HashMap<TaskKey, Option<Arc<SprintHistory>>>>,
-    exported: Mutex<HashMap<TaskKey, Arc<Exported>>>,
+    pub(super) exported: Mutex<HashMap<TaskKey, Arc<Exported>>>,
+    /// Those of the tasks that were read ahead last.
+    pub(super) rollups: Mutex<HashMap<TaskKey, Rollup>>,
     /// What was exported since it was last saved.
     unsaved: Mutex<HashMap<TaskKey, Arc<Exported>>>,
 }
@@ -55,6 +58,7 @@ impl<'a> TimelineCache<'a> {
             sprints: Mutex::default(),
             sprint_histories: Mutex::default(),
             exported: Mutex::default(),
+            rollups: Mutex::default(),
             unsaved: Mutex::default(),
         }
     }
@@ -172,10 +176,8 @@ impl<'a> TimelineCache<'a> {
 
     fn read_sprint_history(&self, key: &TaskKey) -> Result<Option<SprintHistory>> {
         let Some(sprint) = self.sprint(key)? else { return Ok(None) };
-        let mut records = Vec::new();
-        for member in self.store.members(key) {
-            records.extend(self.record(&member?)?);
-        }
+        let members = self.store.tasks_of(self.store.members(key));
+        let records = members.map(|member| Ok(member?.1)).collect::<Result<Vec<TaskRecord>>>()?;
         let timelines = records.iter().map(|record| record.timeline.as_slice());
         Ok(Some(SprintHistory::new(&key.native_id, &sprint.facts, timelines)))
     }

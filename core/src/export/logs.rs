@@ -32,7 +32,7 @@ use crate::model::time::{HOUR, Millis};
 use crate::model::timeline;
 use crate::model::totals::points;
 use crate::model::{SmolStr, SprintRecord, StoredEvent, TaskKey, TaskRecord};
-use crate::store::{Item, Position, Unit};
+use crate::store::{Item, Position, TASKS_AT_ONCE, Unit};
 
 /// The most records in a request.
 const BATCH_RECORDS: usize = 1_000;
@@ -140,16 +140,20 @@ impl<'a> Logs<'a> {
         items.sort();
         items.dedup();
         let mut pending = Vec::new();
-        for item in items {
+        for (place, item) in items.iter().enumerate() {
+            if place % TASKS_AT_ONCE == 0 {
+                let next = &items[place..items.len().min(place + TASKS_AT_ONCE)];
+                self.cache.read_ahead(&next.iter().filter_map(Item::task).cloned().collect::<Vec<_>>())?;
+            }
             let owner = u32::try_from(self.owners.len()).unwrap_or(u32::MAX);
-            let fresh = match &item {
+            let fresh = match item {
                 Item::Task(key) => self.cache.record(key)?.map(|record| task_pending(key, &record, &seqs, owner)),
                 Item::Sprint(key) => self.cache.sprint(key)?.map(|sprint| sprint_pending(&sprint, &seqs, owner)),
                 Item::Insight { project, id } => self.insight_pending(project, id, &seqs, owner)?,
             };
             let wanted = |ticket: &PendingRecord| ticket.at >= horizon && self.plan.includes(ticket.at);
             pending.extend(fresh.unwrap_or_default().into_iter().filter(wanted));
-            self.owners.push(item);
+            self.owners.push(item.clone());
         }
         pending.sort_unstable();
         Ok(pending)
@@ -183,18 +187,16 @@ impl<'a> Logs<'a> {
             by_owner.entry(ticket.owner).or_default().push(place);
         }
         let mut records = vec![Records::new(); window.len()];
-        for (owner, places) in by_owner {
-            match self.owners.get(owner as usize) {
-                Some(Item::Task(key)) => self.task_records(key, window, &places, &mut records)?,
-                Some(Item::Sprint(key)) => {
-                    for place in places {
-                        records[place] = self.sprint_record(window[place], key)?.into_iter().collect();
-                    }
-                }
-                Some(Item::Insight { project, id }) => {
-                    self.insight_records(project, id, window, &places, &mut records)?
-                }
-                None => {}
+        let by_owner: Vec<(&Item, Vec<usize>)> = by_owner
+            .into_iter()
+            .filter_map(|(owner, places)| Some((self.owners.get(owner as usize)?, places)))
+            .collect();
+        for page in by_owner.chunks(TASKS_AT_ONCE) {
+            let tasks: Vec<TaskKey> = page.iter().filter_map(|(item, _)| item.task()).cloned().collect();
+            self.cache.read_ahead(&tasks)?;
+            self.cache.read_exported_ahead(&tasks)?;
+            for (item, places) in page {
+                self.records_of(item, window, places, &mut records)?;
             }
         }
         for (ticket, of_one) in window.iter().zip(&mut records) {
@@ -203,6 +205,18 @@ impl<'a> Logs<'a> {
             of_one.iter_mut().for_each(|(resource, _)| resource.backfill = backfill);
         }
         Ok(records)
+    }
+
+    /// Renders what changed at these `places` of the window.
+    fn records_of(&self, item: &Item, window: &[PendingRecord], places: &[usize], into: &mut [Records]) -> Result<()> {
+        match item {
+            Item::Task(key) => self.task_records(key, window, places, into),
+            Item::Sprint(key) => places.iter().try_for_each(|place| {
+                into[*place] = self.sprint_record(window[*place], key)?.into_iter().collect();
+                Ok(())
+            }),
+            Item::Insight { project, id } => self.insight_records(project, id, window, places, into),
+        }
     }
 
     /// Renders a task's events at these `places` of the window.

@@ -6,6 +6,7 @@
 //! [`semconv`](crate::model::semconv) has every name. What a backend permanently rejects is stored as a dead letter. A
 //! position moves only after the backend acknowledged the data.
 
+mod ahead;
 mod anchors;
 mod backend;
 mod business;

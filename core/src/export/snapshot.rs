@@ -25,7 +25,7 @@ use crate::model::semconv as names;
 use crate::model::time::{HOUR, MINUTE, Millis};
 use crate::model::timeline::{self, Summary};
 use crate::model::{Blocker, Status, TaskKey, TaskRecord};
-use crate::store::{Store, Unit};
+use crate::store::{Store, TASKS_AT_ONCE, Unit};
 
 /// The metadata group that holds each project's last snapshot.
 const METADATA_GROUP: &str = "snapshot";
@@ -164,9 +164,9 @@ fn open_by_project(
     context: &ExportContext<'_>,
 ) -> Result<(BTreeMap<String, Open>, Vec<Linked>)> {
     let (mut projects, mut linked) = (BTreeMap::<String, Open>::new(), Vec::new());
-    for key in cache.store().open_tasks(None) {
-        let key = key?;
-        let Some(record) = cache.record(&key)? else { continue };
+    let store = cache.store();
+    for item in store.tasks_of(store.open_tasks(None)) {
+        let (key, record) = item?;
         let Some(state) = timeline::last(&record.timeline) else { continue };
         if reported::unstarted_creation(&key, &record).is_some() {
             continue;
@@ -225,8 +225,9 @@ type SpansByResource = BTreeMap<ResourceKey, Vec<([u8; 16], Bytes)>>;
 struct Snapshot<'a> {
     render: RenderContext<'a>,
     tasks: &'a OpenTasks<'a>,
-    /// The tasks not rendered yet.
+    /// The tasks not rendered yet, and how many of them were read ahead.
     rest: std::collections::btree_set::Iter<'a, TaskKey>,
+    ahead: usize,
     /// The insights not rendered yet.
     insights: std::slice::Iter<'a, InsightRecord>,
     trace: TraceId,
@@ -248,7 +249,7 @@ impl<'a> Snapshot<'a> {
         let interval = i64::try_from(interval).unwrap_or(HOUR);
         let trace = ids::snapshot_trace(project_id, tick);
         let (rest, insights) = (tasks.open.iter(), insights.iter());
-        Self { render, tasks, rest, insights, trace, tick, interval, leftover: None }
+        Self { render, tasks, rest, insights, ahead: 0, trace, tick, interval, leftover: None }
     }
 
     /// The next request; `None` when everything was rendered.
@@ -267,11 +268,23 @@ impl<'a> Snapshot<'a> {
         Ok((count > 0).then(|| request(self.render.context, spans)))
     }
 
+    fn next_key(&mut self) -> Result<Option<&'a TaskKey>> {
+        if self.ahead == 0 {
+            let keys: Vec<TaskKey> = self.rest.clone().take(TASKS_AT_ONCE).cloned().collect();
+            self.render.cache.read_ahead(&keys)?;
+            self.render.cache.read_rollups_ahead(&keys)?;
+            self.render.cache.read_exported_ahead(&keys)?;
+            self.ahead = keys.len();
+        }
+        self.ahead = self.ahead.saturating_sub(1);
+        Ok(self.rest.next())
+    }
+
     fn next_span(&mut self) -> Result<Option<(ResourceKey, Bytes)>> {
         if let Some(leftover) = self.leftover.take() {
             return Ok(Some(leftover));
         }
-        for key in self.rest.by_ref() {
+        while let Some(key) = self.next_key()? {
             let Some(record) = self.render.cache.record(key)? else { continue };
             let Some(summary) = timeline::summary(&record.timeline, self.tick) else { continue };
             let span = span(&self.render, key, &record, &summary, self.tasks, self.tick, self.interval)?;
@@ -303,7 +316,7 @@ fn span(
     interval: i64,
 ) -> Result<Span> {
     let facts = &summary.state.facts;
-    let rollup = render.cache.store().rollup(key)?;
+    let rollup = render.cache.rollup(key)?;
     let blockers: Vec<String> = record.blockers.iter().map(|blocker| blocker.key.clone()).collect();
     let blocked = summary.status == Status::Blocked;
     let stale = tick.0 - summary.last_activity.0 > render.context.stale_after(&key.source);

@@ -29,7 +29,7 @@ use crate::model::TaskKey;
 use crate::model::error::Result;
 use crate::model::ids::{self, TraceId};
 use crate::model::time::Millis;
-use crate::store::{Item, Position, Unit};
+use crate::store::{Item, Position, TASKS_AT_ONCE, Unit};
 
 /// Leaves room in a request for resources, scopes and field headers.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
@@ -154,6 +154,8 @@ pub(super) struct Traces<'a> {
     /// The last journal number of this run.
     upto: u64,
     position: Position,
+    /// The parts of the groups that were read ahead.
+    parts: HashMap<TaskKey, Part>,
     /// The parts of groups that are complete in what was sent or is loaded. They may be saved with the position.
     settled: HashMap<TaskKey, Part>,
     /// What ended in them.
@@ -191,6 +193,7 @@ impl<'a> Traces<'a> {
             window: Window { seqs: plan.first(&position)..=upto, horizon, again: plan.again.is_some() },
             upto,
             position,
+            parts: HashMap::new(),
             settled: HashMap::new(),
             ended: Vec::new(),
             builder: BatchBuilder::default(),
@@ -204,9 +207,15 @@ impl<'a> Traces<'a> {
     }
 
     async fn all(&mut self) -> Result<()> {
-        let Changes { groups, sprints, insights } = self.changes()?;
-        for group in groups {
-            if self.position.after.as_ref().is_none_or(|after| group.order() > *after) {
+        let Changes { mut groups, sprints, insights } = self.changes()?;
+        groups.retain(|group| self.position.after.as_ref().is_none_or(|after| group.order() > *after));
+        let (mut groups, mut ahead) = (groups.into_iter(), 0);
+        while !groups.as_slice().is_empty() {
+            if ahead == 0 {
+                ahead = self.read_ahead(groups.as_slice())?;
+            }
+            ahead -= 1;
+            if let Some(group) = groups.next() {
                 self.group(group).await?;
             }
         }
@@ -221,16 +230,31 @@ impl<'a> Traces<'a> {
         self.save_position()
     }
 
+    /// Reads at once what the next groups need, for which there is room; returns how many those are, at least one.
+    fn read_ahead(&mut self, groups: &[Group]) -> Result<usize> {
+        let mut tasks = 0;
+        let fitting = groups.iter().take_while(|group| {
+            tasks += group.members.len();
+            tasks <= TASKS_AT_ONCE
+        });
+        let next = &groups[..fitting.count().max(1)];
+        let members: Vec<TaskKey> = next.iter().flat_map(|group| &group.members).take(TASKS_AT_ONCE).cloned().collect();
+        self.cache.read_ahead(&members)?;
+        self.cache.read_exported_ahead(&members)?;
+        let roots: Vec<TaskKey> = next.iter().map(|group| group.root.clone()).collect();
+        let parts = self.sender.store.parts_of(&roots)?.into_iter().map(Option::unwrap_or_default);
+        self.parts = roots.into_iter().zip(parts).collect();
+        Ok(next.len())
+    }
+
     /// What changed.
     fn changes(&self) -> Result<Changes> {
-        let mut roots: BTreeMap<TaskKey, BTreeSet<TaskKey>> = BTreeMap::new();
+        let (mut tasks, mut roots) = (BTreeSet::new(), BTreeMap::<TaskKey, BTreeSet<TaskKey>>::new());
         let (mut sprints, mut insights) = (BTreeSet::new(), BTreeSet::new());
         self.sender.each_changed(Signal::Traces, self.source, &self.window.seqs, self.plan, |item| {
             match item {
                 Item::Task(key) => {
-                    for period in self.cache.periods(&key)?.iter() {
-                        roots.entry(period.lineage.root().clone()).or_default().insert(key.clone());
-                    }
+                    tasks.insert(key);
                 }
                 Item::Sprint(key) => {
                     sprints.insert(key);
@@ -238,6 +262,12 @@ impl<'a> Traces<'a> {
                 Item::Insight { project, id } => {
                     insights.insert((project, id));
                 }
+            }
+            Ok(())
+        })?;
+        self.cache.each_record(tasks.into_iter().map(Ok), &mut |key, _| {
+            for period in self.cache.periods(&key)?.iter() {
+                roots.entry(period.lineage.root().clone()).or_default().insert(key.clone());
             }
             Ok(())
         })?;
@@ -249,13 +279,17 @@ impl<'a> Traces<'a> {
     /// of it.
     async fn group(&mut self, group: Group) -> Result<()> {
         let mut finals = Vec::new();
-        for key in &group.members {
-            if let Some(record) = self.cache.record(key)? {
-                finals.extend(RenderContext { cache: self.cache, context: &self.context }.finals(
-                    key,
-                    &record,
-                    &self.window,
-                )?);
+        for (place, page) in group.members.chunks(TASKS_AT_ONCE).enumerate() {
+            // The first page was read ahead with other groups.
+            if place > 0 {
+                self.cache.read_ahead(page)?;
+                self.cache.read_exported_ahead(page)?;
+            }
+            for key in page {
+                if let Some(record) = self.cache.record(key)? {
+                    let render = RenderContext { cache: self.cache, context: &self.context };
+                    finals.extend(render.finals(key, &record, &self.window)?);
+                }
             }
         }
         finals.sort_by_key(|last| (last.end, last.span.id));
@@ -318,9 +352,11 @@ impl<'a> Traces<'a> {
     /// How full a root's history is so far.
     fn part(&self, root: &TaskKey) -> Result<Part> {
         if self.plan.again.is_some() {
-            Ok(Part::default())
-        } else {
-            Ok(self.sender.store.part(root)?.unwrap_or_default())
+            return Ok(Part::default());
+        }
+        match self.parts.get(root) {
+            Some(part) => Ok(*part),
+            None => Ok(self.sender.store.part(root)?.unwrap_or_default()),
         }
     }
 

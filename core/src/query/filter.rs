@@ -270,6 +270,10 @@ impl List for TaskFilter {
         viewer.check_task_names(self)
     }
 
+    fn read_ahead(viewer: &Viewer<'_>, places: &[TaskPlace]) -> Result<()> {
+        viewer.read_ahead(&places.iter().map(|place| place.key.clone()).collect::<Vec<_>>())
+    }
+
     fn view(viewer: &Viewer<'_>, place: &TaskPlace) -> Result<Option<TaskView>> {
         viewer.task(&place.key)
     }
@@ -381,13 +385,7 @@ impl Viewer<'_> {
                 });
             }
         };
-        for key in keys {
-            let key = key?;
-            if let Some(record) = self.cache.record(&key)? {
-                visit(key, &record)?;
-            }
-        }
-        Ok(())
+        self.cache.each_record(keys, visit)
     }
 
     /// The state of a task that matches; `None` for one that does not.

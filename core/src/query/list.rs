@@ -18,6 +18,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::viewer::Viewer;
 use crate::http::local::Refusal;
 use crate::model::error::{Error, ErrorKind, Result};
+use crate::store::TASKS_AT_ONCE;
 
 /// A list of the read API: its filter, the order of its items and their view.
 pub trait List: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -44,6 +45,15 @@ pub trait List: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The names of the fields of a view, in the order they are written.
     fn fields() -> &'static [&'static str] {
         fields_of::<Self::View>()
+    }
+
+    /// Reads at once what the views of these places need.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] when the store cannot be read.
+    fn read_ahead(viewer: &Viewer<'_>, places: &[Self::Place]) -> Result<()> {
+        let _ = (viewer, places);
+        Ok(())
     }
 
     /// The item at a place; `None` when the store no longer holds it.
@@ -261,9 +271,12 @@ impl Viewer<'_> {
         let places = query.filter.places(self)?;
         let total = places.len();
         let (places, next) = page::<F>(places, &query.options)?;
-        for place in &places {
-            if let Some(view) = F::view(self, place)? {
-                visit(view)?;
+        for page in places.chunks(TASKS_AT_ONCE) {
+            F::read_ahead(self, page)?;
+            for place in page {
+                if let Some(view) = F::view(self, place)? {
+                    visit(view)?;
+                }
             }
         }
         Ok(PageEnd { next, total })

@@ -88,8 +88,8 @@ impl Viewer<'_> {
     /// [`crate::ErrorKind::Store`] when the store cannot be read.
     pub fn sprint_history(&self, key: &TaskKey, record: &SprintRecord) -> Result<SprintHistory> {
         let mut timelines: Vec<Vec<StoredEvent>> = Vec::new();
-        for member in self.store.members(key) {
-            timelines.extend(self.store.task(&member?)?.map(|record| record.timeline));
+        for member in self.store.tasks_of(self.store.members(key)) {
+            timelines.push(member?.1.timeline);
         }
         Ok(SprintHistory::new(&key.native_id, &record.facts, timelines.iter().map(Vec::as_slice)))
     }

@@ -128,6 +128,13 @@ struct Waiting {
 }
 
 impl Viewer<'_> {
+    /// Reads at once what the views of these tasks need.
+    pub(super) fn read_ahead(&self, keys: &[TaskKey]) -> Result<()> {
+        self.cache.read_ahead(keys)?;
+        self.cache.read_rollups_ahead(keys)?;
+        self.cache.read_exported_ahead(keys)
+    }
+
     /// A task; `None` when the store does not hold it.
     ///
     /// # Errors
@@ -144,7 +151,7 @@ impl Viewer<'_> {
         let timeline = events::events(record, &|parent| self.parent_id(&key.source, parent))?;
         let waiting = self.waiting(key, record, now)?;
         let links_block = self.links_block(&key.source);
-        let rollup = self.store.rollup(key)?;
+        let rollup = self.cache.rollup(key)?;
         let leaf = summary.leaf_percent();
         let (lead_time, cycle_time) = (summary.lead_time(), summary.cycle_time());
         let facts = std::sync::Arc::unwrap_or_clone(summary.state.facts);

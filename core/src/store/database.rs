@@ -53,6 +53,8 @@ impl Store {
     pub fn take_lease(&self) -> Result<bool> {
         let Some(database) = &self.database else { return Ok(true) };
         if !database.lease.acquire()? {
+            // So that this process notices when the database has less later.
+            database.lease.accept(self.head()?);
             return Ok(false);
         }
         self.begin_to_write(database).map(|()| true)
@@ -74,8 +76,13 @@ impl Store {
         // Another process may have written since.
         self.forget_insights();
         self.make_format()?;
-        database.lease.compare(self.head()?);
+        database.lease.accept(self.head()?);
         Ok(())
+    }
+
+    /// Fails when the store is behind what this process has seen of it.
+    pub(super) fn check_kept(&self, head: u64) -> Result<()> {
+        self.database.as_ref().map_or(Ok(()), |database| database.lease.check_kept(head))
     }
 
     /// Whether this process works on a unit, or has the whole store.

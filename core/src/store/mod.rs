@@ -5,7 +5,7 @@
 //! far a source has been read; a *position*, how far it has been exported.
 //!
 //! Below it is [`Kv`], an ordered map of bytes, with engines on disk, in PostgreSQL ([`postgres`]) and in memory ([`MemoryKv`]). Keys are made in
-//! [`key`], bytes in [`mod@format`], indexes in [`footprint`]; [`prefetch`] reads for a whole page of records at once.
+//! [`key`], bytes in [`mod@format`], indexes in [`footprint`]; [`prefetch`] reads for a whole page of records at once, [`paged`] many tasks.
 
 mod backup;
 mod copies;
@@ -24,6 +24,7 @@ pub(crate) mod key;
 mod kv;
 mod maintenance;
 mod memory;
+mod paged;
 mod postgres;
 pub(crate) mod prefetch;
 mod reader;
@@ -45,6 +46,7 @@ pub use self::insight_totals::InsightTotals;
 pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair, WriteTurn};
 pub use self::maintenance::Verified;
 pub use self::memory::MemoryKv;
+pub(crate) use self::paged::TASKS_AT_ONCE;
 pub use self::postgres::{Holder, Lease, LeaseRow, Working};
 pub use self::reader::Store;
 pub(crate) use self::reader::{DELETED_SPRINTS, GUIDANCE, GUIDANCE_FILES};

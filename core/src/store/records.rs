@@ -28,6 +28,16 @@ pub enum Item {
     },
 }
 
+impl Item {
+    /// The task, if that is what changed.
+    pub(crate) const fn task(&self) -> Option<&TaskKey> {
+        match self {
+            Self::Task(key) => Some(key),
+            _ => None,
+        }
+    }
+}
+
 /// How much of one source has been exported to one signal's backend.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {

@@ -75,6 +75,7 @@ impl Store {
         self.check_writable()?;
         let writer = lock(&self.writer);
         let turn = self.kv.turn()?;
+        self.check_kept(turn.head)?;
         Ok(Transaction {
             store: self,
             _writer: writer,

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use contextcore_guard::{Ending, Guard};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
-use crate::guard::Guard;
 use crate::kubectl::{self, Answer};
 use crate::process::{Server, free_ports};
 use crate::suite::{Suite, repository};
@@ -103,7 +103,7 @@ impl Cluster {
 
     fn attempt(programs: &Programs) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("cluster-").tempdir().unwrap().keep();
-        let mut guard = Guard::over(&folder);
+        let mut guard = Guard::over(&folder, Ending::Kill);
         let [clients, peers, secure] = free_ports();
         let etcd = Server::spawn("etcd", etcd_command(&programs.etcd, clients, peers), &folder);
         guard.watch(etcd.id());

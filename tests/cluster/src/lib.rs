@@ -14,13 +14,12 @@
 //! wants a server with other definitions, or stops it, [starts](Cluster::start) another. There is no controller manager, no
 //! scheduler and no kubelet: nothing collects garbage, aggregates roles, makes service accounts or runs pods.
 //!
-//! The servers end with the process that started them, however that ends ([`guard`]). Without binaries [`Suite::program`] says loudly
+//! The servers end with the process that started them, however that ends ([`contextcore_guard`]). Without binaries [`Suite::program`] says loudly
 //! that the test was skipped, or fails where they are required.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
 mod cluster;
-mod guard;
 mod http;
 mod kubectl;
 mod process;

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::guard::Guard;
+use contextcore_guard::{Ending, Guard};
+
 use crate::programs;
 
 /// How long a server may take to become ready, on a busy machine.
@@ -28,8 +29,8 @@ const PASSWORD_IN_URLS: &str = "a-password%3Aof%40tests";
 
 /// A running server with a superuser `postgres`.
 pub struct Postgres {
-    programs: PathBuf,
-    folder: PathBuf,
+    pub(crate) programs: PathBuf,
+    pub(crate) folder: PathBuf,
     port: u16,
     settings: Vec<String>,
     process: Mutex<Option<Child>>,
@@ -50,15 +51,25 @@ impl Postgres {
     #[must_use]
     pub fn start(settings: &[&str]) -> Option<Self> {
         let programs = programs::folder()?;
-        let folder = tempfile::Builder::new().prefix("contextcore-postgres-").tempdir().unwrap().keep();
-        let guard = Mutex::new(Guard::over(&folder));
-        initialise(&programs, &folder);
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        Some(Self::start_on(&programs, settings, |folder| initialise(&programs, folder)))
+    }
+
+    /// Starts a server with the same settings on data that `fill` puts into its folder.
+    pub(crate) fn start_beside(&self, fill: impl FnOnce(&Path)) -> Self {
+        Self::start_on(&self.programs, self.settings.clone(), fill)
+    }
+
+    fn start_on(programs: &Path, settings: Vec<String>, fill: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::Builder::new().prefix("contextcore-postgres-").tempdir().unwrap().keep();
+        let guard = Mutex::new(Guard::over(&folder, Ending::Quit));
+        fill(&folder);
+        let programs = programs.to_owned();
         let mut server = Self { programs, folder, port: 0, settings, process: Mutex::default(), guard };
         for _ in 0..PORTS {
             server.port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
             if server.launch() {
-                return Some(server);
+                return server;
             }
         }
         panic!("PostgreSQL does not start\n{}", server.log());

@@ -93,9 +93,8 @@ fn count(
 /// Visits what was completed lately, each with its source and native project. Returns how many tasks were read for it.
 pub(crate) fn completed_lately(store: &Store, now: Millis, mut visit: impl FnMut(&str, &str, Sample)) -> Result<u64> {
     let mut read = 0;
-    for key in store.ended_since(now.plus(-agent_flow::WINDOW)) {
-        let key = key?;
-        let Some(record) = store.task(&key)? else { continue };
+    for item in store.tasks_of(store.ended_since(now.plus(-agent_flow::WINDOW))) {
+        let (key, record) = item?;
         read += 1;
         let Some(history) = TaskHistory::new(&record.timeline) else { continue };
         if let Some(sample) = agent_flow::sample(&history, &record.timeline, now) {

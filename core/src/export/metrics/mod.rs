@@ -282,13 +282,8 @@ fn each_task(
     let Some(since) = since else {
         return store.tasks(None).try_for_each(|item| item.and_then(|(key, record)| visit(&key, &record)));
     };
-    for key in store.open_tasks(None).chain(store.ended_since(since)) {
-        let key = key?;
-        if let Some(record) = store.task(&key)? {
-            visit(&key, &record)?;
-        }
-    }
-    Ok(())
+    let keys = store.open_tasks(None).chain(store.ended_since(since));
+    store.tasks_of(keys).try_for_each(|item| item.and_then(|(key, record)| visit(&key, &record)))
 }
 
 /// An empty series per project, with the running totals as its base.
@@ -370,7 +365,7 @@ fn open_task(
         series.push(one(names::M_TASK_INFO, attributes, 1.0));
     }
     if facts.task_type == TaskType::Epic {
-        let percent = cache.store().rollup(key)?.percent_complete().unwrap_or(0.0);
+        let percent = cache.rollup(key)?.percent_complete().unwrap_or(0.0);
         let attributes = own().text(names::EPIC_ID, &facts.key).maybe(names::EPIC_TITLE, context.title(&facts.title));
         series.push(one(names::M_EPIC_PERCENT, attributes, percent));
     }

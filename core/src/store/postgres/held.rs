@@ -41,7 +41,7 @@ pub(super) struct State {
     /// Units that are about to be given back, and how many work on each unit.
     pub(super) leaving: Mutex<BTreeSet<Unit>>,
     pub(super) working: watch::Sender<BTreeMap<Unit, usize>>,
-    /// The journal head of the last commit of this process.
+    /// The newest journal head that this process has committed or read: what the `head` file is beside a directory.
     pub(super) head: AtomicU64,
 }
 

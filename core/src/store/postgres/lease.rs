@@ -306,14 +306,34 @@ impl Lease {
 
     /// Notes a commit of this process.
     pub(super) fn committed(&self, head: u64) {
-        self.state.head.store(head, Ordering::Relaxed);
+        self.state.head.fetch_max(head, Ordering::Relaxed);
     }
 
-    /// Says so when the database has less than this process committed, such as after a failover to a standby that lagged.
-    pub(in super::super) fn compare(&self, head: u64) {
-        let last = self.state.head.fetch_min(head, Ordering::Relaxed);
+    /// Compares the journal head of the database with the newest that this process has committed or read. A database that is behind
+    /// was replaced by a standby that lagged, or recovered to an earlier moment: the lease is given back, so that whoever takes it
+    /// reads everything again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] with the context `standby` when commits are missing.
+    pub(in super::super) fn check_kept(&self, head: u64) -> Result<()> {
+        let last = self.state.head.load(Ordering::Relaxed);
+        if head >= last {
+            return Ok(());
+        }
+        self.release();
+        Err(lost_commits(head, last))
+    }
+
+    #[cfg(test)]
+    pub(super) fn last_seen(&self) -> u64 {
+        self.state.head.load(Ordering::Relaxed)
+    }
+
+    /// The same for a process that has just taken the lease, or stands by: says what is missing, and goes on from what there is.
+    pub(in super::super) fn accept(&self, head: u64) {
+        let last = self.state.head.swap(head, Ordering::Relaxed);
         if head < last {
-            tracing::error!(head, last, "the database lost commits that it had confirmed; going on from what it has");
+            tracing::error!("{}", lost_commits(head, last).full());
         }
     }
 }
@@ -357,4 +377,10 @@ fn not_held() -> Error {
     let text = "write to the store: another contextcore has its lease, or this one could not renew it; it goes on from what is \
                 stored (nothing was lost)";
     Error::new(ErrorKind::Store, text).tagged("standby", "true").tagged("conflict", "true")
+}
+
+fn lost_commits(head: u64, last: u64) -> Error {
+    let text =
+        "the database lost commits that it had confirmed; what they held is read and exported again from what it has";
+    Error::new(ErrorKind::Store, text).tagged("standby", "true").with("head", head).with("last", last)
 }

@@ -12,7 +12,7 @@ impl Lease {
     /// # Errors
     /// [`ErrorKind::Store`] when the database does not answer.
     pub fn wake(&self, source: &str) -> Result<()> {
-        self.client.read(&self.state.sql.wake, vec![text(format!("poll/{source}"))]).map(drop)
+        self.client.read(&self.state.sql.wake, vec![text(source.to_owned())]).map(drop)
     }
 
     /// Asks the replica that has a source to export what was stored of it.
@@ -28,12 +28,29 @@ impl Lease {
     /// # Errors
     /// [`ErrorKind::Store`] when the database does not answer.
     pub fn woken(&self, sources: &[String]) -> Result<(Vec<String>, bool)> {
-        let both = sources.iter().flat_map(|source| [format!("poll/{source}"), format!("export/{source}")]);
+        let both = sources.iter().flat_map(|source| [source.clone(), format!("export/{source}")]);
         let woken = self.client.once(&self.state.sql.woken, vec![texts(both.collect())]);
         let woken = woken.map_err(|failure| failure.into_error("read the store", self.client.place()))?;
         let woken: Vec<String> = woken.iter().map(|row| row.get(0)).collect();
-        let polls = woken.iter().filter_map(|name| name.strip_prefix("poll/")).map(str::to_owned).collect();
-        Ok((polls, woken.iter().any(|name| name.starts_with("export/"))))
+        let (polls, exports): (Vec<String>, Vec<String>) = woken.into_iter().partition(|name| sources.contains(name));
+        Ok((polls, !exports.is_empty()))
+    }
+
+    /// Which of these sources nobody has been woken for yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] when the database does not answer.
+    pub fn unheeded(&self, sources: &[String]) -> Result<Vec<String>> {
+        let rows = self.client.read(&self.state.sql.unheeded, vec![texts(sources.to_vec())])?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Asks no longer for these sources.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] when the database does not answer.
+    pub fn withdraw(&self, sources: &[String]) -> Result<()> {
+        self.client.read(&self.state.sql.withdraw, vec![texts(sources.to_vec())]).map(drop)
     }
 
     /// Keeps what was reported to any replica until the one that has the source has stored it. `id` is a UUID: what is delivered

@@ -339,6 +339,7 @@ impl Kv for PgKv {
                 }
                 Ok(Written::NotHeld) => return Err(self.lease.was_lost(&proof)),
                 Ok(Written::Head(found)) => {
+                    self.lease.check_kept(kv::head(found.as_deref())?)?;
                     guard.check(found.as_deref())?;
                     expected = found;
                 }
@@ -351,6 +352,7 @@ impl Kv for PgKv {
                         self.lease.committed(guard.next());
                         return Ok(());
                     }
+                    self.lease.check_kept(kv::head(head.as_deref())?)?;
                     guard.check(head.as_deref())?;
                     if tries >= TRIES {
                         return Err(lost);
@@ -368,7 +370,6 @@ impl Kv for PgKv {
         let begun = self.client.transaction(&self.sql.turn);
         let (head, open) = begun.map_err(|failure| self.failed(failure, "wait for the turn to write"))?;
         let head = kv::head(head.map(|text| unhex(&text)).as_deref())?;
-        self.lease.compare(head);
         Ok(WriteTurn { head, _end: Some(Box::new(open)) })
     }
 

@@ -80,6 +80,8 @@ pub(super) struct Sql {
     pub(super) is_delivered: String,
     pub(super) taken_in: String,
     pub(super) turn: String,
+    pub(super) unheeded: String,
+    pub(super) withdraw: String,
     pub(super) snapshot: &'static str,
 }
 
@@ -168,6 +170,8 @@ impl Sql {
             is_delivered: format!("SELECT NOT EXISTS (SELECT 1 FROM {inbox} WHERE id = $1::text::uuid)"),
             taken_in: format!("DELETE FROM {inbox} WHERE id = ANY($1::text[]::uuid[])"),
             turn: turn(schema, &kv),
+            unheeded: format!("SELECT source FROM {wakes} WHERE source = ANY($1)"),
+            withdraw: format!("DELETE FROM {wakes} WHERE source = ANY($1)"),
             snapshot: "SELECT pg_current_snapshot()::text",
         }
     }

@@ -153,6 +153,65 @@ fn connections_that_are_cut_and_a_database_that_is_away_lose_nothing() {
     assert_eq!(store.metadata::<u64>("test", "number").unwrap(), Some(11));
 }
 
+/// As after a failover to a standby that lagged: the head is an older one.
+#[test]
+fn a_database_that_lost_commits_is_noticed_by_who_writes_and_by_who_stands_by() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("lost");
+    let (writing, standing) = (connected(server, &schema), connected(server, &schema));
+    assert!(writing.take_lease().unwrap());
+    let write = |store: &Store, number: u64| -> Result<u64, Error> {
+        let mut transaction = store.begin()?;
+        transaction.put_metadata("test", "number", &number)?;
+        transaction.commit()
+    };
+    write(&writing, 1).unwrap();
+    let kept = server.sql(&format!("CREATE TABLE {schema}.kept AS SELECT * FROM {schema}.kv"));
+    for number in 2..=5 {
+        assert_eq!(write(&writing, number).unwrap(), number);
+    }
+    assert!(!standing.take_lease().unwrap(), "it reads the head and stands by");
+    let go_back = format!("TRUNCATE {schema}.kv; INSERT INTO {schema}.kv SELECT * FROM {schema}.kept");
+    assert_eq!((kept.as_str(), server.sql(&go_back).as_str()), ("", ""));
+    let error = write(&writing, 6).unwrap_err();
+    assert!(error.to_string().contains("lost commits") && error.context("standby") == Some("true"), "{error}");
+    assert!(writing.is_standby(), "it gave the lease back, so that everything is read again");
+    assert_eq!(standing.lease().unwrap().last_seen(), 5);
+    assert!(standing.take_lease().unwrap());
+    assert_eq!(standing.lease().unwrap().last_seen(), 1, "it goes on from what there is");
+    assert_eq!(write(&standing, 6).unwrap(), 2);
+    assert!(!writing.take_lease().unwrap());
+    standing.lease().unwrap().release();
+    assert!(writing.take_lease().unwrap());
+    assert_eq!(write(&writing, 7).unwrap(), 3);
+}
+
+/// A write that began before the database went back does not say that somebody else writes.
+#[test]
+fn commits_that_are_lost_under_a_transaction_are_noticed_too() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("lost_under");
+    let store = connected(server, &schema);
+    assert!(store.take_lease().unwrap());
+    let transaction = |number: u64| {
+        let mut transaction = store.begin().unwrap();
+        transaction.put_metadata("test", "number", &number).unwrap();
+        transaction
+    };
+    transaction(1).commit().unwrap();
+    let kept = format!("CREATE TABLE {schema}.kept AS SELECT * FROM {schema}.kv");
+    assert!(server.sql(&kept).is_empty());
+    transaction(2).commit().unwrap();
+    let open = transaction(3);
+    let go_back = format!("TRUNCATE {schema}.kv; INSERT INTO {schema}.kv SELECT * FROM {schema}.kept");
+    assert!(server.sql(&go_back).is_empty());
+    let error = open.commit().unwrap_err();
+    assert!(error.to_string().contains("lost commits"), "{error}");
+    assert!(store.take_lease().unwrap());
+    assert_eq!(store.metadata::<u64>("test", "number").unwrap(), Some(1));
+    assert_eq!(transaction(4).commit().unwrap(), 2);
+}
+
 /// The server says that its disk is full, here by a trigger.
 #[test]
 fn a_full_disk_there_is_said_and_nothing_is_lost() {
