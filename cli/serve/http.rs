@@ -24,7 +24,7 @@ use crate::humanize;
 /// A source that fails this often in a row makes the service not ready.
 const TOO_OFTEN: u64 = 3;
 /// All that a replica that may not write says of sources and backends.
-const STANDS_BY: &str = "# This replica stands by. The one that has the lease of the store has the metrics.\n";
+const STANDS_BY: &str = "# This replica stands by. The process that has the lease of the store has the metrics.\n";
 
 /// What is answered on `listen`.
 pub(super) fn public(current: Current) -> Router {
@@ -70,6 +70,10 @@ fn reasons(engine: &Engine) -> Result<Vec<String>, Error> {
     }
     if let Err(error) = engine.store.check_writable() {
         reasons.push(error.full());
+    }
+    if engine.store.lease().is_some() {
+        // A source that fails is no reason to take a replica out of service, nor to hold up the start of the next one.
+        return Ok(reasons);
     }
     let config = engine.config();
     for source in &config.sources {

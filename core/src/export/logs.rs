@@ -32,7 +32,7 @@ use crate::model::time::{HOUR, Millis};
 use crate::model::timeline;
 use crate::model::totals::points;
 use crate::model::{SmolStr, SprintRecord, StoredEvent, TaskKey, TaskRecord};
-use crate::store::{Item, Position, TASKS_AT_ONCE};
+use crate::store::{Item, Position, TASKS_AT_ONCE, Unit};
 
 /// The most records in a request.
 const BATCH_RECORDS: usize = 1_000;
@@ -106,7 +106,7 @@ impl<'a> Logs<'a> {
             let mut rest = window;
             while !rest.is_empty() {
                 let (batch, taken) = work.batch(&mut records);
-                sent.logs += sender.send(source, batch).await?;
+                sent.logs += sender.send_history(source, batch).await?;
                 rest = &rest[taken..];
             }
             position.upto = Some(upto);
@@ -120,7 +120,8 @@ impl<'a> Logs<'a> {
         if self.plan.again.is_some() {
             return Ok(());
         }
-        let mut transaction = self.sender.store.begin()?;
+        let store = self.sender.store.of(Unit::source(self.source));
+        let mut transaction = store.begin()?;
         if position.after.is_some() {
             backend::note_behind(self.sender.store, &mut transaction, Signal::Logs, self.source)?;
         }

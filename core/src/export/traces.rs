@@ -30,7 +30,7 @@ use crate::model::TaskKey;
 use crate::model::error::Result;
 use crate::model::ids::{self, TraceId};
 use crate::model::time::Millis;
-use crate::store::{Item, Position, TASKS_AT_ONCE};
+use crate::store::{Item, Position, TASKS_AT_ONCE, Unit};
 
 /// Leaves room in a request for resources, scopes and field headers.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
@@ -424,7 +424,7 @@ impl<'a> Traces<'a> {
             let batch = builder.into_batch(&self.context);
             self.fix_anchors()?;
             self.sender.wait_for_room(&batch).await?;
-            self.sent.spans += self.sender.send(self.source, batch).await?;
+            self.sent.spans += self.sender.send_history(self.source, batch).await?;
             lock(recent_anchors).extend(anchors, destinations.time());
         }
         if let Some(covered) = self.covered.take() {
@@ -443,7 +443,8 @@ impl<'a> Traces<'a> {
         if !self.cache.has_unsaved() {
             return Ok(());
         }
-        let mut transaction = self.sender.store.begin()?;
+        let store = self.sender.store.of(Unit::source(self.source));
+        let mut transaction = store.begin()?;
         self.cache.save_exported(&mut transaction)?;
         transaction.commit().map(drop)
     }
@@ -460,7 +461,8 @@ impl<'a> Traces<'a> {
                 Ends::Completion => {}
             })?;
         }
-        let mut transaction = self.sender.store.begin()?;
+        let store = self.sender.store.of(Unit::source(self.source));
+        let mut transaction = store.begin()?;
         self.cache.save_exported(&mut transaction)?;
         for (root, part) in self.settled.drain() {
             transaction.put_part(&root, &part)?;

@@ -11,6 +11,7 @@ use super::key::{self, Key, Kind};
 use super::kv::{self, Guard, KeyRange, Kv, Pages, Pair};
 use super::postgres::Database;
 use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStatus};
+use super::unit::Unit;
 use crate::model::error::Result;
 use crate::model::guidance::forge::StoredFiles;
 use crate::model::guidance::stored::AllGuidance;
@@ -39,11 +40,13 @@ pub struct Store {
     /// The directory; empty when the engine has none.
     pub(super) path: PathBuf,
     /// Held by the one transaction under way.
-    pub(super) writer: Mutex<()>,
+    pub(super) writer: Arc<Mutex<()>>,
     /// What a search for insights needs, once somebody has searched.
-    pub(super) insights: RwLock<Option<Index>>,
+    pub(super) insights: Arc<RwLock<Option<Index>>>,
     /// What it has beside its keys when it is in a database.
-    pub(super) database: Option<Database>,
+    pub(super) database: Option<Arc<Database>>,
+    /// The unit whose lease its writes need, where several processes share it.
+    pub(super) unit: Option<Unit>,
 }
 
 impl std::fmt::Debug for Store {
@@ -69,7 +72,7 @@ impl Store {
 
     /// A store whose format was not looked at yet.
     pub(super) fn unchecked(path: PathBuf, kv: Arc<dyn Kv>) -> Self {
-        Self { kv, path, writer: Mutex::new(()), insights: RwLock::default(), database: None }
+        Self { kv, path, writer: Arc::default(), insights: Arc::default(), database: None, unit: None }
     }
 
     /// Fails for a store of a newer version; whether it has a version at all.
@@ -86,6 +89,19 @@ impl Store {
             return Ok(());
         }
         self.kv.write_batch(vec![(format_key(), Some(vec![format::VERSION]))], &Guard::at(self.head()?))
+    }
+
+    /// The same store, for writes of this unit.
+    #[must_use]
+    pub fn of(&self, unit: Unit) -> Self {
+        Self {
+            kv: Arc::clone(&self.kv),
+            path: self.path.clone(),
+            writer: Arc::clone(&self.writer),
+            insights: Arc::clone(&self.insights),
+            database: self.database.clone(),
+            unit: Some(unit),
+        }
     }
 
     /// The directory it is in; empty for a store without one.
