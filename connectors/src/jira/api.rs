@@ -331,14 +331,18 @@ impl Api {
         self.side(AGILE, &format!("rest/agile/1.0/sprint/{id}"), &[]).await
     }
 
-    pub(super) async fn search(&self, body: &SearchBody<'_>, tries: Tries) -> Result<Found> {
-        let ask = || self.session.post_with(SEARCH, "rest/api/3/search/jql", body, tries);
-        self.note(self.confirmed(ask).await)
-    }
-
-    pub(super) async fn server_search(&self, body: &ServerSearchBody<'_>, tries: Tries) -> Result<Found> {
-        let ask = || self.session.post_with(SEARCH, "rest/api/2/search", body, tries);
-        self.note(self.confirmed(ask).await)
+    /// A page of a search, `body` being a [`SearchBody`] or, on Data Center, a [`ServerSearchBody`]. Of one that is `mended` only
+    /// ids and times are used: a value that is no JSON is nothing to it.
+    pub(super) async fn search(&self, site: Site, body: &impl Serialize, mended: bool, tries: Tries) -> Result<Found> {
+        let path = match site {
+            Site::Cloud => "rest/api/3/search/jql",
+            Site::DataCenter => "rest/api/2/search",
+        };
+        let found = match mended {
+            true => self.confirmed(|| self.session.post_mended(SEARCH, path, body, tries, 0)).await,
+            false => self.confirmed(|| self.session.post_with(SEARCH, path, body, tries)).await,
+        };
+        self.note(found)
     }
 
     /// About how many issues a query finds.
