@@ -186,6 +186,7 @@ struct Events {
 }
 
 impl Events {
+    #[expect(clippy::disallowed_methods, reason = "a knob of this test, no setting of the product")]
     fn wanted() -> Self {
         let number = |name: &str, usual| std::env::var(name).map_or(usual, |value| value.parse().unwrap());
         Self {
