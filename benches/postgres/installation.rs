@@ -118,6 +118,14 @@ impl<'a> Installation<'a> {
         }
     }
 
+    /// Statements that went through its proxy since the last time.
+    pub(crate) fn take_statements(&self) -> f64 {
+        match &self.place {
+            Place::Database { proxy: Some(proxy), .. } => proxy.take_statements() as f64,
+            _ => f64::NAN,
+        }
+    }
+
     /// The bytes of its tables.
     pub(crate) fn stored_bytes(&self) -> f64 {
         let (server, schema) = self.database();

@@ -29,6 +29,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::current::Current;
+use super::http::{Refusal, prove};
 use super::ops;
 use crate::mcp::memory;
 use crate::mcp::reads::Stores;
@@ -79,11 +80,9 @@ async fn send(current: Current, calls: Arc<Calls>) {
     }
 }
 
-type Refusal = (StatusCode, &'static str);
-
 async fn answer(State(mcp): State<Arc<Mcp>>, request: Request) -> Response {
-    let config = mcp.current.engine().config();
-    let caller = match admit(&mcp, &config, request.headers()) {
+    let (asked, headers) = (Arc::clone(&mcp), request.headers().clone());
+    let caller = match prove(move || admit(&asked, &asked.current.engine().config(), &headers)).await {
         Ok(caller) => caller,
         Err(refusal) => return refuse(refusal),
     };

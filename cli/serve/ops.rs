@@ -22,6 +22,7 @@ use contextcore_spool::{Delivery, Header, Origin, StateDir, receive};
 use serde::{Deserialize, Serialize};
 
 use super::current::Current;
+use super::http::{Refusal, prove};
 
 /// A body is not larger.
 const MAX_BODY: usize = 1 << 20;
@@ -59,8 +60,6 @@ struct Rejected {
     reason: &'static str,
 }
 
-type Refusal = (StatusCode, &'static str);
-
 async fn answer(State(ops): State<Arc<Ops>>, request: Request) -> Response {
     match accept(&ops, request).await {
         Ok(answer) => Json(answer).into_response(),
@@ -76,7 +75,8 @@ async fn accept(ops: &Ops, request: Request) -> Result<Answer, Refusal> {
     let Some(config) = &settings.ops else {
         return Err((StatusCode::NOT_FOUND, "set `ops.token` to take operations"));
     };
-    let token = proven(config, request.headers())?;
+    let (config, headers) = (config.clone(), request.headers().clone());
+    let token = prove(move || proven(&config, &headers).cloned()).await?;
     let source = settings.sources.iter().find(|source| source.takes_reports());
     let place = source.and_then(|source| Some((source.name.clone(), source.location.clone()?)));
     let Some((name, path)) = place else {
@@ -87,7 +87,7 @@ async fn accept(ops: &Ops, request: Request) -> Result<Answer, Refusal> {
         Ok(Err(_)) => return Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 1 MiB, or broke off")),
         Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
     };
-    let batch = read(&String::from_utf8_lossy(&body), clock::now(), token);
+    let batch = read(&String::from_utf8_lossy(&body), clock::now(), &token);
     spend(&ops.budgets, &token.name, batch.writers.iter().map(|(_, lines)| lines.len()).sum())?;
     let (engine, source) = (ops.current.engine(), name.clone());
     let answer = tokio::task::spawn_blocking(move || match engine.store.lease() {

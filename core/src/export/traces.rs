@@ -16,6 +16,7 @@ use bytes::Bytes;
 use super::backend;
 use super::context::{ExportContext, ResourceKey};
 use super::destinations::{Id, RecentAnchors};
+use super::exported::ExportedSprints;
 use super::insights::InsightRender;
 use super::lineage::{Lineage, TimelineCache};
 use super::message::{self, Span};
@@ -160,6 +161,7 @@ pub(super) struct Traces<'a> {
     settled: HashMap<TaskKey, Part>,
     /// What ended in them.
     ended: Vec<(TaskKey, Ends)>,
+    sprints: ExportedSprints,
     builder: BatchBuilder,
     /// The last group that is complete in what was sent or is loaded.
     covered: Option<Vec<u8>>,
@@ -184,6 +186,7 @@ impl<'a> Traces<'a> {
             return Ok(());
         }
         let horizon = sender.horizon(plan);
+        let sprints = ExportedSprints::read(sender.store, source, position.done)?;
         let mut work = Self {
             sender,
             source,
@@ -196,6 +199,7 @@ impl<'a> Traces<'a> {
             parts: HashMap::new(),
             settled: HashMap::new(),
             ended: Vec::new(),
+            sprints,
             builder: BatchBuilder::default(),
             covered: None,
             unsaved: 0,
@@ -362,7 +366,8 @@ impl<'a> Traces<'a> {
 
     async fn sprint(&mut self, key: &TaskKey) -> Result<()> {
         let Some(record) = self.cache.sprint(key)? else { return Ok(()) };
-        if !record.closed_seq.is_some_and(|seq| self.window.seqs.contains(&seq)) {
+        let is_sent = self.plan.again.is_none() && self.sprints.has(key);
+        if is_sent || !record.closed_seq.is_some_and(|seq| self.window.seqs.contains(&seq)) {
             return Ok(());
         }
         let sprint_history = self.cache.sprint_history(key)?;
@@ -376,7 +381,9 @@ impl<'a> Traces<'a> {
         if !wanted || !self.plan.includes_project(&resource.project_id) {
             return Ok(());
         }
-        self.alone(EncodedSpan::new(ids::sprint_trace(key), resource, &span)).await
+        self.alone(EncodedSpan::new(ids::sprint_trace(key), resource, &span)).await?;
+        self.sprints.note(key);
+        Ok(())
     }
 
     /// The span of an insight that was new in this window.
@@ -460,6 +467,7 @@ impl<'a> Traces<'a> {
         for (root, part) in self.settled.drain() {
             transaction.put_part(&root, &part)?;
         }
+        self.sprints.save(&mut transaction, self.source)?;
         if self.position.after.is_some() {
             backend::note_behind(self.sender.store, &mut transaction, Signal::Traces, self.source)?;
         }

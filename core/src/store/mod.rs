@@ -49,7 +49,7 @@ pub use self::memory::MemoryKv;
 pub(crate) use self::paged::TASKS_AT_ONCE;
 pub use self::postgres::{Holder, Lease, LeaseRow, Working};
 pub use self::reader::Store;
-pub(crate) use self::reader::{DELETED_SPRINTS, GUIDANCE, GUIDANCE_FILES};
+pub(crate) use self::reader::{DELETED_SPRINTS, EXPORTED_SPRINTS, GUIDANCE, GUIDANCE_FILES};
 pub use self::records::{Counters, Cursor, DeadLetter, Item, Listed, Position, Quarantined, SourceStatus};
 pub use self::transaction::Transaction;
 pub use self::unit::Unit;

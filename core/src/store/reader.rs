@@ -25,6 +25,8 @@ use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 
 /// The group of metadata that names the sprints a tool deleted, by source.
 pub(crate) const DELETED_SPRINTS: &str = "deleted_sprints";
+/// The group of metadata that names the sprints whose spans were exported, by source.
+pub(crate) const EXPORTED_SPRINTS: &str = "exported_sprints";
 /// The metadata in which the guidance that was reported is.
 pub(crate) const GUIDANCE: &str = "guidance";
 /// The metadata in which the guidance files of a source are.
@@ -272,6 +274,14 @@ impl Store {
     /// When the store cannot be read.
     pub fn deleted_sprints(&self, source: &str) -> Result<BTreeSet<String>> {
         Ok(self.metadata(DELETED_SPRINTS, source)?.unwrap_or_default())
+    }
+
+    /// The sprints of a source whose spans were exported, which is final; `None` until its spans are first exported.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn exported_sprints(&self, source: &str) -> Result<Option<BTreeSet<String>>> {
+        self.metadata(EXPORTED_SPRINTS, source)
     }
 
     /// The guidance that was reported.
