@@ -37,7 +37,7 @@ pub(crate) use mcp::Mcp;
 #[cfg(feature = "demo")]
 pub(crate) use setup::Demo;
 pub(crate) use setup::{Check, Doctor, Init};
-pub(crate) use store::{DeadLetters, Replay, Store, Sync};
+pub(crate) use store::{DeadLetters, MoveSource, Replay, Sources, SourcesCommand, Store, Sync};
 pub(crate) use work::{Drain, Given, Place, Task, TaskOperation};
 
 #[cfg(feature = "demo")]
@@ -175,6 +175,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Show what is wrong and what to do, and the state of each source and backend
     Status(Status),
+    /// List the sources and the replicas that have them, or move one
+    Sources(Sources),
     /// Export history again, to a new or wiped backend; ids stay the same
     Replay(Replay),
     /// List, send again or drop what a backend permanently refused

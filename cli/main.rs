@@ -51,6 +51,7 @@ mod serve;
 mod served;
 mod show;
 mod socket;
+mod sources;
 mod sprints;
 mod status;
 mod stop;
@@ -151,6 +152,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Tasks(arguments) => list::print(context, arguments.query()).await,
         Command::Sprints(arguments) => list::print(context, arguments.query()).await,
         Command::Show(arguments) => show::run(context, &arguments).await,
+        Command::Sources(arguments) => sources::run(context, &arguments).await,
         Command::Status(arguments) => status::run(context, &arguments).await,
         Command::Replay(arguments) => replay::run(context, &arguments).await,
         Command::DeadLetters(command) => dead_letters::run(context, &command).await,

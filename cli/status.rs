@@ -98,6 +98,15 @@ fn lease(lease: &LeaseView) -> String {
     }
 }
 
+/// Which replica has a source.
+pub(crate) fn owner(lease: &LeaseView) -> String {
+    let owner = lease.owner.as_deref().unwrap_or("none now");
+    match lease.wanted.as_deref().filter(|wanted| lease.owner.as_deref() != Some(wanted)) {
+        Some(wanted) => format!("{owner}; {wanted} was chosen"),
+        None => owner.to_owned(),
+    }
+}
+
 fn source_table(source: &SourceView, now: Millis, all: bool) -> Table {
     let mut table = Table::new(&[("", Column::Left), ("", Column::Wrapped)]);
     let failed = if source.last_error.is_some() { Tone::Bad } else { Tone::Plain };
@@ -113,6 +122,9 @@ fn source_table(source: &SourceView, now: Millis, all: bool) -> Table {
         source.next_run.map_or_else(|| "none".to_owned(), |at| format!("{} (by `serve`)", humanize::moment(at))),
     );
     let backlog = source.backlog.iter().map(|(signal, items)| format!("{signal} {}", humanize::count(*items)));
+    if let Some(lease) = &source.lease {
+        row("replica", owner(lease));
+    }
     row("backlog", backlog.collect::<Vec<_>>().join(", "));
     row("coverage", coverage(&source.coverage));
     row("last error", last_error(source));
@@ -212,7 +224,7 @@ mod tests {
         let (store, config, _dir) = fixture::world();
         prepare(&store);
         let view = Viewer::new(&store, &config, fixture::NOW).status().unwrap();
-        StatusView { store: StoreView { path: "./data".into(), bytes, lease: None }, ..view }
+        StatusView { store: StoreView { path: "./data".into(), bytes, lease: None, replicas: Vec::new() }, ..view }
     }
 
     #[test]

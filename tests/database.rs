@@ -1,18 +1,14 @@
-//! The store in PostgreSQL: every command works on it as on a directory, replicas stand by and take over, and whatever happens to them
-//! or to the database, what is known and exported is what one process with a directory knows and exports.
+//! The store in PostgreSQL: every command works on it as on a directory, and whatever happens to the
+//! database, what is known and exported is what one process with a directory knows and exports.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use contextcore_fakes::jira::Options;
-use contextcore_fakes::world::World;
-use contextcore_postgres::{Postgres, Proxy};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use contextcore_postgres::Postgres;
 use serde_json::{Value, json};
 
-use crate::rig::{Installation, LIMIT, NOW, Service, Setup, Tool, sample, until};
+use crate::rig::{Installation, Service, Setup, sample, until};
 
 /// So short that a test need not wait long for a dead replica.
 pub(crate) const SHORT: &str = "lease_ttl: 5s";
@@ -52,21 +48,6 @@ pub(crate) fn next_owner(home: &Installation, former: &str) -> String {
         }
         assert!(begun.elapsed() < PATIENCE, "nobody took over from {former}: {lease}");
         std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Waits until one replica has the metrics and each other one says that it stands by.
-fn one_of_them_has_the_metrics(replicas: &mut [Service]) {
-    let begun = Instant::now();
-    loop {
-        let all: Vec<String> = replicas.iter_mut().map(|replica| replica.until("/metrics", "200")).collect();
-        let working = all.iter().filter(|text| text.contains("contextcore_store_size")).count();
-        let standing = all.iter().filter(|text| text.contains("stands by")).count();
-        if (working, standing) == (1, replicas.len() - 1) {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{all:?}");
-        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
@@ -134,52 +115,6 @@ async fn a_store_moves_between_a_directory_and_a_database() {
     std::fs::write(home.path().join("back.yaml"), "store: {path: ./back}\n").unwrap();
     assert_eq!(home.run(&["--config", "back.yaml", "store", "export", "-"]).expect(0).out, imported);
     drop(tool);
-}
-
-/// Two replicas; the one that has the lease is killed, paused for longer than the lease, cut off and asked to stop, again and again
-/// while a first sync goes on.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replicas_that_take_over_from_each_other_lose_and_repeat_nothing() {
-    let Some(server) = Postgres::shared() else { return };
-    let options = Options { latency: Duration::from_millis(15), max_search_page: 40, ..Options::cloud() };
-    let tool = Tool::start(World::demo(NOW, 2, 7), options).await;
-    let truth = tool.home().await;
-    truth.sync();
-    let proxy = Proxy::start(server.port(), Duration::ZERO);
-    let mut home = tool.home().await;
-    move_in(&mut home, &server.url_at(proxy.port()), &server.schema("replicas"), SHORT);
-    let mut replicas: Vec<Service> = (0..2).map(|_| replica(&home)).collect();
-    let mut chance = StdRng::seed_from_u64(5);
-    let mut owner = next_owner(&home, "");
-    for round in 0..6 {
-        std::thread::sleep(Duration::from_millis(chance.random_range(0..400)));
-        let at = replicas.iter().position(|replica| owner.contains(&format!("(pid {})", replica.run.id()))).unwrap();
-        match round % 4 {
-            0 => replicas[at].run.kill(),
-            1 => drop(std::mem::replace(&mut replicas[at], replica(&home)).stop()),
-            2 => replicas[at].run.signal("STOP"),
-            _ => {
-                proxy.cut();
-                continue;
-            }
-        }
-        owner = next_owner(&home, &owner);
-        if round % 4 == 2 {
-            replicas[at].run.signal("CONT");
-            replicas[at].until("/healthz", "200");
-            replicas[at].run.wait_for("standing by", LIMIT);
-        }
-        if round % 4 == 0 {
-            replicas[at] = replica(&home);
-        }
-    }
-    replicas.iter_mut().for_each(|replica| drop(replica.until("/readyz", "200")));
-    one_of_them_has_the_metrics(&mut replicas);
-    replicas.into_iter().for_each(|replica| drop(replica.stop()));
-    home.write(&home.config_text().replace(SHORT, LONG));
-    home.sync();
-    home.outcome().assert_same(&truth.outcome());
-    home.run(&["store", "verify"]).expect(0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,6 +19,29 @@ pub(crate) struct Sync {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Sources {
+    #[command(subcommand)]
+    pub(crate) command: Option<SourcesCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SourcesCommand {
+    /// Hand a source over to another replica, which keeps it as long as it lives
+    Move(MoveSource),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MoveSource {
+    /// The source
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+    /// The replica, as `sources` prints it, or its host [default: the next one in line]
+    #[arg(long, value_name = "REPLICA")]
+    pub(crate) to: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Replay {
     /// Only events since this date, time (RFC 3339) or age such as 30d
     #[arg(long, value_name = "TIME")]

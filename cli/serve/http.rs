@@ -24,7 +24,7 @@ use crate::humanize;
 /// A source that fails this often in a row makes the service not ready.
 const TOO_OFTEN: u64 = 3;
 /// All that a replica that may not write says of sources and backends.
-const STANDS_BY: &str = "# This replica stands by. The one that has the lease of the store has the metrics.\n";
+const STANDS_BY: &str = "# This replica stands by. The process that has the lease of the store has the metrics.\n";
 
 /// What is answered on `listen`.
 pub(super) fn public(current: Current) -> Router {
@@ -40,6 +40,17 @@ pub(super) fn public(current: Current) -> Router {
         .route("/webhooks/{source}", webhook::route(current.clone(), Place::Shared))
         .layer(Extension(calls))
         .with_state(current)
+}
+
+/// Why a request is not answered.
+pub(super) type Refusal = (StatusCode, &'static str);
+
+/// Proves what a request brings on a thread that may wait: secrets are files, and this thread answers `/healthz`.
+pub(super) async fn prove<T: Send + 'static>(
+    proof: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let failed = (StatusCode::INTERNAL_SERVER_ERROR, "this request could not be proven");
+    tokio::task::spawn_blocking(proof).await.unwrap_or(Err(failed))
 }
 
 async fn readyz(State(engine): State<Arc<Engine>>) -> Response {
@@ -59,6 +70,10 @@ fn reasons(engine: &Engine) -> Result<Vec<String>, Error> {
     }
     if let Err(error) = engine.store.check_writable() {
         reasons.push(error.full());
+    }
+    if engine.store.lease().is_some() {
+        // A source that fails is no reason to take a replica out of service, nor to hold up the start of the next one.
+        return Ok(reasons);
     }
     let config = engine.config();
     for source in &config.sources {
@@ -103,7 +118,12 @@ async fn metrics(State(engine): State<Arc<Engine>>, Extension(calls): Extension<
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use axum::extract::Request;
+    use contextcore_core::engine::webhook::PollTriggers;
     use contextcore_core::progress::Quiet;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
 
     use super::*;
     use crate::{app, fixture};
@@ -125,6 +145,54 @@ mod tests {
         transaction.commit().unwrap();
         assert_eq!(reasons(&engine).unwrap(), ["source acme failed 3 times in a row: log in: refused"]);
         assert_eq!(readyz(State(engine)).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    /// A request with a token.
+    fn request(path: &str) -> Request {
+        let request =
+            Request::post(path).header(header::HOST, "127.0.0.1").header(header::AUTHORIZATION, "Bearer wrong");
+        request.body(Body::from("{}")).unwrap()
+    }
+
+    #[test]
+    fn secrets_are_read_on_another_thread_than_health_is_answered_on() {
+        let (store, _, dir) = fixture::world();
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, "hunter2-hunter2").unwrap();
+        let file = format!("{{file: '{}'}}", secret.display());
+        let text = format!(
+            "sources: [{{name: hub, kind: github, url: 'https://example.com', auth: {{token: {file}}}, projects: [acme/1], \
+             webhook: {{secret: {file}}}}}]\nops: {{token: {file}, projects: ['*']}}\n\
+             mcp: {{enabled: true, tokens: [{{name: ci, token: {file}, projects: ['*'], agent: bot}}]}}"
+        );
+        let config = contextcore_core::config::parse(&text, "x.yaml", &app::kinds()).unwrap();
+        let current = Current::new(
+            Arc::new(app::engine(config, store, Box::new(Quiet))),
+            PollTriggers::from([("hub".to_owned(), Arc::default())]),
+        );
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let router = TowerToHyperService::new(public(current));
+            let (release, held) = std::sync::mpsc::channel::<()>();
+            let holds = tokio::task::spawn_blocking(move || held.recv());
+            let mut asked = Vec::new();
+            for path in ["/webhooks/hub", "/v1/ops", "/mcp"] {
+                let mut answer = Box::pin(router.call(request(path)));
+                for _ in 0..10 {
+                    assert!(futures::poll!(&mut answer).is_pending(), "{path} read its secret at once");
+                    tokio::task::yield_now().await;
+                }
+                asked.push((path, answer));
+            }
+            let health = Request::get("/healthz").body(Body::empty()).unwrap();
+            assert_eq!(router.call(health).await.unwrap().status(), StatusCode::OK);
+            release.send(()).unwrap();
+            holds.await.unwrap().unwrap();
+            for (path, answer) in asked {
+                assert_eq!(answer.await.unwrap().status(), StatusCode::UNAUTHORIZED, "{path}");
+            }
+        });
     }
 
     #[test]

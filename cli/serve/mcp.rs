@@ -19,15 +19,18 @@ use contextcore_core::engine::Engine;
 use contextcore_core::export::calls::{Call, Calls};
 use contextcore_core::http::local::Local;
 use contextcore_core::model::operation::Operation;
+use contextcore_core::store::Lease;
 use contextcore_core::{Error, ErrorKind, Millis, clock, lock};
 use contextcore_mcp::{Backend, Caller, Options, Reads, Server, Written, http_config};
-use contextcore_spool::{Cursor, Origin, StateDir};
+use contextcore_spool::{Cursor, Delivery, Origin, StateDir};
 use rmcp::transport::streamable_http_server::StreamableHttpService;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::current::Current;
+use super::http::{Refusal, prove};
+use super::ops;
 use crate::mcp::memory;
 use crate::mcp::reads::Stores;
 use crate::mcp::spool::Spool;
@@ -77,11 +80,9 @@ async fn send(current: Current, calls: Arc<Calls>) {
     }
 }
 
-type Refusal = (StatusCode, &'static str);
-
 async fn answer(State(mcp): State<Arc<Mcp>>, request: Request) -> Response {
-    let config = mcp.current.engine().config();
-    let caller = match admit(&mcp, &config, request.headers()) {
+    let (asked, headers) = (Arc::clone(&mcp), request.headers().clone());
+    let caller = match prove(move || admit(&asked, &asked.current.engine().config(), &headers)).await {
         Ok(caller) => caller,
         Err(refusal) => return refuse(refusal),
     };
@@ -228,10 +229,15 @@ enum Line {
     OfWriter(String, u64),
     /// A file that is there until it has been read.
     File(PathBuf),
+    /// What waits in the database for the replica that has the source.
+    Delivered(String),
 }
 
 impl Line {
     fn is_stored(&self, engine: &Engine, source: &str) -> Result<bool, Error> {
+        if let (Self::Delivered(id), Some(lease)) = (self, engine.store.lease()) {
+            return lease.is_taken_in(id);
+        }
         let stored = engine.store.cursor(source, sdk::OPERATIONS)?;
         let read: Cursor = stored.and_then(|cursor| serde_json::from_value(cursor.0).ok()).unwrap_or_default();
         Ok(match self {
@@ -240,6 +246,7 @@ impl Line {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 !path.exists() || read.has_read(name.split('.').next().unwrap_or_default(), 1)
             }
+            Self::Delivered(_) => false,
         })
     }
 }
@@ -253,6 +260,22 @@ fn received(path: &str, project: &str, operation: Operation, agent: &str) -> Res
     let actor = Some(agent.to_owned()).filter(|agent| !agent.is_empty());
     let file = contextcore_spool::receive_one(&lane, (project, "mcp"), origin, (clock::now(), operation, actor));
     file.map(Line::File).map_err(failed)
+}
+
+/// Leaves the operation of an agent to the replica that has the source.
+fn delivered(
+    lease: &Lease,
+    source: &str,
+    (project, operation): (&str, Operation),
+    (agent, is_proven): (&str, bool),
+) -> Result<Line, Error> {
+    let origin = is_proven.then(|| Origin { who: agent.to_owned(), human: false });
+    let actor = Some(agent.to_owned()).filter(|agent| !agent.is_empty());
+    let delivery = Delivery::one((project, "mcp"), origin, (clock::now(), operation, actor));
+    let failed = |error: std::io::Error| Error::new(ErrorKind::Store, "keep what an agent reports").caused_by(error);
+    let (id, text) = (ops::delivery_id(), delivery.and_then(|delivery| delivery.text()).map_err(failed)?);
+    lease.deliver(&id, source, &text)?;
+    Ok(Line::Delivered(id))
 }
 
 impl Served {
@@ -277,12 +300,6 @@ impl Backend for Served {
 
     fn write(&self, project: &str, operation: Operation, by: &str) -> Result<Written, Error> {
         let engine = self.engine();
-        if engine.store.is_standby() {
-            return Err(Error::new(
-                ErrorKind::Store,
-                "this replica stands by, another one keeps what agents report; say it again",
-            ));
-        }
         let config = engine.config();
         let source = config.sources.iter().find(|source| source.takes_reports());
         let Some((name, path)) = source.and_then(|source| Some((source.name.clone(), source.location.clone()?))) else {
@@ -290,10 +307,10 @@ impl Backend for Served {
             return Err(Error::new(ErrorKind::Config, text));
         };
         let is_proven = config.mcp.as_ref().is_some_and(|settings| !settings.tokens.is_empty());
-        let written = if is_proven {
-            received(&path, project, operation, by)?
-        } else {
-            self.append(&path, project, operation, by)?
+        let written = match engine.store.lease() {
+            Some(lease) => delivered(lease, &name, (project, operation), (by, is_proven))?,
+            None if is_proven => received(&path, project, operation, by)?,
+            None => self.append(&path, project, operation, by)?,
         };
         self.current.webhooks().poll(&name);
         let begun = Instant::now();

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use contextcore_core::config::Config;
 use contextcore_core::engine::export_loop::OwnMetrics;
 use contextcore_core::engine::serve::Service;
-use contextcore_core::engine::{Engine, standby};
+use contextcore_core::engine::{Engine, replicas};
 use contextcore_core::{Error, ErrorKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     let bound = endpoints.bind(&config).await?;
     let store = app::open_shared(&config).await?;
     let engine = Arc::new(app::engine(config, store, progress::lines()));
-    let current = Current::new(Arc::clone(&engine), standby::triggers(&engine.config()));
+    let current = Current::new(Arc::clone(&engine), replicas::triggers(&engine.config()));
     let ended = serve(context, Next { engine, bound, began: SERVING }, &current, &mut endpoints).await;
     endpoints.close().await;
     ended.map(|()| Exit::Done)
@@ -47,9 +47,6 @@ fn start(engine: &Arc<Engine>) -> Result<Service, Error> {
     let mut service = Service::start(engine, own_metrics.map(|own| Box::new(own) as Box<dyn OwnMetrics>))?;
     if let Some(socket) = host::Socket::bind(engine.store.path()) {
         service.spawn(host::run(Arc::clone(engine), Some(service.triggers()), socket, engine.cancel.clone()));
-    }
-    if engine.store.lease().is_some() {
-        service.spawn(standby::listen(Arc::clone(engine), service.triggers()));
     }
     Ok(service)
 }
@@ -65,7 +62,7 @@ async fn serve(context: &Context, mut next: Next, current: &Current, endpoints: 
             stand_by(&engine, current);
             endpoints.open(bound.take().unwrap_or_default(), current)?;
             let triggers = current.triggers();
-            if !stop::stoppable(&engine.cancel, standby::until_leased(&engine, &triggers)).await?? {
+            if !stop::stoppable(&engine.cancel, replicas::until_joined(&engine, &triggers)).await?? {
                 return Ok(());
             }
         }
@@ -162,7 +159,7 @@ fn again(engine: &Engine) -> Next {
 
 /// Lets the endpoints pass on what a replica that may not write is asked for.
 fn stand_by(engine: &Arc<Engine>, current: &Current) {
-    current.replace(Arc::clone(engine), standby::triggers(&engine.config()));
+    current.replace(Arc::clone(engine), replicas::triggers(&engine.config()));
 }
 
 /// Reads the configuration again and prepares everything that can fail.

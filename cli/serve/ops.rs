@@ -1,5 +1,5 @@
 //! `POST /v1/ops`: operations from machines that share no disk with us. Who brings the token may report for its projects; what is
-//! acknowledged is on disk, in the spool of the source of kind `sdk`.
+//! acknowledged is on disk, in the spool of the source of kind `sdk`, or in the database that replicas share.
 //!
 //! The body is NDJSON: a line `{"v":1,"sent":TIME}` if the sender's clock is to be corrected, the header of a writer as a spool has
 //! it, the lines of that writer, the next header, and so on.
@@ -16,11 +16,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
 use contextcore_core::config::{OpsConfig, OpsToken, Resolve};
 use contextcore_core::model::operation::{self, Envelope, MAX_LINE, Parsed};
+use contextcore_core::store::Lease;
 use contextcore_core::{Millis, clock, lock};
-use contextcore_spool::{Header, Origin, StateDir, receive};
+use contextcore_spool::{Delivery, Header, Origin, StateDir, receive};
 use serde::{Deserialize, Serialize};
 
 use super::current::Current;
+use super::http::{Refusal, prove};
 
 /// A body is not larger.
 const MAX_BODY: usize = 1 << 20;
@@ -58,8 +60,6 @@ struct Rejected {
     reason: &'static str,
 }
 
-type Refusal = (StatusCode, &'static str);
-
 async fn answer(State(ops): State<Arc<Ops>>, request: Request) -> Response {
     match accept(&ops, request).await {
         Ok(answer) => Json(answer).into_response(),
@@ -75,26 +75,26 @@ async fn accept(ops: &Ops, request: Request) -> Result<Answer, Refusal> {
     let Some(config) = &settings.ops else {
         return Err((StatusCode::NOT_FOUND, "set `ops.token` to take operations"));
     };
-    let token = proven(config, request.headers())?;
+    let (config, headers) = (config.clone(), request.headers().clone());
+    let token = prove(move || proven(&config, &headers).cloned()).await?;
     let source = settings.sources.iter().find(|source| source.takes_reports());
     let place = source.and_then(|source| Some((source.name.clone(), source.location.clone()?)));
     let Some((name, path)) = place else {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "there is no source of kind sdk that could take operations"));
     };
-    if ops.current.engine().store.is_standby() {
-        return Err((
-            StatusCode::SERVICE_UNAVAILABLE,
-            "this replica stands by, another one takes operations; send them again",
-        ));
-    }
     let body = match tokio::time::timeout(READ_LIMIT, to_bytes(request.into_body(), MAX_BODY)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 1 MiB, or broke off")),
         Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
     };
-    let batch = read(&String::from_utf8_lossy(&body), clock::now(), token);
+    let batch = read(&String::from_utf8_lossy(&body), clock::now(), &token);
     spend(&ops.budgets, &token.name, batch.writers.iter().map(|(_, lines)| lines.len()).sum())?;
-    let answer = tokio::task::spawn_blocking(move || store(batch, &path)).await;
+    let (engine, source) = (ops.current.engine(), name.clone());
+    let answer = tokio::task::spawn_blocking(move || match engine.store.lease() {
+        Some(lease) => deliver(batch, lease, &source),
+        None => store(batch, &path),
+    });
+    let answer = answer.await;
     let failed = (StatusCode::SERVICE_UNAVAILABLE, "the operations could not be written; the log has the reason");
     let answer = answer.map_err(std::io::Error::from).flatten().map_err(|error| {
         tracing::error!(%error, "could not write operations that came in");
@@ -222,6 +222,20 @@ fn corrected(line: &str, skew: i64) -> Result<String, &'static str> {
     parsed.t = parsed.t.plus(skew);
     parsed.at = parsed.at.map(|at| at.plus(skew));
     serde_json::to_string(&parsed).map_err(|_| "it is no operation")
+}
+
+/// Leaves a batch to the replica that has the source.
+fn deliver(batch: Batch, lease: &Lease, source: &str) -> std::io::Result<Answer> {
+    for (header, lines) in batch.writers {
+        let text = Delivery { header, lines }.text()?;
+        lease.deliver(&delivery_id(), source, &text).map_err(|error| std::io::Error::other(error.full()))?;
+    }
+    Ok(batch.answer)
+}
+
+/// A new name for what is delivered.
+pub(super) fn delivery_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 /// Writes a batch, durably.

@@ -17,6 +17,7 @@ use contextcore_core::ingest::connector::WebhookError;
 use tokio::sync::Semaphore;
 
 use super::current::Current;
+use super::http::prove;
 
 /// Requests that say what to poll are not larger (GitHub's own limit is 25 MB; what is refused here is polled later).
 const MAX_BODY: usize = 1 << 20;
@@ -65,11 +66,16 @@ async fn answer(webhooks: &Webhooks, name: &str, headers: &HeaderMap, body: Body
     if webhooks.place == Place::Shared && webhooks.current.engine().config().webhooks.listen.is_some() {
         return Err((StatusCode::NOT_FOUND, "webhooks have an address of their own: `webhooks.listen`"));
     }
-    let endpoint = state.endpoint(name).map_err(refusal)?;
+    state.endpoint(name).map_err(refusal)?;
     let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many requests at once");
     let _reading = webhooks.readers.try_acquire().map_err(|_| busy)?;
     let body = read(body).await?;
-    Ok(match endpoint.accept(headers, &body).map_err(refusal)? {
+    let (name, headers) = (name.to_owned(), headers.clone());
+    let accepted = prove(move || {
+        let endpoint = state.endpoint(&name);
+        endpoint.and_then(|endpoint| endpoint.accept(&headers, &body)).map_err(refusal)
+    });
+    Ok(match accepted.await? {
         Accepted::Irrelevant => "nothing to poll for\n",
         Accepted::Triggered => "polling soon\n",
         Accepted::Repeated => "known\n",

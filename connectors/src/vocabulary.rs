@@ -144,7 +144,10 @@ mod tests {
                 InProgress,
                 "In Arbeit|En cours|En curso|Em andamento|In corso|W toku|В работе|進行中|진행 중|进行中|Pågår|Käynnissä",
             ),
-            (InReview, "In Prüfung|En revisión|На проверке|レビュー中|검토 중|审核中|Code Review"),
+            (
+                InReview,
+                "In Prüfung|En revisión|На проверке|В тестировании|W trakcie przeglądu|W trakcie weryfikacji|レビュー中|검토 중|审核中|Code Review",
+            ),
             (Blocked, "Blockiert|Bloqué|Заблокировано|保留中|보류|已阻塞|Geblokkeerd"),
             (
                 Done,

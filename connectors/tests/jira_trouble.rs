@@ -79,6 +79,23 @@ async fn a_page_that_holds_a_bad_issue_costs_that_issue() {
 }
 
 #[tokio::test]
+async fn an_issue_in_broken_json_costs_itself_whatever_is_asked_of_it() {
+    for options in editions() {
+        let mut rig = Rig::start(World::history(NOW, 30, 2, 50, 2, 1), options).await;
+        let bad = rig.nth(17);
+        let id = format!("\"id\":\"{}\"", bad.0);
+        let spoil = move |body: &str| body.replace(&id, &format!("\"odd\":NaN,{id}"));
+        rig.jira.faults().on("*/search*", When::Always, Fault::rewrite(spoil));
+        let outcome = rig.run(NOW, &["issues", "ids"]).await.unwrap();
+        assert_eq!(keys(&outcome.unreadable), [bad.0.to_string()].into());
+        assert_eq!(keys(&outcome.tasks), without(rig.ids(), bad));
+        rig.jira.faults().clear();
+        let served = rig.read_again(NOW + MINUTE, &[bad.0.to_string()]).await.unwrap();
+        assert!(served.tasks.contains_key(&bad.0.to_string()) && served.unreadable.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn an_issue_that_cannot_even_be_listed_costs_itself() {
     for options in editions() {
         for crowd in [false, true] {

@@ -535,6 +535,27 @@ async fn a_broken_value_in_the_reference_data_costs_itself_also_in_the_first_run
 }
 
 #[tokio::test]
+async fn an_answer_without_the_list_that_was_asked_for_loses_nothing() {
+    for operation in ["Changed", "Issues"] {
+        let (mut rig, ids) = Rig::of(5).await;
+        rig.linear.distort(move |name, body| {
+            if name == operation {
+                body["data"] = json!({});
+            }
+            200
+        });
+        let outcome = rig.try_sync(&["plan", "issues"]).await.unwrap();
+        assert!(outcome.tasks.is_empty());
+        let unreadable: Vec<String> = outcome.unreadable.keys().cloned().collect();
+        assert!(!outcome.warnings.is_empty() || unreadable.len() == ids.len(), "{operation}: {:?}", outcome.warnings);
+        rig.linear.mend();
+        let again: Vec<&str> = unreadable.iter().map(String::as_str).collect();
+        let read = rig.read_again(&again).await.tasks.len() + rig.sync().await.tasks.len();
+        assert_eq!(read, ids.len(), "{operation}");
+    }
+}
+
+#[tokio::test]
 async fn a_cycle_with_a_hole_in_its_numbers_is_a_sprint_all_the_same() {
     let clean = Rig::demo().await.sync().await;
     let mut rig = Rig::demo().await;

@@ -25,6 +25,7 @@ mod events;
 mod guard;
 mod http;
 mod kinds;
+mod later;
 pub mod lease;
 mod listing;
 mod look;

@@ -23,6 +23,6 @@ pub use guidance::add_guidance;
 pub use lane::{LaneDir, Lock};
 pub use layout::StateDir;
 pub use reader::{Chunk, Cursor, Place, Reader, SpoolLine};
-pub use receive::{receive, receive_one};
+pub use receive::{Delivery, receive, receive_one};
 pub use segment::{Header, Origin};
 pub use writer::{Appended, Writer};

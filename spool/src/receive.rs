@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use contextcore_model::Millis;
 use contextcore_model::operation::{Line, Operation, VERSION};
+use serde::{Deserialize, Serialize};
 
 use crate::lane::LaneDir;
 use crate::layout::{make_private, project_directory};
@@ -36,6 +37,57 @@ pub fn receive(lane: &LaneDir, header: &Header, lines: &[String]) -> io::Result<
     Ok(path)
 }
 
+/// Lines of one writer on their way to a spool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The header of the writer.
+    pub header: Header,
+    /// Its lines, without their ends.
+    pub lines: Vec<String>,
+}
+
+impl Delivery {
+    /// One operation of a project. `origin` is who proved to have reported it.
+    ///
+    /// # Errors
+    /// When it is longer than a line may be.
+    pub fn one(
+        (project, lang): (&str, &str),
+        origin: Option<Origin>,
+        (now, operation, actor): (Millis, Operation, Option<String>),
+    ) -> io::Result<Self> {
+        let header = Header { origin, ..Header::new(project, lang, "") };
+        let line = Line { v: VERSION, seq: 1, t: now, at: None, operation, actor, traceparent: None };
+        let too_long = || io::Error::new(io::ErrorKind::InvalidInput, "the operation is longer than 64 KiB");
+        let text = line.text().ok_or_else(too_long)?;
+        Ok(Self { header, lines: vec![text.trim_end().to_owned()] })
+    }
+
+    /// As text.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn text(&self) -> io::Result<String> {
+        Ok(serde_json::to_string(self)?)
+    }
+
+    /// Reads what [`Delivery::text`] wrote.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn parse(text: &str) -> io::Result<Self> {
+        Ok(serde_json::from_str(text)?)
+    }
+
+    /// Writes it into a lane, durably. Returns the file.
+    ///
+    /// # Errors
+    /// As [`receive`].
+    pub fn write(&self, lane: &LaneDir) -> io::Result<PathBuf> {
+        receive(lane, &self.header, &self.lines)
+    }
+}
+
 /// Writes one operation of a project, which somebody proved to have reported, durably. Returns the file.
 ///
 /// # Errors
@@ -46,11 +98,7 @@ pub fn receive_one(
     origin: Origin,
     (now, operation, actor): (Millis, Operation, Option<String>),
 ) -> io::Result<PathBuf> {
-    let header = Header { origin: Some(origin), ..Header::new(project, lang, "") };
-    let line = Line { v: VERSION, seq: 1, t: now, at: None, operation, actor, traceparent: None };
-    let too_long = || io::Error::new(io::ErrorKind::InvalidInput, "the operation is longer than 64 KiB");
-    let text = line.text().ok_or_else(too_long)?;
-    receive(lane, &header, &[text.trim_end().to_owned()])
+    Delivery::one((project, lang), Some(origin), (now, operation, actor))?.write(lane)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -174,10 +174,7 @@ fn make_space(spool: &Path) -> io::Result<bool> {
     let mut used: u64 = listing.open.iter().map(|open| size(&open.path)).sum();
     used += listing.done.iter().map(|done| size(done)).sum::<u64>();
     let age = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    let mut done = listing.done;
-    // Each is looked at once: a helper may remove it meanwhile, and an order that changes while it sorts is a panic.
-    done.sort_by_cached_key(age);
-    for path in done {
+    for path in oldest_first(listing.done, age) {
         if used <= MOST_BYTES {
             break;
         }
@@ -188,4 +185,38 @@ fn make_space(spool: &Path) -> io::Result<bool> {
         }
     }
     Ok(used <= MOST_BYTES)
+}
+
+/// Files in the order of their age. Each is looked at once: a helper may remove it meanwhile, and an order that changes while it
+/// sorts is a panic.
+fn oldest_first(mut files: Vec<PathBuf>, age: impl FnMut(&PathBuf) -> SystemTime) -> Vec<PathBuf> {
+    files.sort_by_cached_key(age);
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn files_that_a_helper_removes_while_they_are_sorted_are_looked_at_once() {
+        let files: Vec<PathBuf> = (0..500).map(|number| PathBuf::from(number.to_string())).collect();
+        let mut looks: BTreeMap<PathBuf, u64> = BTreeMap::new();
+        let sorted = oldest_first(files.clone(), |file| {
+            let looks = looks.entry(file.clone()).or_default();
+            *looks += 1;
+            let number: u64 = file.display().to_string().parse().unwrap();
+            // At a second look it is gone.
+            if *looks == 1 {
+                SystemTime::UNIX_EPOCH + Duration::from_secs(1_000 - number)
+            } else {
+                SystemTime::UNIX_EPOCH
+            }
+        });
+        assert!(looks.values().all(|looks| *looks == 1));
+        assert_eq!(sorted, files.into_iter().rev().collect::<Vec<_>>());
+    }
 }

@@ -203,6 +203,13 @@ pub(super) struct ProjectAnswer {
     pub(super) name: String,
 }
 
+fn search_path(site: Site) -> &'static str {
+    match site {
+        Site::Cloud => "rest/api/3/search/jql",
+        Site::DataCenter => "rest/api/2/search",
+    }
+}
+
 impl Api {
     /// A client under these settings. Sends nothing.
     ///
@@ -331,13 +338,17 @@ impl Api {
         self.side(AGILE, &format!("rest/agile/1.0/sprint/{id}"), &[]).await
     }
 
-    pub(super) async fn search(&self, body: &SearchBody<'_>, tries: Tries) -> Result<Found> {
-        let ask = || self.session.post_with(SEARCH, "rest/api/3/search/jql", body, tries);
+    /// A page of a search, `body` being a [`SearchBody`] or, on Data Center, a [`ServerSearchBody`].
+    pub(super) async fn search(&self, site: Site, body: &impl Serialize, tries: Tries) -> Result<Found> {
+        let path = search_path(site);
+        let ask = || self.session.post_with(SEARCH, path, body, tries);
         self.note(self.confirmed(ask).await)
     }
 
-    pub(super) async fn server_search(&self, body: &ServerSearchBody<'_>, tries: Tries) -> Result<Found> {
-        let ask = || self.session.post_with(SEARCH, "rest/api/2/search", body, tries);
+    /// A page of a search of which only ids and times are used, so that a value that is no JSON is nothing to it.
+    pub(super) async fn search_mended(&self, site: Site, body: &impl Serialize, tries: Tries) -> Result<Found> {
+        let path = search_path(site);
+        let ask = || self.session.post_mended(SEARCH, path, body, tries, 0);
         self.note(self.confirmed(ask).await)
     }
 

@@ -160,7 +160,7 @@ impl Completer<'_> {
                     let (first, second) = keys.split_at(keys.len() / 2);
                     calls.extend([second, first]);
                 }
-                Err(error) if does_not_exist(&error) => {
+                Err(error) if does_not_exist(keys[0], &error) => {
                     warn!(key = keys[0], error = error.full(), "a parent does not exist or is hidden");
                 }
                 Err(error) => unknown.extend(keys.iter().map(|key| ((*key).to_owned(), error.full()))),
@@ -187,9 +187,10 @@ fn heirs(batch: &Batch) -> Vec<(Box<str>, IssueRef)> {
     heirs.collect()
 }
 
-/// Whether a refusal of one key says that nobody has it, or not for us.
-fn does_not_exist(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Rejected | ErrorKind::NotFound | ErrorKind::Permission)
+/// Whether a refusal of one key says that nobody has it, or not for us: then it names the key, in whatever language. Any other is
+/// about the search.
+fn does_not_exist(key: &str, error: &Error) -> bool {
+    error.kind() == ErrorKind::Rejected && error.full().contains(key)
 }
 
 /// What was found, or nothing where that is no reason to stop.

@@ -217,6 +217,8 @@ pub(super) struct PageRequest<'a> {
     given: Option<u64>,
     /// Rows to request again once the row is passed that the server cannot serve.
     whole: u64,
+    /// Values that are no JSON are read as nothing.
+    mended: bool,
 }
 
 /// A page of a search.
@@ -229,7 +231,7 @@ pub(super) struct Answer {
 
 impl<'a> PageRequest<'a> {
     pub(super) fn new(fields: BTreeSet<&'a str>, rows: u64) -> Self {
-        Self { fields, histories: false, rows, given: None, whole: rows }
+        Self { fields, histories: false, rows, given: None, whole: rows, mended: false }
     }
 
     /// The same for so many rows.
@@ -296,10 +298,11 @@ pub(super) async fn whole(api: &Api, site: Site, search: &Search, fields: BTreeS
     ask(api, site, search, &PageRequest::new(fields, rows), api.tries()).await
 }
 
-/// The next row with hardly any field, for a server that cannot serve it whole.
+/// The next row with hardly any field, for a server that cannot serve it whole. A server that writes it in broken JSON may do so
+/// in every form.
 async fn outline(api: &Api, site: Site, search: &Search) -> Option<Found> {
     for field in ["updated", "id"] {
-        let request = PageRequest::new([field].into(), 1);
+        let request = PageRequest { mended: true, ..PageRequest::new([field].into(), 1) };
         if let Ok(found) = ask(api, site, search, &request, api.tries()).await {
             return Some(found).filter(|found| found.issues.len() == 1);
         }
@@ -322,16 +325,20 @@ pub(super) async fn ask(
     match site {
         Site::Cloud => {
             let token = search.token.as_deref();
-            api.search(&SearchBody { jql: &search.jql, fields, max_results: *rows, next_page_token: token }, tries)
-                .await
+            let body = SearchBody { jql: &search.jql, fields, max_results: *rows, next_page_token: token };
+            send(api, site, &body, request.mended, tries).await
         }
         Site::DataCenter => {
             let expand: &[&str] = if request.histories { &["changelog"] } else { &[] };
             let body =
                 ServerSearchBody { jql: &search.jql, fields, max_results: *rows, start_at: search.start_at, expand };
-            api.server_search(&body, tries).await
+            send(api, site, &body, request.mended, tries).await
         }
     }
+}
+
+async fn send(api: &Api, site: Site, body: &impl Serialize, mended: bool, tries: Tries) -> Result<Found> {
+    if mended { api.search_mended(site, body, tries).await } else { api.search(site, body, tries).await }
 }
 
 /// Halves the page. A server that fails over `rows` may send fewer rows than that anyway, so those are halved.

@@ -142,8 +142,9 @@ impl<'a> Reading<'a> {
     /// are not believed.
     fn take(&mut self, answer: &mut Answer<IssuesPage>, asked: &[Box<str>]) -> Vec<Box<str>> {
         let flawed = answer.incomplete_rows("issues");
+        // An answer without the list says nothing about what was asked for.
+        let mut is_whole = answer.errors.is_empty() && answer.data.issues.is_some();
         let rows = answer.data.issues.take().into_iter().flat_map(|page| page.nodes).enumerate();
-        let mut is_whole = answer.errors.is_empty();
         for (_, json) in rows.filter(|(row, _)| !flawed.contains(row)) {
             let Some(json) = json else {
                 is_whole = false;

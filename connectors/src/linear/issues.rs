@@ -242,12 +242,28 @@ impl Poll<'_> {
         let roots = ["issues", "issueRelations", "comments"];
         let hit = roots.map(|root| answer.is_incomplete(root));
         self.cursor.scans().into_iter().zip(hit).filter(|(_, hit)| *hit).for_each(|(scan, _)| scan.mark_incomplete());
+        if answer.errors.is_empty() {
+            self.note_absent(&answer.data);
+        }
         let ChangedPage { issues, issue_relations, comments } = answer.data;
         if self.cursor.issues.is_open() {
             self.take_issues(issues.unwrap_or_default())?;
         }
         self.take_links(issue_relations)?;
         self.take_comments(comments)
+    }
+
+    /// A list that was asked for and did not come says nothing about what changed.
+    fn note_absent(&mut self, page: &ChangedPage) {
+        let absent = [page.issues.is_none(), page.issue_relations.is_none(), page.comments.is_none()];
+        let names = ["issues", "links", "comments"];
+        for ((scan, name), _) in self.cursor.scans().into_iter().zip(names).zip(absent).filter(|(_, absent)| *absent) {
+            if scan.is_open() {
+                scan.mark_incomplete();
+                self.warnings
+                    .push(format!("the list of {name} that changed did not come, the next run asks for it again"));
+            }
+        }
     }
 
     /// Takes issues that changed. One whose time cannot be read is read, so that it is quarantined with the reason.

@@ -20,7 +20,7 @@ use contextcore_core::ingest::connector::{
 };
 use contextcore_core::model::observation::Observation;
 use contextcore_core::{Error, ErrorKind, Result};
-use contextcore_spool::{self as spool, Chunk, LaneDir, Lock, Reader, SpoolLine, StateDir};
+use contextcore_spool::{self as spool, Chunk, Delivery, LaneDir, Lock, Reader, SpoolLine, StateDir};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -222,6 +222,16 @@ impl Connector for Sdk {
         self.place.spools().map_err(failed(&self.path))?;
         let stores = held(state, locks).into_iter().map(|lane| lane.engine());
         Ok(stores.filter(|store| store.is_dir()).collect())
+    }
+
+    fn receive(&self, bodies: &[String]) -> Result<()> {
+        let Place::State { state, .. } = &self.place else { return Ok(()) };
+        let write = || {
+            // Also with nothing to write: this replica may never have had the source.
+            let lane = StateDir::open(state.path())?.received()?;
+            bodies.iter().try_for_each(|body| Delivery::parse(body)?.write(&lane).map(drop))
+        };
+        write().map_err(failed(&self.path))
     }
 
     fn retire(&self, store: &Path) -> Result<()> {

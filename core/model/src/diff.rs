@@ -235,7 +235,7 @@ pub fn changes(old: &Facts, new: &Facts) -> Vec<Change> {
     push_if(old.priority != new.priority, &|| Change::Prioritised(new.priority.clone()));
     push_if(set(&old.labels) != set(&new.labels), &|| Change::Labelled(new.labels.clone()));
     push_if(old.estimate != new.estimate, &|| Change::Estimated(new.estimate));
-    push_if(parent_id(old) != parent_id(new), &|| Change::Parent(new.parent.clone()));
+    push_if(is_other_parent(old, new), &|| Change::Parent(new.parent.clone()));
     push_if(set(&old.sprints) != set(&new.sprints), &|| Change::Sprints(new.sprints.clone()));
     push_if(old.due != new.due, &|| Change::Due(new.due.clone()));
     push_if(old.status != new.status || old.native_status != new.native_status, &|| Change::Status {
@@ -254,8 +254,12 @@ fn set(words: &[SmolStr]) -> BTreeSet<&str> {
     words.iter().map(SmolStr::as_str).collect()
 }
 
-fn parent_id(facts: &Facts) -> Option<&str> {
-    facts.parent.as_ref().map(|parent| parent.native_id.as_str())
+/// Whether the parents differ. One of which only the key is known now, because it is hidden from us, is the one that had this key.
+fn is_other_parent(old: &Facts, new: &Facts) -> bool {
+    match (&old.parent, &new.parent) {
+        (Some(old), Some(new)) if new.key.as_ref() == Some(&new.native_id) && old.key == new.key => false,
+        (old, new) => old.as_ref().map(|parent| &parent.native_id) != new.as_ref().map(|parent| &parent.native_id),
+    }
 }
 
 #[cfg(test)]
@@ -380,6 +384,20 @@ mod tests {
         let back = seen(vec![created(Status::Todo)], facts(Status::Todo));
         let back = diff(&key(), Some(&first.record), back, false, 3, Millis(9_000)).unwrap();
         assert_eq!(back.record.timeline.last().unwrap().event.change, Change::Restored);
+    }
+
+    #[test]
+    fn a_parent_of_which_only_the_key_is_known_now_is_the_one_that_had_it() {
+        let under = |id: &str, key: &str| {
+            let parent = Some(crate::ParentRef { native_id: id.into(), key: Some(key.into()) });
+            Facts { parent, ..facts(Status::Todo) }
+        };
+        let differs = |old: &Facts, new: &Facts| !changes(old, new).is_empty();
+        assert!(!differs(&under("10009", "P-9"), &under("P-9", "P-9")), "it is hidden now");
+        assert!(differs(&under("P-9", "P-9"), &under("10009", "P-9")), "its id is known at last");
+        assert!(differs(&under("10009", "P-9"), &under("P-8", "P-8")));
+        assert!(differs(&under("10009", "P-9"), &under("10010", "P-9")));
+        assert!(differs(&under("10009", "P-9"), &facts(Status::Todo)));
     }
 
     /// Where every field has a value, and where none has.

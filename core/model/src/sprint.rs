@@ -225,7 +225,7 @@ mod tests {
     use super::*;
     use crate::samples::{facts, stored, to};
     use crate::time::HOUR;
-    use crate::{Facts, Status};
+    use crate::{Facts, SprintRecord, Status};
 
     const START: i64 = 10 * DAY + 9 * HOUR;
 
@@ -240,6 +240,28 @@ mod tests {
             completed: completed.map(Millis),
             exact: true,
         }
+    }
+
+    #[test]
+    fn a_sprint_has_a_new_number_whenever_it_starts_or_closes() {
+        let (active, closed) = (sprint(SprintState::Active, None), sprint(SprintState::Closed, Some(START)));
+        let mut record = None;
+        for (seq, facts, numbers) in [
+            (1, sprint(SprintState::Future, None), (None, None)),
+            (2, active.clone(), (Some(2), None)),
+            (3, active.clone(), (Some(2), None)),
+            (4, closed.clone(), (Some(2), Some(4))),
+            (5, closed.clone(), (Some(2), Some(4))),
+            (6, active, (Some(2), Some(4))),
+            (7, closed.clone(), (Some(2), Some(7))),
+        ] {
+            let next = SprintRecord::next(record.as_ref(), facts, seq);
+            assert_eq!((next.started_seq, next.closed_seq), numbers, "{seq}");
+            record = Some(next);
+        }
+        let inherited =
+            SprintRecord { closed_seq: Some(0), ..SprintRecord::next(None, sprint(SprintState::Active, None), 1) };
+        assert_eq!(SprintRecord::next(Some(&inherited), closed, 9).closed_seq, Some(0), "another engine exported it");
     }
 
     fn task(estimate: f64, member: bool) -> StoredEvent {

@@ -393,10 +393,25 @@ pub struct TaskRecord {
 pub struct SprintRecord {
     /// The sprint's data, as the tool reports it.
     pub facts: SprintFacts,
-    /// The journal number with which it was first seen started.
+    /// The journal number with which it was last seen to start.
     pub started_seq: Option<u64>,
-    /// The journal number with which it was first seen closed.
+    /// The journal number with which it was last seen to close. One that is reopened before its close was exported has to be
+    /// exported when it closes again. 0: another engine exported it, which stays so.
     pub closed_seq: Option<u64>,
+}
+
+impl SprintRecord {
+    /// The record of a sprint that is `known` so, if at all, and that the tool reports with journal number `seq`.
+    pub fn next(known: Option<&Self>, facts: SprintFacts, seq: u64) -> Self {
+        let mark = |is: fn(&SprintFacts) -> bool, of: fn(&Self) -> Option<u64>| {
+            let before = known.and_then(of);
+            let was = known.is_some_and(|known| is(&known.facts));
+            if is(&facts) && (before.is_none() || !was && before != Some(0)) { Some(seq) } else { before }
+        };
+        let started_seq = mark(SprintFacts::has_started, |known| known.started_seq);
+        let closed_seq = mark(SprintFacts::is_over, |known| known.closed_seq);
+        Self { facts, started_seq, closed_seq }
+    }
 }
 
 /// A sprint as a tool reports it.
@@ -418,4 +433,16 @@ pub struct SprintFacts {
     pub completed: Option<Millis>,
     /// Whether the tool keeps the history of its members, so that its numbers are exact.
     pub exact: bool,
+}
+
+impl SprintFacts {
+    /// Whether it runs or has run.
+    pub fn has_started(&self) -> bool {
+        self.state != SprintState::Future && self.start.is_some()
+    }
+
+    /// Whether it has run and is closed.
+    pub fn is_over(&self) -> bool {
+        self.state == SprintState::Closed && self.start.is_some()
+    }
 }

@@ -7,13 +7,13 @@ use super::Engine;
 use crate::export;
 use crate::ingest::sync::{self, Source};
 use crate::model::error::{Error, Result};
-use crate::store::Store;
+use crate::store::{Store, Unit};
 
 impl Engine {
     /// Takes over what other engines stored of a source's work. Returns what a person should know; what could not be taken over now is
     /// tried again before the next run.
     pub(super) async fn inherit(&self, source: &Arc<Source>) -> Vec<String> {
-        let (store, source) = (Arc::clone(&self.store), Arc::clone(source));
+        let (store, source) = (self.store.of(Unit::source(&source.config.name)), Arc::clone(source));
         let taken = tokio::task::spawn_blocking(move || inherit_all(&store, &source)).await;
         taken.unwrap_or_else(|error| vec![format!("taking over the stores of helpers failed: {error}")])
     }

@@ -2,11 +2,13 @@
 //! [metrics](telemetry) of the program itself.
 
 pub mod export_loop;
+mod inbox;
 mod inherit;
+pub mod placement;
 pub mod poll_loop;
 mod projects_loop;
+pub mod replicas;
 pub mod serve;
-pub mod standby;
 pub mod telemetry;
 pub mod webhook;
 
@@ -29,7 +31,7 @@ use crate::ingest::sync::{self, Options, Source, SourceReport};
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::progress::{Progress, Update};
-use crate::store::Store;
+use crate::store::{Store, Unit};
 
 /// Everything a run needs; shared by its tasks. It makes one connector for each source, when the source runs first, and keeps
 /// it: rate limits, tokens and what was learned of a tool live as long as the engine.
@@ -104,13 +106,29 @@ impl Engine {
 
     /// Runs one source.
     pub async fn sync_one(&self, source: &SourceConfig, options: Options) -> SourceReport {
+        self.sync_until(source, options, &self.cancel).await
+    }
+
+    /// The same; `cancel` ends it after its current step.
+    pub async fn sync_until(
+        &self,
+        source: &SourceConfig,
+        options: Options,
+        cancel: &CancellationToken,
+    ) -> SourceReport {
+        let store = self.store.of(Unit::source(&source.name));
         match self.source(source) {
             Ok(source) => {
                 lock(&source.portfolio).clone_from(&self.config().projects);
                 lock(&source.insights).clone_from(&self.config().insights);
                 let mut warnings = if options.dry_run { Vec::new() } else { self.inherit(&source).await };
-                let run = sync::sync_source(&self.store, &source, &options, &*self.progress, &self.cancel);
+                let delivered = if options.dry_run { Ok(Vec::new()) } else { self.take_delivered(&source) };
+                let run = sync::sync_source(&store, &source, &options, &*self.progress, cancel);
                 let mut report = self.watched(&source.config.name, run).await;
+                match delivered {
+                    Ok(ids) => self.forget_delivered(ids, &report),
+                    Err(error) => warnings.push(error.full()),
+                }
                 report.warnings.append(&mut warnings);
                 report
             }
@@ -153,6 +171,11 @@ impl Engine {
         Ok(source)
     }
 
+    /// Forgets the connector of a source that another process reads from now on, with the locks it holds.
+    fn forget(&self, source: &str) {
+        lock(&self.sources).remove(source);
+    }
+
     /// The registration of a kind.
     pub fn registration(&self, kind: &str) -> Option<&'static Registration> {
         self.registrations.iter().find(|registration| registration.kind == kind)
@@ -165,7 +188,8 @@ impl Engine {
             status.failures += 1;
             status.last_error = Some(error.full());
             status.last_error_kind = Some(error.kind());
-            let mut transaction = self.store.begin()?;
+            let store = self.store.of(Unit::source(name));
+            let mut transaction = store.begin()?;
             transaction.put_source_status(name, &status)?;
             transaction.commit().map(drop)
         });

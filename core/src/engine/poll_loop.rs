@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::webhook::PollTrigger;
@@ -21,7 +22,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// How often a sleep compares the clocks: the wall clock may jump, and a laptop may have been suspended.
 const RECHECK: Duration = Duration::from_secs(30);
 
-/// Runs a source until the engine is cancelled; `stored` counts the runs.
+/// Runs a source until `cancel` ends it; `stored` counts the runs.
 ///
 /// # Errors
 /// As the store's, when it cannot be read at the start.
@@ -30,6 +31,7 @@ pub async fn run(
     source: SourceConfig,
     trigger: Arc<PollTrigger>,
     stored: Arc<watch::Sender<u64>>,
+    cancel: CancellationToken,
 ) -> Result<()> {
     let last = engine.store.source_status(&source.name)?.last_success;
     let mut due = first_due(&source.schedule, last, clock::now());
@@ -37,17 +39,17 @@ pub async fn run(
         tracing::debug!(source = source.name, due = %moment, "next run");
         tokio::select! {
             biased;
-            () = engine.cancel.cancelled() => return Ok(()),
+            () = cancel.cancelled() => return Ok(()),
             () = until(moment) => {}
             () = triggered(&trigger) => {}
         }
-        let report = engine.sync_one(&source, Options::default()).await;
+        let report = engine.sync_until(&source, Options::default(), &cancel).await;
         log(&report);
         stored.send_modify(|runs| *runs += 1);
         due = next_due(&source.schedule, wait_of(&report), clock::now());
     }
     tracing::warn!(source = source.name, "the schedule has no further run");
-    engine.cancel.cancelled().await;
+    cancel.cancelled().await;
     Ok(())
 }
 

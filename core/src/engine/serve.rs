@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::export_loop::{self, ExportLoop, OwnMetrics};
 use super::webhook::PollTriggers;
-use super::{Engine, poll_loop, projects_loop};
+use super::{Engine, poll_loop, projects_loop, replicas};
 use crate::export::otlp::Signal;
 use crate::model::error::{Error, ErrorKind, Result};
 
+/// The same where another replica goes on at once: it exports the rest.
+const FORCE_HANDOVER: Duration = Duration::from_millis(500);
 /// How long exporting goes on after a stop was asked for; then it is cut short, which takes [`export_loop::STOP_GRACE`] at
 /// most.
 const FORCE_STOP: Duration = Duration::from_secs(4);
@@ -25,6 +27,8 @@ const GIVE_UP: Duration = Duration::from_secs(9);
 pub struct Service {
     cancel: CancellationToken,
     force_stop: CancellationToken,
+    /// How long exporting goes on after a stop was asked for.
+    patience: Duration,
     tasks: JoinSet<Result<()>>,
     triggers: PollTriggers,
     /// Lives as long as the tasks on it.
@@ -79,10 +83,16 @@ impl Service {
         let exports: Vec<_> =
             config.export.otlp.targets.keys().map(export_loop).collect::<Result<Vec<ExportLoop>>>()?;
         drop(entered);
-        let (mut tasks, mut triggers, sender) = (JoinSet::new(), PollTriggers::new(), Arc::new(sender));
-        for source in &config.sources {
-            let trigger = Arc::clone(triggers.entry(source.name.clone()).or_default());
-            tasks.spawn(poll_loop::run(Arc::clone(engine), source.clone(), trigger, Arc::clone(&sender)));
+        let (mut tasks, sender) = (JoinSet::new(), Arc::new(sender));
+        let triggers = replicas::triggers(&config);
+        if engine.store.lease().is_some() {
+            tasks.spawn(replicas::run(Arc::clone(engine), triggers.clone(), Arc::clone(&sender)));
+        } else {
+            for source in &config.sources {
+                let trigger = triggers.get(&source.name).map(Arc::clone).unwrap_or_default();
+                let (stored, cancel) = (Arc::clone(&sender), engine.cancel.clone());
+                tasks.spawn(poll_loop::run(Arc::clone(engine), source.clone(), trigger, stored, cancel));
+            }
         }
         for export in exports {
             tasks.spawn_on(export.run(Arc::clone(engine)), &runtime.handle);
@@ -90,7 +100,8 @@ impl Service {
         if config.projects_file.is_some() {
             tasks.spawn(projects_loop::run(Arc::clone(engine), sender));
         }
-        Ok(Self { cancel: engine.cancel.clone(), force_stop, tasks, triggers, exports: runtime })
+        let patience = if engine.store.is_written_by_others() { FORCE_HANDOVER } else { FORCE_STOP };
+        Ok(Self { cancel: engine.cancel.clone(), force_stop, patience, tasks, triggers, exports: runtime })
     }
 
     /// What makes the next poll of each source come at once.
@@ -127,7 +138,7 @@ impl Service {
             }
         };
         let force = async {
-            tokio::time::sleep(FORCE_STOP).await;
+            tokio::time::sleep(self.patience).await;
             self.force_stop.cancel();
             std::future::pending::<()>().await;
         };
@@ -157,6 +168,7 @@ mod tests {
         Service {
             cancel,
             force_stop,
+            patience: FORCE_STOP,
             tasks: JoinSet::new(),
             triggers: PollTriggers::new(),
             exports: ExportRuntime::new().unwrap(),

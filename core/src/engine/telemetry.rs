@@ -13,7 +13,7 @@ use crate::model::error::Result;
 use crate::model::semconv::{self as names, Instrument, Metric, exposition_name};
 use crate::model::time::Millis;
 use crate::query::coverage;
-use crate::store::Store;
+use crate::store::{Store, Unit};
 
 /// One value of one of these metrics.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,16 +26,19 @@ pub struct Reading {
     pub value: f64,
 }
 
-/// Every value at `now`.
+/// Every value at `now`; of several replicas, each has those of what it works on.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Store`] when the store cannot be read.
 pub fn readings(store: &Store, config: &Config, now: Millis) -> Result<Vec<Reading>> {
     let mut all = Vec::new();
-    for source in &config.sources {
+    for source in config.sources.iter().filter(|source| store.owns(&Unit::source(&source.name))) {
         all.extend(source_readings(store, config, &source.name, now)?);
     }
     all.extend(project_readings(store, config)?);
+    if !store.owns(&Unit::Common) {
+        return Ok(all);
+    }
     for signal in config.export.otlp.targets.keys() {
         let counters = export_counters(store, *signal)?;
         let mut add = |metric, value| all.push(reading(metric, &[(names::SIGNAL, signal.as_str())], value));
@@ -118,7 +121,7 @@ fn project_readings(store: &Store, config: &Config) -> Result<Vec<Reading>> {
     }
     let mut all = Vec::new();
     for (project, source) in pairs {
-        let Some(configured) = config.source(&source) else { continue };
+        let Some(configured) = config.source(&source).filter(|_| store.owns(&Unit::source(&source))) else { continue };
         let Some(last) = store.source_status(&source)?.last_success else { continue };
         let labels = [
             (names::PROJECT_ID, project.as_str()),

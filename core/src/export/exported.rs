@@ -4,13 +4,15 @@
 //! with it what a span with a known id would hold. So what an anchor holds is fixed before it is first sent, and what ended
 //! is noted once the backend acknowledged it: the same id always means the same bytes.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::Result;
 use crate::model::ids::SpanId;
 use crate::model::time::Millis;
 use crate::model::{SmolStr, TaskKey};
-use crate::store::Store;
+use crate::store::{EXPORTED_SPRINTS, Store, Transaction};
 
 /// What was exported of a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +95,43 @@ pub(crate) fn next_cycle(newest: Option<(u32, Millis)>, cycle: u32, at: Millis) 
         Some((_, newest)) if at <= newest => None,
         Some((last, _)) => Some(cycle.max(last + 1)),
         None => Some(cycle),
+    }
+}
+
+/// The sprints of a source whose spans were exported. One that is reopened and closes again has no other span.
+pub(super) struct ExportedSprints {
+    ids: BTreeSet<String>,
+    is_saved: bool,
+}
+
+impl ExportedSprints {
+    /// Reads them. Before they were noted, spans were exported of all that had closed up to `done`.
+    pub(super) fn read(store: &Store, source: &str, done: u64) -> Result<Self> {
+        if let Some(ids) = store.exported_sprints(source)? {
+            return Ok(Self { ids, is_saved: true });
+        }
+        let sprints = store.sprints(Some(source))?.into_iter();
+        let closed = sprints.filter(|(_, sprint)| sprint.closed_seq.is_some_and(|seq| seq <= done));
+        Ok(Self { ids: closed.map(|(key, _)| key.native_id.to_string()).collect(), is_saved: false })
+    }
+
+    /// Whether the span of a sprint was exported.
+    pub(super) fn has(&self, key: &TaskKey) -> bool {
+        self.ids.contains(key.native_id.as_str())
+    }
+
+    /// Notes that it is.
+    pub(super) fn note(&mut self, key: &TaskKey) {
+        self.is_saved &= !self.ids.insert(key.native_id.to_string());
+    }
+
+    /// Stores them, unless they are.
+    pub(super) fn save(&mut self, to: &mut Transaction<'_>, source: &str) -> Result<()> {
+        if !self.is_saved {
+            to.put_metadata(EXPORTED_SPRINTS, source, &self.ids)?;
+            self.is_saved = true;
+        }
+        Ok(())
     }
 }
 

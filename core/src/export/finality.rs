@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
+use super::exported::ExportedSprints;
 use super::otlp::{Batch, Delivery, Outcome, Sink};
 use super::*;
 use crate::config;
@@ -130,11 +131,15 @@ impl Polls {
         transaction.commit().unwrap();
     }
 
-    /// A sprint in any state, under any name, in any project. It is exported when it is first closed, as when it is read.
+    /// A sprint in any state, under any name, in any project.
     fn sprint(&mut self) {
+        let state = [SprintState::Active, SprintState::Closed][self.random.random_range(0..2)];
+        self.sprint_is(state);
+    }
+
+    fn sprint_is(&mut self, state: SprintState) {
         let key = TaskKey::new("jira", "sprint");
         let old = self.store.sprints(None).unwrap().pop().map(|(_, old)| old);
-        let state = [SprintState::Active, SprintState::Closed][self.random.random_range(0..2)];
         let facts = SprintFacts {
             name: format!("Sprint {}", self.random.random_range(0..3)),
             goal: None,
@@ -146,10 +151,8 @@ impl Polls {
             exact: true,
         };
         let mut transaction = self.store.begin().unwrap();
-        let known = old.and_then(|old| old.closed_seq);
-        let closed_seq = known.or((state == SprintState::Closed).then(|| transaction.seq()));
-        let record = SprintRecord { facts, started_seq: Some(1), closed_seq };
-        transaction.put_sprint(&key, &record, known.is_none()).unwrap();
+        let record = SprintRecord::next(old.as_ref(), facts, transaction.seq());
+        transaction.put_sprint(&key, &record, true).unwrap();
         transaction.seal("jira").unwrap();
         transaction.commit().unwrap();
     }
@@ -235,6 +238,41 @@ async fn the_same_span_id_always_means_the_same_bytes() {
         }
     }
     assert_eq!(roles.len(), 8, "{roles:?}");
+}
+
+#[tokio::test]
+async fn a_sprint_that_was_reopened_before_its_span_was_exported_has_one_when_it_closes_again() {
+    let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]\n\
+                  export: {history: all}";
+    let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
+    let (recorder, stop) = (Arc::new(Recorder::default()), CancellationToken::new());
+    let deliveries = BTreeMap::from([(Signal::Traces, Delivery::new(Box::new(recorder.clone()), stop.clone()))]);
+    let destinations = Destinations::of(deliveries);
+    let mut polls = Polls::new(Store::over(Arc::new(crate::store::MemoryKv::default())).unwrap(), 1);
+    let (active, closed) = (SprintState::Active, SprintState::Closed);
+    // Once it was exported, it stays as it was (the recorder fails the test otherwise).
+    for (states, spans) in [(&[closed, active][..], 0), (&[closed], 1), (&[active], 1), (&[closed], 1)] {
+        for state in states {
+            polls.now += 10;
+            polls.sprint_is(*state);
+        }
+        let exporter = Exporter::new(&polls.store, &config, &destinations, &Quiet, &stop, false);
+        let report = exporter.drain(Millis(MINUTE), Present { snapshots: false, metrics: false }).await;
+        assert!(report.errors.is_empty(), "{:?}", report.errors);
+        assert_eq!(lock(&recorder.0).len(), spans, "{states:?}");
+    }
+}
+
+#[tokio::test]
+async fn sprints_that_were_exported_before_that_was_noted_are_not_exported_again() {
+    let store = Store::over(Arc::new(crate::store::MemoryKv::default())).unwrap();
+    let mut polls = Polls::new(store, 1);
+    polls.sprint_is(SprintState::Closed);
+    let done = polls.store.sealed("jira").unwrap();
+    let is_noted =
+        |done| ExportedSprints::read(&polls.store, "jira", done).unwrap().has(&TaskKey::new("jira", "sprint"));
+    assert!(is_noted(done));
+    assert!(!is_noted(done - 1), "it is still to be exported");
 }
 
 #[tokio::test]

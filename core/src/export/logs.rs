@@ -32,7 +32,7 @@ use crate::model::time::{HOUR, Millis};
 use crate::model::timeline;
 use crate::model::totals::points;
 use crate::model::{SmolStr, SprintRecord, StoredEvent, TaskKey, TaskRecord};
-use crate::store::{Item, Position, TASKS_AT_ONCE};
+use crate::store::{Item, Position, TASKS_AT_ONCE, Unit};
 
 /// The most records in a request.
 const BATCH_RECORDS: usize = 1_000;
@@ -106,7 +106,7 @@ impl<'a> Logs<'a> {
             let mut rest = window;
             while !rest.is_empty() {
                 let (batch, taken) = work.batch(&mut records);
-                sent.logs += sender.send(source, batch).await?;
+                sent.logs += sender.send_history(source, batch).await?;
                 rest = &rest[taken..];
             }
             position.upto = Some(upto);
@@ -120,7 +120,8 @@ impl<'a> Logs<'a> {
         if self.plan.again.is_some() {
             return Ok(());
         }
-        let mut transaction = self.sender.store.begin()?;
+        let store = self.sender.store.of(Unit::source(self.source));
+        let mut transaction = store.begin()?;
         if position.after.is_some() {
             backend::note_behind(self.sender.store, &mut transaction, Signal::Logs, self.source)?;
         }
@@ -412,11 +413,13 @@ fn task_pending(
     fresh.map(|(at, id, place, _)| PendingRecord { at, id: id.0, place, owner }).collect()
 }
 
+/// The start and the close of a sprint, if they are new. One that is open again has no close yet.
 fn sprint_pending(sprint: &SprintRecord, seqs: &std::ops::RangeInclusive<u64>, owner: u32) -> Vec<PendingRecord> {
     let fresh = |seq: Option<u64>| seq.is_some_and(|seq| seqs.contains(&seq));
-    let started = sprint.facts.start.filter(|_| fresh(sprint.started_seq)).map(|at| (at, STARTED));
-    let over = sprint.facts.completed.or(sprint.facts.end);
-    let closed = over.filter(|_| fresh(sprint.closed_seq)).map(|at| (at, CLOSED));
+    let facts = &sprint.facts;
+    let started = facts.start.filter(|_| facts.has_started() && fresh(sprint.started_seq)).map(|at| (at, STARTED));
+    let over = facts.completed.or(facts.end);
+    let closed = over.filter(|_| facts.is_over() && fresh(sprint.closed_seq)).map(|at| (at, CLOSED));
     started.into_iter().chain(closed).map(|(at, place)| PendingRecord { at, id: 0, place, owner }).collect()
 }
 
@@ -424,4 +427,32 @@ fn record(at: Millis, name: &str, body: &str, attributes: Attributes, span: Opti
     let severity = if name == names::TASK_BLOCKED { SeverityNumber::Warn } else { SeverityNumber::Info };
     let span = span.map(|(_, trace, span)| (*trace, *span));
     Record { at, severity, name, body, attributes, span }.encode()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{SprintFacts, SprintState};
+
+    #[test]
+    fn a_sprint_that_is_open_again_or_has_not_started_is_not_said_to_be_closed_or_started() {
+        let facts = SprintFacts {
+            name: "Sprint 1".into(),
+            goal: None,
+            project: None,
+            state: SprintState::Closed,
+            start: Some(Millis(1)),
+            end: Some(Millis(3)),
+            completed: Some(Millis(2)),
+            exact: true,
+        };
+        let closed = SprintRecord::next(None, facts.clone(), 1);
+        let pending = |state, completed, seq| {
+            let next = SprintRecord::next(Some(&closed), SprintFacts { state, completed, ..facts.clone() }, seq);
+            sprint_pending(&next, &(0..=9), 0).iter().map(|ticket| (ticket.at.0, ticket.place)).collect::<Vec<_>>()
+        };
+        assert_eq!(pending(SprintState::Closed, Some(Millis(2)), 2), [(1, STARTED), (2, CLOSED)]);
+        assert_eq!(pending(SprintState::Active, None, 2), [(1, STARTED)]);
+        assert_eq!(pending(SprintState::Future, None, 2), []);
+    }
 }

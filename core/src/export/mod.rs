@@ -49,7 +49,7 @@ use crate::model::error::{Error, Result};
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
 use crate::progress::Progress;
-use crate::store::{DeadId, DeadLetter, Position, Store};
+use crate::store::{DeadId, DeadLetter, Position, Store, Unit};
 use lineage::TimelineCache;
 use plan::Plan;
 use sender::Sender;
@@ -210,9 +210,12 @@ impl<'a> Exporter<'a> {
             return Ok(());
         }
         for source in self.sources(plan) {
+            let unit = Unit::source(source);
+            let Some(_working) = self.sender.store.enter(&unit) else { continue };
             let sent = into.by_source.entry(source.to_owned()).or_default();
             for _ in 0..self.rounds(Signal::Traces, source, plan)? {
-                traces::Traces::run(&self.sender, cache, source, plan, sent).await?;
+                let done = traces::Traces::run(&self.sender, cache, source, plan, sent).await;
+                self.unless_left(&unit, done)?;
             }
         }
         if present.snapshots {
@@ -227,12 +230,26 @@ impl<'a> Exporter<'a> {
             return Ok(());
         }
         for source in self.sources(plan) {
+            let unit = Unit::source(source);
+            let Some(_working) = self.sender.store.enter(&unit) else { continue };
             let sent = into.by_source.entry(source.to_owned()).or_default();
             for _ in 0..self.rounds(Signal::Logs, source, plan)? {
-                logs::Logs::run(&self.sender, cache, source, plan, sent).await?;
+                let done = logs::Logs::run(&self.sender, cache, source, plan, sent).await;
+                self.unless_left(&unit, done)?;
             }
         }
         Ok(())
+    }
+
+    /// An export that ended because another replica has the unit now has not failed: that one goes on.
+    fn unless_left(&self, unit: &Unit, done: Result<()>) -> Result<()> {
+        match done {
+            Err(error) if !self.sender.store.owns(unit) => {
+                tracing::debug!(error = %error.full(), ?unit, "another replica goes on");
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     /// How often a source has to be exported to reach its seal: an export that was interrupted first ends where it was going.
@@ -257,26 +274,35 @@ impl<'a> Exporter<'a> {
         if plan.again.is_some() {
             return Ok(());
         }
-        let mut transaction = self.sender.store.begin()?;
         for (source, done) in sealed {
+            let unit = Unit::source(source);
+            let Some(_working) = self.sender.store.enter(&unit) else { continue };
             let position = Position { done, upto: None, after: None };
+            if position == self.sender.store.position(Signal::Metrics, source)? {
+                continue;
+            }
+            let store = self.sender.store.of(unit);
+            let mut transaction = store.begin()?;
             transaction.put_position(Signal::Metrics, source, &position)?;
+            transaction.commit()?;
         }
-        transaction.commit().map(drop)
+        Ok(())
     }
 
     /// Prunes each source's journal behind the slowest signal.
     fn prune(&self) -> Result<()> {
         for source in self.sender.config.sources.iter().map(|source| source.name.as_str()) {
+            let unit = Unit::source(source);
+            let Some(_working) = self.sender.store.enter(&unit) else { continue };
             let mut slowest = self.sender.store.sealed(source)?;
             // Every configured signal, also those of other exporters: a service has one for each signal.
             for signal in self.sender.config.export.otlp.targets.keys() {
                 slowest = slowest.min(self.sender.store.position(*signal, source)?.done);
             }
             if slowest > self.sender.store.pruned(source)? {
-                let mut more = true;
+                let (store, mut more) = (self.sender.store.of(unit), true);
                 while more {
-                    let mut transaction = self.sender.store.begin()?;
+                    let mut transaction = store.begin()?;
                     more = transaction.prune(source, slowest)?;
                     transaction.commit()?;
                 }
@@ -293,7 +319,8 @@ struct SentBreakdown {
     by_project: BTreeMap<String, Sent>,
 }
 
-/// The metrics of every project at `now` as a scrape reads them, from the same function as the pushed ones.
+/// The metrics of every project at `now` as a scrape reads them, from the same function as the pushed ones. Of several replicas,
+/// each has those of its projects.
 ///
 /// # Errors
 /// Those of reading the store.

@@ -19,7 +19,7 @@ use crate::model::signal::Signal;
 use crate::model::time::Millis;
 use crate::model::timeline;
 use crate::progress::{Progress, Update};
-use crate::store::{DeadId, DeadLetter, Item, Store};
+use crate::store::{DeadId, DeadLetter, Item, Store, Unit};
 use crate::{clock, lock};
 
 /// The metadata group that holds each signal's export counters.
@@ -209,6 +209,14 @@ impl<'a> Sender<'a> {
         self.store_dead(&delivered, None)?;
         self.progress.event(owner, Update::Sent { signal, items: delivered.accepted });
         Ok(delivered.accepted)
+    }
+
+    /// The same for the history of a source, as long as this process has it.
+    pub(super) async fn send_history(&self, source: &str, batch: Batch) -> Result<u64> {
+        if self.store.owns(&Unit::source(source)) {
+            return self.send(source, batch).await;
+        }
+        Err(Error::new(ErrorKind::Cancelled, "another replica has the source now, and goes on with it"))
     }
 
     /// Delivers a batch and counts it. Meanwhile the store has what is wrong with the backend.

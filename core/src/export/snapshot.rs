@@ -25,10 +25,12 @@ use crate::model::semconv as names;
 use crate::model::time::{HOUR, MINUTE, Millis};
 use crate::model::timeline::{self, Summary};
 use crate::model::{Blocker, Status, TaskKey, TaskRecord};
-use crate::store::{Store, TASKS_AT_ONCE};
+use crate::store::{Store, TASKS_AT_ONCE, Unit};
 
 /// The metadata group that holds each project's last snapshot.
 const METADATA_GROUP: &str = "snapshot";
+/// The metadata group that holds the moment of each project's newest snapshot, sent or not.
+const CLAIMS: &str = "snapshot_claim";
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 
 /// A project's last snapshot.
@@ -61,6 +63,10 @@ pub(super) async fn run(
     let waiting = Waiting::among(cache, &projects, &linked)?;
     for (project_id, open) in &projects {
         let Some(tick) = due.get(project_id).copied() else { continue };
+        let unit = Unit::of_project(project_id);
+        let Some(_working) = store.enter(&unit) else { continue };
+        let store = store.of(unit);
+        claim(&store, project_id, tick)?;
         let tasks = OpenTasks { open, waiting: &waiting };
         let waiting = insights.get(project_id).map(Vec::as_slice).unwrap_or_default();
         let mut snapshot =
@@ -74,6 +80,17 @@ pub(super) async fn run(
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Where several replicas share the store, a moment is stored before anything of it is sent. Whoever goes on takes another one: a
+/// request that is still under way has other ids then.
+fn claim(store: &Store, project_id: &str, tick: Millis) -> Result<()> {
+    if !store.is_written_by_others() {
+        return Ok(());
+    }
+    let mut transaction = store.begin()?;
+    transaction.put_metadata(CLAIMS, project_id, &tick)?;
+    transaction.commit().map(drop)
 }
 
 /// The open tasks of a project. Their records are read one by one while the spans are rendered: those of a large site
@@ -182,11 +199,13 @@ fn due(
         *newest = seq.max(*newest);
     }
     let mut due = BTreeMap::new();
-    for project_id in projects.keys().filter(|project_id| !incomplete.contains(*project_id)) {
+    let ours = |project_id: &&String| store.owns(&Unit::of_project(project_id));
+    for project_id in projects.keys().filter(ours).filter(|project_id| !incomplete.contains(*project_id)) {
         let changed = newest.get(project_id).copied().unwrap_or(0);
         let taken = store.metadata::<Taken>(METADATA_GROUP, project_id)?;
         if taken.is_none_or(|taken| tick.0 - taken.at.0 >= HOUR || changed > taken.seq) {
-            due.insert(project_id.clone(), moment(taken, tick));
+            let claimed: Option<Millis> = store.metadata(CLAIMS, project_id)?;
+            due.insert(project_id.clone(), moment(claimed.max(taken.map(|taken| taken.at)), tick));
         }
     }
     Ok(due)
@@ -194,8 +213,8 @@ fn due(
 
 /// The moment of a snapshot at `tick`: not that of the last one, on a clock that stands still or is set back a little, because
 /// the ids follow from it.
-fn moment(last: Option<Taken>, tick: Millis) -> Millis {
-    let last = last.map(|taken| taken.at).filter(|at| *at >= tick && at.0 - tick.0 < MINUTE);
+fn moment(last: Option<Millis>, tick: Millis) -> Millis {
+    let last = last.filter(|at| *at >= tick && at.0 - tick.0 < MINUTE);
     last.map_or(tick, |at| at.plus(1))
 }
 

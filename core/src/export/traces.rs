@@ -16,6 +16,7 @@ use bytes::Bytes;
 use super::backend;
 use super::context::{ExportContext, ResourceKey};
 use super::destinations::{Id, RecentAnchors};
+use super::exported::ExportedSprints;
 use super::insights::InsightRender;
 use super::lineage::{Lineage, TimelineCache};
 use super::message::{self, Span};
@@ -29,7 +30,7 @@ use crate::model::TaskKey;
 use crate::model::error::Result;
 use crate::model::ids::{self, TraceId};
 use crate::model::time::Millis;
-use crate::store::{Item, Position, TASKS_AT_ONCE};
+use crate::store::{Item, Position, TASKS_AT_ONCE, Unit};
 
 /// Leaves room in a request for resources, scopes and field headers.
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
@@ -160,6 +161,7 @@ pub(super) struct Traces<'a> {
     settled: HashMap<TaskKey, Part>,
     /// What ended in them.
     ended: Vec<(TaskKey, Ends)>,
+    sprints: ExportedSprints,
     builder: BatchBuilder,
     /// The last group that is complete in what was sent or is loaded.
     covered: Option<Vec<u8>>,
@@ -184,6 +186,7 @@ impl<'a> Traces<'a> {
             return Ok(());
         }
         let horizon = sender.horizon(plan);
+        let sprints = ExportedSprints::read(sender.store, source, position.done)?;
         let mut work = Self {
             sender,
             source,
@@ -196,6 +199,7 @@ impl<'a> Traces<'a> {
             parts: HashMap::new(),
             settled: HashMap::new(),
             ended: Vec::new(),
+            sprints,
             builder: BatchBuilder::default(),
             covered: None,
             unsaved: 0,
@@ -366,7 +370,8 @@ impl<'a> Traces<'a> {
 
     async fn sprint(&mut self, key: &TaskKey) -> Result<()> {
         let Some(record) = self.cache.sprint(key)? else { return Ok(()) };
-        if !record.closed_seq.is_some_and(|seq| self.window.seqs.contains(&seq)) {
+        let is_sent = self.plan.again.is_none() && self.sprints.has(key);
+        if is_sent || !record.closed_seq.is_some_and(|seq| self.window.seqs.contains(&seq)) {
             return Ok(());
         }
         let sprint_history = self.cache.sprint_history(key)?;
@@ -380,7 +385,9 @@ impl<'a> Traces<'a> {
         if !wanted || !self.plan.includes_project(&resource.project_id) {
             return Ok(());
         }
-        self.alone(EncodedSpan::new(ids::sprint_trace(key), resource, &span)).await
+        self.alone(EncodedSpan::new(ids::sprint_trace(key), resource, &span)).await?;
+        self.sprints.note(key);
+        Ok(())
     }
 
     /// The span of an insight that was new in this window.
@@ -421,7 +428,7 @@ impl<'a> Traces<'a> {
             let batch = builder.into_batch(&self.context);
             self.fix_anchors()?;
             self.sender.wait_for_room(&batch).await?;
-            self.sent.spans += self.sender.send(self.source, batch).await?;
+            self.sent.spans += self.sender.send_history(self.source, batch).await?;
             lock(recent_anchors).extend(anchors, destinations.time());
         }
         if let Some(covered) = self.covered.take() {
@@ -440,7 +447,8 @@ impl<'a> Traces<'a> {
         if !self.cache.has_unsaved() {
             return Ok(());
         }
-        let mut transaction = self.sender.store.begin()?;
+        let store = self.sender.store.of(Unit::source(self.source));
+        let mut transaction = store.begin()?;
         self.cache.save_exported(&mut transaction)?;
         transaction.commit().map(drop)
     }
@@ -457,11 +465,13 @@ impl<'a> Traces<'a> {
                 Ends::Completion => {}
             })?;
         }
-        let mut transaction = self.sender.store.begin()?;
+        let store = self.sender.store.of(Unit::source(self.source));
+        let mut transaction = store.begin()?;
         self.cache.save_exported(&mut transaction)?;
         for (root, part) in self.settled.drain() {
             transaction.put_part(&root, &part)?;
         }
+        self.sprints.save(&mut transaction, self.source)?;
         if self.position.after.is_some() {
             backend::note_behind(self.sender.store, &mut transaction, Signal::Traces, self.source)?;
         }

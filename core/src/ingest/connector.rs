@@ -256,6 +256,20 @@ pub trait Connector: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Takes what was reported to any replica of this service, so that the next run reads it. It may come again.
+    ///
+    /// # Errors
+    /// When the disk cannot be written, or the source takes no reports.
+    fn receive(&self, bodies: &[String]) -> Result<()> {
+        if bodies.is_empty() {
+            return Ok(());
+        }
+        Err(crate::model::error::Error::new(
+            crate::model::error::ErrorKind::Internal,
+            "report to a source that takes none",
+        ))
+    }
+
     /// Puts one of the [`Connector::former_stores`] out of the way, once everything in it was taken over.
     ///
     /// # Errors

@@ -43,8 +43,8 @@ pub use show::{ChildView, ShowView, TaskSelector};
 pub use sprint::{DayView, SprintView};
 pub use status::histories_complete;
 pub use status::{
-    BackendView, Coverage, DeadLetterView, LeaseView, Problem, ProblemPart, QuarantinedView, SourceView, StatusView,
-    StoreView, coverage,
+    BackendView, Coverage, DeadLetterView, LeaseView, Problem, ProblemPart, QuarantinedView, ReplicaView, SourceView,
+    StatusView, StoreView, coverage,
 };
 pub use task::{Subtasks, TaskView};
 pub use viewer::Viewer;

@@ -199,6 +199,7 @@ mod tests {
             backlog: BTreeMap::new(),
             coverage: Coverage::default(),
             set_aside: Vec::new(),
+            lease: None,
             warnings: Vec::new(),
             unreadable: Vec::new(),
         }

@@ -10,7 +10,7 @@ use crate::export::backend_status;
 use crate::export::otlp::Signal;
 use crate::model::error::Result;
 use crate::model::time::Millis;
-use crate::store::{Holder, Listed, Quarantined, SourceStatus, Store};
+use crate::store::{Holder, LeaseRow, Listed, Quarantined, SourceStatus, Store, Unit};
 
 /// The state of everything at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +64,9 @@ pub struct SourceView {
     /// What the last run warned of, such as what the tool does not know and what is lost by it.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Which replica has it, where several share the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseView>,
 }
 
 /// How much of a source the store holds, in tasks.
@@ -166,9 +169,12 @@ pub struct StoreView {
     /// Which process writes to it, where several may have it open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseView>,
+    /// The processes that share it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<ReplicaView>,
 }
 
-/// The right to write to a store in a database.
+/// The right to write to a store in a database, or to work on one source in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseView {
     /// The process that has it; null when none has.
@@ -179,12 +185,27 @@ pub struct LeaseView {
     pub seconds_left: u64,
     /// Whether the process that answers has it.
     pub is_ours: bool,
+    /// The replica that was chosen for the source with `sources move`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<String>,
+}
+
+/// A process that works on a store together with others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaView {
+    /// Its name, such as `host (pid 7)`.
+    pub name: String,
+    /// How many sources it has.
+    pub sources: usize,
+    /// Seconds for which it counts as alive unless it says so again.
+    pub seconds_left: u64,
 }
 
 impl Viewer<'_> {
     /// The state of every source, of the backends and of the store; what is wrong is not yet found.
     pub(super) fn state(&self) -> Result<StatusView> {
-        let sources = self.config.sources.iter().map(|source| self.source_view(source));
+        let rows = self.store.lease().map(|lease| lease.survey()).transpose()?.unwrap_or_default();
+        let sources = self.config.sources.iter().map(|source| self.source_view(source, &rows));
         let sources = sources.collect::<Result<Vec<_>>>()?;
         Ok(StatusView {
             now: self.now,
@@ -192,19 +213,20 @@ impl Viewer<'_> {
             backends: self.backends(&sources)?,
             sources,
             dead_letters: dead_letters(self.store)?,
-            store: self.store_view()?,
+            store: self.store_view(&rows)?,
         })
     }
 
-    fn store_view(&self) -> Result<StoreView> {
+    fn store_view(&self, rows: &[LeaseRow]) -> Result<StoreView> {
         let view = |Holder { token, owner, left, is_ours }| LeaseView {
             owner: Some(owner).filter(|owner| !owner.is_empty()),
             token,
             seconds_left: left.as_secs(),
             is_ours,
+            wanted: None,
         };
         let lease = self.store.lease().map(|lease| lease.holder()).transpose()?.map(view);
-        Ok(StoreView { path: self.store.place(), bytes: self.store.size_on_disk()?, lease })
+        Ok(StoreView { path: self.store.place(), bytes: self.store.size_on_disk()?, lease, replicas: replicas(rows) })
     }
 
     fn backends(&self, sources: &[SourceView]) -> Result<Vec<BackendView>> {
@@ -223,7 +245,7 @@ impl Viewer<'_> {
         self.config.export.otlp.targets.iter().map(view).collect()
     }
 
-    fn source_view(&self, source: &SourceConfig) -> Result<SourceView> {
+    fn source_view(&self, source: &SourceConfig, rows: &[LeaseRow]) -> Result<SourceView> {
         let name = source.name.as_str();
         let status = self.store.source_status(name)?;
         let backlog = |signal: &Signal| Ok((signal.as_str().to_owned(), self.store.backlog(*signal, name)?));
@@ -245,8 +267,35 @@ impl Viewer<'_> {
             set_aside: set_aside.into_iter().map(QuarantinedView::from).collect(),
             unreadable: unreadable.into_iter().map(QuarantinedView::from).collect(),
             warnings: status.warnings,
+            lease: self.lease_of(name, rows),
         })
     }
+}
+
+impl Viewer<'_> {
+    /// Which replica has a source.
+    fn lease_of(&self, source: &str, rows: &[LeaseRow]) -> Option<LeaseView> {
+        let unit = Some(Unit::source(source));
+        let row = rows.iter().find(|row| row.unit == unit)?;
+        let name = self.store.lease().map(|lease| lease.name()).unwrap_or_default();
+        let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        Some(LeaseView {
+            owner: said(&row.owner),
+            token: row.token,
+            seconds_left: row.left.as_secs(),
+            is_ours: !row.owner.is_empty() && row.owner == name,
+            wanted: said(&row.wanted),
+        })
+    }
+}
+
+/// The processes that share a store.
+fn replicas(rows: &[LeaseRow]) -> Vec<ReplicaView> {
+    let has =
+        |owner: &str| rows.iter().filter(|row| matches!(row.unit, Some(Unit::Source(_))) && row.owner == owner).count();
+    let live = rows.iter().filter(|row| row.is_live_replica());
+    live.map(|row| ReplicaView { name: row.owner.clone(), sources: has(&row.owner), seconds_left: row.left.as_secs() })
+        .collect()
 }
 
 impl From<Quarantined> for QuarantinedView {

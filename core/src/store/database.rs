@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use super::kv::Kv;
-use super::postgres::{Database, Lease, PgKv};
+use super::postgres::{Database, Lease, PgKv, Working};
 use super::reader::Store;
+use super::unit::Unit;
 use crate::model::config::PostgresConfig;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::secret::Secret;
@@ -35,7 +36,7 @@ impl Store {
     fn in_database(kv: PgKv, config: &PostgresConfig) -> Result<Self> {
         let kv = Arc::new(kv);
         let database = Database { lease: kv.lease(), kv: Arc::clone(&kv), schema: config.schema.clone() };
-        let store = Self { database: Some(database), ..Self::unchecked(PathBuf::new(), kv) };
+        let store = Self { database: Some(Arc::new(database)), ..Self::unchecked(PathBuf::new(), kv) };
         store.check_format()?;
         Ok(store)
     }
@@ -45,7 +46,7 @@ impl Store {
         self.database.as_ref().map(|database| &database.lease)
     }
 
-    /// Takes the right to write; whether this process has it now. A store that belongs to it alone needs none.
+    /// Takes the right to write everything; whether this process has it now. A store that belongs to it alone needs none.
     ///
     /// # Errors
     /// As the store's, when it cannot be reached or was written by a newer version of the program.
@@ -56,11 +57,27 @@ impl Store {
             database.lease.accept(self.head()?);
             return Ok(false);
         }
+        self.begin_to_write(database).map(|()| true)
+    }
+
+    /// Joins the processes that share the store, to work on some of these units; whether it has, or need not.
+    ///
+    /// # Errors
+    /// As [`Store::take_lease`].
+    pub fn join(&self, units: &[Unit]) -> Result<bool> {
+        let Some(database) = &self.database else { return Ok(true) };
+        if !database.lease.join(units)? {
+            return Ok(false);
+        }
+        self.begin_to_write(database).map(|()| true)
+    }
+
+    fn begin_to_write(&self, database: &Database) -> Result<()> {
         // Another process may have written since.
         self.forget_insights();
         self.make_format()?;
         database.lease.accept(self.head()?);
-        Ok(true)
+        Ok(())
     }
 
     /// Fails when the store is behind what this process has seen of it.
@@ -68,7 +85,31 @@ impl Store {
         self.database.as_ref().map_or(Ok(()), |database| database.lease.check_kept(head))
     }
 
-    /// Whether another process may write to it now, and this one may not.
+    /// Whether this process works on a unit, or has the whole store.
+    pub fn owns(&self, unit: &Unit) -> bool {
+        self.database.as_ref().is_none_or(|database| database.lease.owns(unit))
+    }
+
+    /// Begins to work on a unit, if this process may.
+    pub fn enter(&self, unit: &Unit) -> Option<Working> {
+        self.database.as_ref().map_or_else(|| Some(Working::alone()), |database| database.lease.enter(unit))
+    }
+
+    /// Whether other processes may write to it now.
+    pub fn is_written_by_others(&self) -> bool {
+        self.database.as_ref().is_some_and(|database| !database.lease.is_exclusive())
+    }
+
+    /// Has the replica that works on a source export it. What cannot be said now is exported with the next change.
+    pub fn wake_export(&self, source: &str) {
+        if self.is_written_by_others()
+            && let Some(Err(error)) = self.lease().map(|lease| lease.wake_export(source))
+        {
+            tracing::debug!(source, error = %error.full(), "could not say that a source is to be exported");
+        }
+    }
+
+    /// Whether this process may not write to it now, and another one may.
     pub fn is_standby(&self) -> bool {
         self.database.as_ref().is_some_and(|database| !database.lease.is_held())
     }

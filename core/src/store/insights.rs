@@ -102,7 +102,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn search_insights<T>(&self, read: impl FnOnce(&Index) -> T) -> Result<T> {
-        if self.is_standby() {
+        if self.is_written_by_others() {
             self.forget_insights();
         }
         if let Some(index) = &*self.insights.read().unwrap_or_else(PoisonError::into_inner) {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use super::format;
 use super::key::{Key, Kind};
+use super::unit::Unit;
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// A key and its value.
@@ -60,6 +61,15 @@ pub trait Kv: Send + Sync {
     /// When the guard does not hold any more, or the engine cannot write. Nothing of the batch was applied then.
     fn write_batch(&self, batch: Batch, guard: &Guard) -> Result<()>;
 
+    /// Waits for the other writers of an engine that several processes share, and reads the journal head. Whoever has the turn
+    /// reads what nobody changes meanwhile. It is a courtesy, so that no work is done in vain: what holds is the guard.
+    ///
+    /// # Errors
+    /// When the engine cannot be read.
+    fn turn(&self) -> Result<WriteTurn> {
+        Ok(WriteTurn { head: head(self.get(&Guard::key())?.as_deref())?, _end: None })
+    }
+
     /// The bytes it takes on disk.
     ///
     /// # Errors
@@ -73,6 +83,14 @@ pub trait Kv: Send + Sync {
     fn check_writable(&self) -> Result<()> {
         Ok(())
     }
+}
+
+/// The turn of a writer. It ends when this is dropped.
+pub struct WriteTurn {
+    /// The journal head at its beginning.
+    pub(super) head: u64,
+    /// Ends it.
+    pub(super) _end: Option<Box<dyn Send>>,
 }
 
 /// The keys from `from` (included) up to `to` (excluded).
@@ -112,22 +130,35 @@ impl KeyRange {
 /// The precondition of a batch: the journal head is still the one that its writer started from.
 ///
 /// One process at a time writes to an embedded engine, so there the guard never fails. An engine that several processes
-/// share needs it: each commit moves the head, so of two writers that started from the same head only one succeeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// share needs it: each commit moves the head, so of two writers that started from the same head only one succeeds. There the
+/// writer must also hold the lease of the unit it writes for.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guard {
     expected: u64,
     next: u64,
+    unit: Option<Unit>,
 }
 
 impl Guard {
     /// A batch that moves the head from `expected` to `next`.
     pub const fn moving(expected: u64, next: u64) -> Self {
-        Self { expected, next }
+        Self { expected, next, unit: None }
     }
 
     /// A batch that leaves the head where it is.
     pub const fn at(head: u64) -> Self {
         Self::moving(head, head)
+    }
+
+    /// The same for a write of this unit.
+    #[must_use]
+    pub fn of(self, unit: Option<Unit>) -> Self {
+        Self { unit, ..self }
+    }
+
+    /// The unit it is for; `None` for what belongs to no unit.
+    pub const fn unit(&self) -> Option<&Unit> {
+        self.unit.as_ref()
     }
 
     /// The journal head that the writer started from.

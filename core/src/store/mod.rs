@@ -32,6 +32,7 @@ mod records;
 mod rollups;
 mod sled;
 mod transaction;
+mod unit;
 mod witness;
 
 pub use self::backup::Imported;
@@ -42,15 +43,16 @@ pub use self::dead::DeadId;
 pub(crate) use self::directory::on_disk;
 pub(crate) use self::insight_totals::ACTIVE_FOR;
 pub use self::insight_totals::InsightTotals;
-pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair};
+pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair, WriteTurn};
 pub use self::maintenance::Verified;
 pub use self::memory::MemoryKv;
 pub(crate) use self::paged::TASKS_AT_ONCE;
-pub use self::postgres::{Holder, Lease};
+pub use self::postgres::{Holder, Lease, LeaseRow, Working};
 pub use self::reader::Store;
-pub(crate) use self::reader::{DELETED_SPRINTS, GUIDANCE, GUIDANCE_FILES};
+pub(crate) use self::reader::{DELETED_SPRINTS, EXPORTED_SPRINTS, GUIDANCE, GUIDANCE_FILES};
 pub use self::records::{Counters, Cursor, DeadLetter, Item, Listed, Position, Quarantined, SourceStatus};
 pub use self::transaction::Transaction;
+pub use self::unit::Unit;
 
 #[cfg(test)]
 pub(crate) use self::postgres::tests::{engine as in_postgres, engine_at as in_postgres_at};

@@ -11,6 +11,7 @@ use super::key::{self, Key, Kind};
 use super::kv::{self, Guard, KeyRange, Kv, Pages, Pair};
 use super::postgres::Database;
 use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStatus};
+use super::unit::Unit;
 use crate::model::error::Result;
 use crate::model::guidance::forge::StoredFiles;
 use crate::model::guidance::stored::AllGuidance;
@@ -24,6 +25,8 @@ use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 
 /// The group of metadata that names the sprints a tool deleted, by source.
 pub(crate) const DELETED_SPRINTS: &str = "deleted_sprints";
+/// The group of metadata that names the sprints whose spans were exported, by source.
+pub(crate) const EXPORTED_SPRINTS: &str = "exported_sprints";
 /// The metadata in which the guidance that was reported is.
 pub(crate) const GUIDANCE: &str = "guidance";
 /// The metadata in which the guidance files of a source are.
@@ -37,11 +40,13 @@ pub struct Store {
     /// The directory; empty when the engine has none.
     pub(super) path: PathBuf,
     /// Held by the one transaction under way.
-    pub(super) writer: Mutex<()>,
+    pub(super) writer: Arc<Mutex<()>>,
     /// What a search for insights needs, once somebody has searched.
-    pub(super) insights: RwLock<Option<Index>>,
+    pub(super) insights: Arc<RwLock<Option<Index>>>,
     /// What it has beside its keys when it is in a database.
-    pub(super) database: Option<Database>,
+    pub(super) database: Option<Arc<Database>>,
+    /// The unit whose lease its writes need, where several processes share it.
+    pub(super) unit: Option<Unit>,
 }
 
 impl std::fmt::Debug for Store {
@@ -67,7 +72,7 @@ impl Store {
 
     /// A store whose format was not looked at yet.
     pub(super) fn unchecked(path: PathBuf, kv: Arc<dyn Kv>) -> Self {
-        Self { kv, path, writer: Mutex::new(()), insights: RwLock::default(), database: None }
+        Self { kv, path, writer: Arc::default(), insights: Arc::default(), database: None, unit: None }
     }
 
     /// Fails for a store of a newer version; whether it has a version at all.
@@ -84,6 +89,19 @@ impl Store {
             return Ok(());
         }
         self.kv.write_batch(vec![(format_key(), Some(vec![format::VERSION]))], &Guard::at(self.head()?))
+    }
+
+    /// The same store, for writes of this unit.
+    #[must_use]
+    pub fn of(&self, unit: Unit) -> Self {
+        Self {
+            kv: Arc::clone(&self.kv),
+            path: self.path.clone(),
+            writer: Arc::clone(&self.writer),
+            insights: Arc::clone(&self.insights),
+            database: self.database.clone(),
+            unit: Some(unit),
+        }
     }
 
     /// The directory it is in; empty for a store without one.
@@ -256,6 +274,14 @@ impl Store {
     /// When the store cannot be read.
     pub fn deleted_sprints(&self, source: &str) -> Result<BTreeSet<String>> {
         Ok(self.metadata(DELETED_SPRINTS, source)?.unwrap_or_default())
+    }
+
+    /// The sprints of a source whose spans were exported, which is final; `None` until its spans are first exported.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn exported_sprints(&self, source: &str) -> Result<Option<BTreeSet<String>>> {
+        self.metadata(EXPORTED_SPRINTS, source)
     }
 
     /// The guidance that was reported.

@@ -12,7 +12,7 @@ use super::footprint::Footprint;
 use super::format;
 use super::insight_totals::InsightTotals;
 use super::key::{self, Key, Kind};
-use super::kv::{Guard, KeyRange};
+use super::kv::{Guard, KeyRange, WriteTurn};
 use super::reader::Store;
 use super::records::{Cursor, DeadLetter, Item, Position, Quarantined, SourceStatus};
 use crate::lock;
@@ -43,6 +43,7 @@ const DEAD_REQUESTS: usize = 250;
 pub struct Transaction<'a> {
     pub(super) store: &'a Store,
     _writer: MutexGuard<'a, ()>,
+    _turn: WriteTurn,
     seq: u64,
     items: u32,
     pub(super) writes: HashMap<Vec<u8>, Option<Vec<u8>>>,
@@ -73,12 +74,13 @@ impl Store {
     pub fn begin(&self) -> Result<Transaction<'_>> {
         self.check_writable()?;
         let writer = lock(&self.writer);
-        let head = self.head()?;
-        self.check_kept(head)?;
+        let turn = self.kv.turn()?;
+        self.check_kept(turn.head)?;
         Ok(Transaction {
             store: self,
             _writer: writer,
-            seq: head + 1,
+            seq: turn.head + 1,
+            _turn: turn,
             items: 0,
             writes: HashMap::new(),
             fresh: BTreeSet::new(),
@@ -459,7 +461,8 @@ impl Transaction<'_> {
             self.put(Key::new(Kind::Changed).text(&source).text(&project), &seq)?;
         }
         self.writes.insert(Guard::key(), Some(format::encode(&seq)?));
-        let written = self.store.kv.write_batch(self.writes.drain().collect(), &Guard::moving(seq - 1, seq));
+        let guard = Guard::moving(seq - 1, seq).of(self.store.unit.clone());
+        let written = self.store.kv.write_batch(self.writes.drain().collect(), &guard);
         written.inspect_err(|_| self.store.forget_insights())?;
         self.store.index_insights(&self.insights);
         Ok(seq)

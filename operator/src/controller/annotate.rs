@@ -9,8 +9,9 @@ use kube::{Api, Client, Error};
 use serde_json::{Map, Value, json};
 
 use super::kinds::Place;
+use super::later::Matter;
 use super::means::Passes;
-use super::results::{Matter, ObjectState};
+use super::results::ObjectState;
 use super::trouble;
 use super::workload::{Annotated, Workload};
 use crate::derive::{MANAGER, Outcome};
@@ -39,7 +40,7 @@ pub(crate) async fn bring(passes: &Passes, place: &Place, context: &ProjectConte
         let world = passes.world.lock();
         let failed = |known: &Annotated| known.states.iter().any(|(_, state)| *state != ObjectState::Applied);
         let known = world.annotated.get(place).cloned();
-        let is_due = known.as_ref().is_some_and(failed) && world.results.is_due(&matter, passes.clock());
+        let is_due = known.as_ref().is_some_and(failed) && world.later.is_due(&matter, passes.clock());
         (known, !is_due)
     };
     let is_trusted = |known: &&Annotated| holds_still && known.wanted == wanted && passes.clock() < known.at + TRUST;
@@ -81,12 +82,12 @@ pub(crate) async fn bring(passes: &Passes, place: &Place, context: &ProjectConte
 fn later(passes: &Passes, matter: Matter, workloads: &BTreeSet<Workload>, states: &[(String, ObjectState)]) {
     let mut world = passes.world.lock();
     if states.iter().any(|(_, state)| *state != ObjectState::Applied) {
-        world.results.put_off(matter, passes.clock());
+        world.later.put_off(matter, passes.clock());
     } else {
-        world.results.settle(&matter);
+        world.later.settle(&matter);
     }
     for workload in workloads {
-        world.results.settle(&Matter::Release(workload.clone()));
+        world.later.settle(&Matter::Release(workload.clone()));
     }
 }
 
@@ -217,10 +218,10 @@ pub(crate) async fn release_or_later(passes: &Passes, workload: &Workload) {
     let released = release(&passes.client, workload).await;
     let mut world = passes.world.lock();
     match released {
-        Ok(()) => world.results.settle(&matter),
+        Ok(()) => world.later.settle(&matter),
         Err(message) => {
             tracing::warn!("{message}");
-            world.results.put_off(matter, passes.clock());
+            world.later.put_off(matter, passes.clock());
         }
     }
 }

@@ -16,9 +16,10 @@ use super::changes::{self, ContextChange};
 use super::events::{self, Notice, Subject};
 use super::http;
 use super::kinds::Place;
+use super::later::Matter;
 use super::means::Passes;
 use super::plan::{self, Step, Wanted};
-use super::results::{Matter, ObjectState, Verdict};
+use super::results::{ObjectState, Verdict};
 use super::status::{self, Known};
 use super::world::SeenContext;
 use crate::derive::{Judged, Outcome};
@@ -93,8 +94,8 @@ impl Passes {
     /// Tries again what failed and is due.
     async fn begin(&self) {
         let now = self.clock();
-        let due = self.world.lock().results.releases(now);
-        self.world.lock().results.begin(now);
+        let due = self.world.lock().later.releases(now);
+        self.world.lock().later.begin(now);
         for workload in due {
             annotate::release_or_later(self, &workload).await;
         }
@@ -269,7 +270,7 @@ impl Passes {
         if let Err(error) = apply::write_status(&self.client, place, &new).await {
             self.metrics.error("status");
             tracing::warn!(context = %place, "the status was not written: {}", super::trouble::of_status(&error));
-            self.world.lock().results.put_off(Matter::Status(place.clone()), self.clock());
+            self.world.lock().later.put_off(Matter::Status(place.clone()), self.clock());
             return None;
         }
         let mut notices = events::transitions(&seen.status, &new);
@@ -302,7 +303,7 @@ impl Passes {
         accepted: Option<&Arc<ProjectContext>>,
     ) -> Option<ContextChange> {
         let mut world = self.world.lock();
-        world.results.settle(&Matter::Status(place.clone()));
+        world.later.settle(&Matter::Status(place.clone()));
         if let Some(known) = world.contexts.get_mut(place).filter(|known| known.uid == seen.uid) {
             known.status = Arc::new(new.clone());
         }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::backoff;
 use super::child::Child;
 use super::kinds::{Key, Kind, Place};
-use super::workload::Workload;
 use crate::resource::Condition;
 
 /// How an object is.
@@ -39,33 +38,10 @@ pub(crate) struct Record {
     pub(crate) not_before: Duration,
 }
 
-/// Something other than an object to write that failed, and that nobody would tell us to try again.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Matter {
-    /// The status of a context.
-    Status(Place),
-    /// Annotations on the workloads of a context.
-    Workloads(Place),
-    /// Annotations of ours that have to go from a workload.
-    Release(Workload),
-    /// What is added to somebody else's collector.
-    Collector,
-    /// An object that nobody wants.
-    Removal(Key),
-}
-
-/// How often something failed in a row, and when it is tried again; `None`: a pass that began since tries it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Later {
-    attempts: u32,
-    at: Option<Duration>,
-}
-
 /// Everything that became of what was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     records: BTreeMap<Key, Record>,
-    later: BTreeMap<Matter, Later>,
     /// Objects that nobody wants, and how many passes saw them so.
     suspects: BTreeMap<Key, u32>,
     /// What the contexts want, and what they want together.
@@ -193,51 +169,15 @@ impl Results {
         self.records.insert(key.clone(), record);
     }
 
-    /// Something else failed: a pass tries it again, later each time.
-    pub(crate) fn put_off(&mut self, matter: Matter, now: Duration) {
-        let later = self.later.entry(matter).or_default();
-        later.attempts += 1;
-        later.at = Some(now + backoff::delay(later.attempts));
-    }
-
-    /// It went well, or there is nothing to do any more.
-    pub(crate) fn settle(&mut self, matter: &Matter) {
-        self.later.remove(matter);
-    }
-
-    /// Whether it may be tried now.
-    pub(crate) fn is_due(&self, matter: &Matter, now: Duration) -> bool {
-        self.later.get(matter).and_then(|later| later.at).is_none_or(|at| at <= now)
-    }
-
-    /// Workloads from which our annotations have to go, as far as they are due.
-    pub(crate) fn releases(&self, now: Duration) -> Vec<Workload> {
-        let due = self.later.keys().filter(|matter| self.is_due(matter, now));
-        let workload = |matter: &Matter| match matter {
-            Matter::Release(workload) => Some(workload.clone()),
-            _ => None,
-        };
-        due.filter_map(workload).collect()
-    }
-
-    /// A pass begins: it tries what is due, so that nothing else has to start for it.
-    pub(crate) fn begin(&mut self, now: Duration) {
-        for later in self.later.values_mut() {
-            later.at = later.at.filter(|at| *at > now);
-        }
-    }
-
-    /// When the next failed thing is tried again.
+    /// When the next failed object is tried again.
     pub(crate) fn next_retry(&self, now: Duration) -> Option<Duration> {
         let is_open = |state: &ObjectState| matches!(state, ObjectState::Failed(_) | ObjectState::Taken(_));
         let failed = self.records.values().filter(|record| is_open(&record.state) || record.not_before > now);
-        let failed = failed.map(|record| record.not_before).filter(|at| *at > Duration::ZERO);
-        failed.chain(self.later.values().filter_map(|later| later.at)).min()
+        failed.map(|record| record.not_before).filter(|at| *at > Duration::ZERO).min()
     }
 
     pub(crate) fn forget(&mut self, key: &Key) {
         self.records.remove(key);
-        self.settle(&Matter::Removal(key.clone()));
     }
 
     pub(crate) fn forget_kind(&mut self, kind: Kind) {
@@ -247,8 +187,6 @@ impl Results {
     pub(crate) fn forget_context(&mut self, place: &Place) {
         self.own.remove(place);
         self.covered.remove(place);
-        self.settle(&Matter::Status(place.clone()));
-        self.settle(&Matter::Workloads(place.clone()));
     }
 
     /// Whether the contexts or the shared outputs want an object.
@@ -339,28 +277,6 @@ mod tests {
         assert!(results.next_retry(now).is_some_and(|at| at > now && at < now + Duration::from_secs(2)));
         results.failed(&key(), "h", ObjectState::NotInstalled("no".into()), now);
         assert_eq!(results.next_retry(now), None);
-    }
-
-    #[test]
-    fn other_failures_are_tried_again_later_each_time_and_start_one_pass_each() {
-        let mut results = Results::default();
-        let workload = Workload { kind: "Job".into(), namespace: "a".into(), name: "b".into() };
-        let matter = Matter::Release(workload.clone());
-        let mut now = Duration::from_secs(100);
-        let mut waits = Vec::new();
-        for _ in 0..5 {
-            results.put_off(matter.clone(), now);
-            assert!(!results.is_due(&matter, now) && results.releases(now).is_empty());
-            let at = results.next_retry(now).unwrap();
-            waits.push(at.saturating_sub(now));
-            now = at;
-            assert_eq!(results.releases(now), std::slice::from_ref(&workload));
-            results.begin(now);
-            assert_eq!((results.next_retry(now), results.is_due(&matter, now)), (None, true));
-        }
-        assert!(waits.is_sorted(), "{waits:?}");
-        results.settle(&matter);
-        assert!(results.releases(now).is_empty());
     }
 
     #[test]

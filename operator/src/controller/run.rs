@@ -133,7 +133,7 @@ fn facts(passes: &Passes) -> Facts {
     Facts {
         changes: world.changes,
         status_changes: world.status_changes,
-        retry: world.results.next_retry(now).filter(|_| world.is_leader),
+        retry: world.results.next_retry(now).into_iter().chain(world.later.next()).min().filter(|_| world.is_leader),
         has_suspects: world.is_leader && world.results.has_suspects(),
         roll: rolled.map(|at| at + ROLL),
         is_complete: world.is_complete(),

@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::apply;
 use super::kinds::{Key, Kind};
+use super::later::Matter;
 use super::means::Passes;
 use super::passes::{self, Effective, Input};
 use super::plan::{Step, Wanted};
-use super::results::{Matter, ObjectState, SharedConditions, Verdict};
+use super::results::{ObjectState, SharedConditions, Verdict};
 use super::trouble;
 use super::world::{Availability, World};
 use crate::derive::{FORWARD, FRAGMENT, GATEWAY, Judged, ROUTING, SAMPLING, TRANSFORM, marker_of};
@@ -209,9 +210,9 @@ impl Passes {
     fn attach_later(&self, verdict: Option<&Verdict>) {
         let mut world = self.world.lock();
         if verdict.is_some_and(|verdict| verdict.reason == "ApplyFailed") {
-            world.results.put_off(Matter::Collector, self.clock());
+            world.later.put_off(Matter::Collector, self.clock());
         } else {
-            world.results.settle(&Matter::Collector);
+            world.later.settle(&Matter::Collector);
         }
     }
 
@@ -261,7 +262,7 @@ impl Passes {
             let mut world = self.world.lock();
             let now = self.clock();
             let mut found = unwanted(&world, &protected);
-            found.retain(|key| world.results.is_due(&Matter::Removal(key.clone()), now));
+            found.retain(|key| world.later.is_due(&Matter::Removal(key.clone()), now));
             let old = world.results.orphans(found);
             old.into_iter().filter_map(|key| Some((key.clone(), world.children.get(&key)?.uid.clone()))).collect()
         };
@@ -274,7 +275,7 @@ impl Passes {
                 Err(error) => {
                     self.metrics.error("delete");
                     tracing::warn!("{}", trouble::of_write(&key, &error));
-                    self.world.lock().results.put_off(Matter::Removal(key), self.clock());
+                    self.world.lock().later.put_off(Matter::Removal(key), self.clock());
                 }
             }
         }

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::child::Child;
 use super::kinds::{Key, Kind, Place};
+use super::later::{Later, Matter};
 use super::results::{Results, Verdict};
 use super::sli::Finding;
 use super::workload::Annotated;
@@ -101,6 +102,7 @@ pub(crate) struct World {
     /// Workloads that were annotated for each context.
     pub(crate) annotated: BTreeMap<Place, Annotated>,
     pub(crate) results: Results,
+    pub(crate) later: Later,
     /// Whether Grafana has the dashboards that are sent to it.
     pub(crate) sent: Option<Verdict>,
     /// Contexts whose dashboard was left as somebody changed it, and why.
@@ -149,6 +151,7 @@ impl World {
     pub(crate) fn remove_child(&mut self, key: &Key) {
         if self.children.remove(key).is_some() {
             self.results.forget(key);
+            self.later.settle(&Matter::Removal(key.clone()));
             self.bindings.remove(key);
             self.changes += 1;
         }
@@ -193,6 +196,7 @@ impl World {
             }
             self.findings.remove(place);
             self.results.forget_context(place);
+            self.later.forget_context(place);
             self.changes += 1;
         }
     }

@@ -33,7 +33,7 @@ use crate::model::time::{DAY, Millis};
 use crate::model::timeline::TaskHistory;
 use crate::model::totals;
 use crate::model::{Facts, SmolStr, TaskKey, TaskRecord, TaskType};
-use crate::store::Store;
+use crate::store::{Store, Unit};
 
 /// Samples that are older than the newest by no more than this are no backfill to Prometheus.
 const IN_ORDER: i64 = 3_600_000;
@@ -81,6 +81,8 @@ pub(super) async fn run(
             || !again && !project.has_history && plan.includes_project(&project.project_id)
     };
     for project in projects.into_iter().filter(wanted) {
+        let unit = Unit::of_project(&project.project_id);
+        let Some(_working) = sender.store.enter(&unit) else { continue };
         let (project_id, has_history) = (project.project_id.clone(), project.has_history);
         let resource = context.resource(&ExportContext::project_key(&project_id));
         for series in present_first(project.series, now) {
@@ -90,7 +92,11 @@ pub(super) async fn run(
             }
         }
         if !again && has_history {
-            save_exported_until(sender.store, &project_id, read_until.get(&project_id).copied().unwrap_or(now))?;
+            save_exported_until(
+                &sender.store.of(unit),
+                &project_id,
+                read_until.get(&project_id).copied().unwrap_or(now),
+            )?;
         }
     }
     Ok(())
@@ -174,6 +180,7 @@ pub(crate) fn now(store: &Store, context: &ExportContext<'_>, now: Millis) -> Re
     let projects = collect(&TimelineCache::new(store), context, now, &axis_of, Scope::default())?;
     Ok(projects
         .into_iter()
+        .filter(|project| store.owns(&Unit::of_project(&project.project_id)))
         .map(|project| {
             (
                 ExportContext::project_key(&project.project_id),

@@ -269,7 +269,9 @@ impl Delivery {
         self.note(&error, Some(pause));
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => Err(stopped(signal)),
+            () = self.stop.cancelled() => {
+                Err(stopped(signal).caused_by(format!("the last answer of the backend was {}", answer(&error))))
+            }
             () = tokio::time::sleep(pause) => Ok(()),
         }
     }
@@ -343,5 +345,5 @@ fn requeue(queue: &mut VecDeque<Portion>, portion: Portion, step: &Step, error: 
 }
 
 fn stopped(signal: Signal) -> Error {
-    Error::new(ErrorKind::Cancelled, format!("export {}", signal.as_str()))
+    Error::new(ErrorKind::Cancelled, format!("export {} stopped on request", signal.as_str()))
 }

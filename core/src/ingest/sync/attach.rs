@@ -130,7 +130,7 @@ impl Job<'_> {
         if self.store.metadata(UNSEALED, self.name())? == Some(true) {
             to.put_metadata(UNSEALED, self.name(), &false)?;
         }
-        for source in std::mem::take(&mut self.other_sources) {
+        for source in self.other_sources.clone() {
             let sealed = self.store.sealed(&source)?;
             let unsealed = self.store.metadata(UNSEALED, &source)?.unwrap_or(false);
             if sealed > 0 && sealed < self.store.head()? && !unsealed {

@@ -111,10 +111,12 @@ impl Job<'_> {
             Some(seq) if seq == now && theirs.is_some_and(|theirs| theirs <= done) => Some(EXPORTED),
             ours => ours,
         };
-        // A log record says that it started, and its span that it closed.
+        // A log record says that it started, and its span that it closed. One that was reopened before that has no span yet.
+        let spans = from.exported_sprints(&theirs.source)?;
+        let closed = old.closed_seq.filter(|_| spans.is_none_or(|spans| spans.contains(theirs.native_id.as_str())));
         let marked = SprintRecord {
             started_seq: mark(record.started_seq, old.started_seq, done(from, Signal::Logs, &theirs.source)?),
-            closed_seq: mark(record.closed_seq, old.closed_seq, done(from, Signal::Traces, &theirs.source)?),
+            closed_seq: mark(record.closed_seq, closed, done(from, Signal::Traces, &theirs.source)?),
             ..record
         };
         to.put_sprint(&key, &marked, false)

@@ -291,7 +291,9 @@ impl Job<'_> {
             transaction.seal(self.name())?;
         }
         self.seal_other_sources(&mut transaction)?;
-        transaction.commit().map(drop)
+        transaction.commit()?;
+        std::mem::take(&mut self.other_sources).iter().for_each(|source| self.store.wake_export(source));
+        Ok(())
     }
 }
 

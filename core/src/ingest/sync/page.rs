@@ -5,6 +5,7 @@ use crate::ingest::connector::{Page, RawRecord, SourceSession, Stream, Unreadabl
 use crate::model::diff;
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::observation::{Observation, TaskObservation};
+use crate::model::{Change, Event, StoredEvent, TaskRecord};
 use crate::progress::Update;
 use crate::store::{Quarantined, SourceStatus, Transaction};
 
@@ -98,9 +99,11 @@ impl Job<'_> {
         record: &RawRecord,
         observations: Vec<Observation>,
     ) -> Result<()> {
+        // What the tool shows and calls gone stays deleted as it was: it is not back each time it is read.
+        let gone = observations.iter().any(|observation| matches!(observation, Observation::Gone { .. }));
         for observation in observations {
             match observation {
-                Observation::Task(seen) => self.store_task(to, *seen)?,
+                Observation::Task(seen) => self.store_task(to, *seen, gone)?,
                 Observation::Sprint { native_id, facts } => self.store_sprint(to, &native_id, facts)?,
                 Observation::SprintGone { native_id } => self.end_deleted_sprint(to, &native_id)?,
                 Observation::Activity(activity) => self.match_activity(to, &activity)?,
@@ -119,11 +122,12 @@ impl Job<'_> {
         to.put_quarantined(self.name(), &record.native_id, None)
     }
 
-    fn store_task(&mut self, to: &mut Transaction<'_>, seen: TaskObservation) -> Result<()> {
+    fn store_task(&mut self, to: &mut Transaction<'_>, mut seen: TaskObservation, gone: bool) -> Result<()> {
         let key = self.key(&seen.native_id);
         let known = to.task(&key)?;
         let known = known.as_deref();
         self.mark_linked(&key, known);
+        seen.history.extend(known.filter(|_| gone).and_then(deletion));
         let derives = self.source.config.derive_status;
         let Some(mut delta) = diff::diff(&key, known, seen, derives, to.seq(), self.run.now) else { return Ok(()) };
         self.report.changes += delta.added as u64;
@@ -146,6 +150,13 @@ impl Job<'_> {
             Some(Quarantined { source: source.clone(), native_id, reason, at, json }),
         )
     }
+}
+
+/// The event that deleted a task, if it is deleted.
+fn deletion(record: &TaskRecord) -> Option<Event> {
+    let turn = |stored: &&StoredEvent| matches!(stored.event.change, Change::Deleted | Change::Restored);
+    let last = record.timeline.iter().rfind(turn)?;
+    (last.event.change == Change::Deleted).then(|| last.event.clone())
 }
 
 fn normalise(session: &dyn SourceSession, records: Vec<RawRecord>) -> Vec<Normalised> {

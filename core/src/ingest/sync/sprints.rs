@@ -66,13 +66,10 @@ fn ended(facts: &SprintFacts, now: Millis) -> SprintFacts {
     }
 }
 
-/// The sprint to store, and whether to journal it: it is exported when it started, and when it closed.
+/// The sprint to store, and whether to journal it: it is exported when it starts, and when it closes.
 fn next_sprint(known: Option<&SprintRecord>, facts: SprintFacts, seq: u64) -> (SprintRecord, bool) {
-    let started = facts.state != SprintState::Future && facts.start.is_some();
-    let closed = facts.state == SprintState::Closed && started;
-    let (old_start, old_close) = known.map_or((None, None), |known| (known.started_seq, known.closed_seq));
-    let started_seq = old_start.or(started.then_some(seq));
-    let closed_seq = old_close.or(closed.then_some(seq));
-    let journal = (started_seq, closed_seq) != (old_start, old_close);
-    (SprintRecord { facts, started_seq, closed_seq }, journal)
+    let next = SprintRecord::next(known, facts, seq);
+    let old = known.map_or((None, None), |known| (known.started_seq, known.closed_seq));
+    let journal = (next.started_seq, next.closed_seq) != old;
+    (next, journal)
 }

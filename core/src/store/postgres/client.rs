@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime as PoolRuntime};
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
+use tokio::sync::oneshot;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
-use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Row, SimpleQueryMessage};
 
 use super::failure::{Failure, Reason};
 use super::url::Target;
@@ -26,9 +27,21 @@ const WAIT: Duration = Duration::from_secs(30);
 /// How often a statement that changes nothing is tried.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often an open transaction shows that its process lives.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// A value of a statement, with its type, so that nobody has to ask the server for it first.
 pub(super) type Value = (Box<dyn ToSql + Sync + Send>, Type);
+
+/// A text.
+pub(super) fn text(value: String) -> Value {
+    (Box::new(value), Type::TEXT)
+}
+
+/// Some texts.
+pub(super) fn texts(values: Vec<String>) -> Value {
+    (Box::new(values), Type::TEXT_ARRAY)
+}
 
 /// The connections to one database.
 pub(super) struct Client {
@@ -102,6 +115,14 @@ impl Client {
         rows.unwrap_or_else(|error| Err(Failure::NotSent(Reason::Connection(error.full()))))
     }
 
+    /// Begins a transaction that lasts until what is returned is dropped, or this process stands still. Returns the last value that
+    /// its statements read as well.
+    pub(super) fn transaction(&self, sql: &str) -> Result<(Option<String>, Open), Failure> {
+        let (queries, sql) = (Arc::clone(&self.queries), sql.to_owned());
+        let begun = self.wait(async move { queries.transaction(&sql).await });
+        begun.unwrap_or_else(|error| Err(Failure::NotSent(Reason::Connection(error.full()))))
+    }
+
     /// Runs several statements that are one text.
     pub(super) fn script(&self, sql: String) -> Result<(), Failure> {
         let queries = Arc::clone(&self.queries);
@@ -152,6 +173,40 @@ impl Connections {
         self.finish(client, answer)
     }
 
+    /// Begins a transaction, on another connection when one was broken: it has changed nothing.
+    async fn transaction(&self, sql: &str) -> Result<(Option<String>, Open), Failure> {
+        let mut tries = 1;
+        loop {
+            match self.begin(sql).await {
+                Err(failure) if failure.is_of_the_connection() && tries < TRIES => {
+                    tokio::time::sleep(PAUSE * tries).await;
+                    tries += 1;
+                }
+                begun => return begun,
+            }
+        }
+    }
+
+    async fn begin(&self, sql: &str) -> Result<(Option<String>, Open), Failure> {
+        let client = self.pool.get().await.map_err(Failure::of_pool)?;
+        let messages = match timeout(STATEMENT, client.simple_query(sql)).await {
+            Ok(Ok(messages)) => messages,
+            failed => {
+                if failed.is_ok() {
+                    drop(timeout(STATEMENT, client.batch_execute("ROLLBACK")).await);
+                }
+                return self.finish(client, failed).map(|_| (None, Open(oneshot::channel().0)));
+            }
+        };
+        let value = messages.iter().rev().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).filter(|text| !text.is_empty()).map(str::to_owned),
+            _ => None,
+        });
+        let (sender, dropped) = oneshot::channel();
+        Handle::current().spawn(keep_open(client, dropped));
+        Ok((value, Open(sender)))
+    }
+
     async fn script(&self, sql: &str) -> Result<(), Failure> {
         let client = self.pool.get().await.map_err(Failure::of_pool)?;
         let answer = timeout(STATEMENT, client.batch_execute(sql)).await;
@@ -183,6 +238,20 @@ impl Connections {
     /// Closes the connections that nobody uses: what broke one may have broken all.
     fn forget(&self) {
         drop(self.pool.retain(|_, _| false));
+    }
+}
+
+/// An open transaction. It changes nothing and ends when this is dropped.
+pub(super) struct Open(#[expect(dead_code, reason = "it counts that it is there")] oneshot::Sender<()>);
+
+/// Keeps a transaction open until nobody needs it any more.
+async fn keep_open(client: Object, mut dropped: oneshot::Receiver<()>) {
+    let mut is_open = true;
+    while is_open && timeout(SIGN_OF_LIFE, &mut dropped).await.is_err() {
+        is_open = matches!(timeout(STATEMENT, client.batch_execute("SELECT 1")).await, Ok(Ok(())));
+    }
+    if !is_open || !matches!(timeout(STATEMENT, client.batch_execute("ROLLBACK")).await, Ok(Ok(()))) {
+        drop(Object::take(client));
     }
 }
 

@@ -1,57 +1,33 @@
-//! The lease: which process may write to the store now.
+//! Leases: which process may write what in the store now.
 //!
-//! A lease has a token, which grows with every owner, and a nonce, which nobody can guess and which changes whenever its owner does
+//! A process either has the lease of the whole store, or has joined those that share it and holds the lease of each unit that it works
+//! on. A lease has a token, which grows with every owner, and a nonce, which nobody can guess and which changes whenever its owner does
 //! not know what became of a write. Every write names both. It ends by the clock of the database; its owner stops earlier, by its
 //! own monotonic clock, counted from before it asked for more time.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
-use super::client::{Client, Connections, Value};
+use super::super::unit::Unit;
+use super::client::{Client, Value, text};
 use super::failure::Failure;
+use super::held::{Held, Proof, State, WHOLE, renew};
 use super::sql::{Sql, WRITER};
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// A lease is renewed this often within its length.
-const RENEWALS: u32 = 3;
-/// How soon a renewal that failed is tried again, at the latest, and how often within the length of a lease at least.
-const RETRY: Duration = Duration::from_secs(1);
-const RETRIES: u32 = 9;
 /// How long giving it back may take. It ends by itself otherwise.
 const RELEASE: Duration = Duration::from_secs(2);
 
 /// The right to write to a store that several processes have open.
 pub struct Lease {
-    client: Arc<Client>,
-    state: Arc<State>,
-}
-
-struct State {
-    sql: Arc<Sql>,
-    connections: Arc<Connections>,
-    owner: String,
-    length: Duration,
-    held: Mutex<Option<Held>>,
-    /// Whether it is held, for those who wait for its end.
-    is_held: watch::Sender<bool>,
-    /// The newest journal head that this process has committed or read: what the `head` file is beside a directory.
-    head: AtomicU64,
-}
-
-/// What proves that a lease is held.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
-    pub(super) token: i64,
-    pub(super) nonce: i64,
-    /// The nonce that may have taken its place already.
-    next: Option<i64>,
-    until: Instant,
+    pub(super) client: Arc<Client>,
+    pub(super) state: Arc<State>,
 }
 
 /// Who holds a lease.
@@ -59,7 +35,7 @@ pub(super) struct Held {
 pub struct Holder {
     /// Grows with every owner.
     pub token: u64,
-    /// The process, such as `host (pid 7)`; empty when nobody holds it.
+    /// The process, such as `host (pid 7)`, or all that share the store; empty when nobody holds it.
     pub owner: String,
     /// How long it holds it unless it asks for more time.
     pub left: Duration,
@@ -67,63 +43,193 @@ pub struct Holder {
     pub is_ours: bool,
 }
 
+/// The lease of a unit, or of a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRow {
+    /// The unit; `None` for the lease by which a replica shows that it lives.
+    pub unit: Option<Unit>,
+    /// Grows with every owner.
+    pub token: u64,
+    /// The replica that holds it, or that it is about; empty when nobody holds it.
+    pub owner: String,
+    /// How long it holds it unless it asks for more time.
+    pub left: Duration,
+    /// The units that a replica knows.
+    pub units: BTreeSet<Unit>,
+    /// The replica that somebody wants to have the unit; empty when nobody said.
+    pub wanted: String,
+}
+
+/// Somebody works on a unit, which is not given back before this is dropped.
+pub struct Working(Option<(Arc<State>, Unit)>);
+
+impl Working {
+    /// Work on a store that belongs to this process alone.
+    pub(in super::super) const fn alone() -> Self {
+        Self(None)
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let Some((state, unit)) = &self.0 {
+            state.working.send_modify(|working| {
+                if let Some(number) = working.get_mut(unit) {
+                    *number = number.saturating_sub(1);
+                }
+            });
+        }
+    }
+}
+
 impl Lease {
     pub(super) fn new(client: &Arc<Client>, sql: &Arc<Sql>, length: Duration) -> Self {
         let state = State {
             sql: Arc::clone(sql),
             connections: client.lease(),
-            owner: owner(),
             length,
             held: Mutex::default(),
             is_held: watch::Sender::new(false),
+            leaving: Mutex::default(),
+            working: watch::Sender::default(),
             head: AtomicU64::new(0),
         };
         Self { client: Arc::clone(client), state: Arc::new(state) }
     }
 
-    /// Takes the lease, unless another process holds it. From then on it is renewed.
+    /// Takes the lease of the whole store, unless other processes hold it or share it. From then on it is renewed.
     ///
     /// # Errors
     /// [`ErrorKind::Store`] when the database does not answer, or asks for a newer program.
     pub fn acquire(&self) -> Result<bool> {
-        if self.state.current().is_some() {
+        if self.is_exclusive() {
             return Ok(true);
         }
         let state = Arc::clone(&self.state);
-        let taken = self.client.wait(async move { state.take().await })?;
+        self.begin(async move { state.take_whole().await })
+    }
+
+    /// Joins those that share the store, to work on some of these units, unless a process has all of it.
+    ///
+    /// # Errors
+    /// As [`Lease::acquire`].
+    pub fn join(&self, units: &[Unit]) -> Result<bool> {
+        if self.state.current().is_some() {
+            return Ok(true);
+        }
+        let (state, units) = (Arc::clone(&self.state), units.iter().map(Unit::lease).collect());
+        self.begin(async move { state.join(units).await })
+    }
+
+    fn begin(&self, taking: impl Future<Output = Result<bool, Failure>> + Send + 'static) -> Result<bool> {
+        let taken = self.client.wait(taking)?;
         let is_taken =
             taken.map_err(|failure| failure.into_error("take the lease of the store", self.client.place()))?;
-        if is_taken && let Some(handle) = self.client.handle() {
-            handle.spawn(renew(Arc::downgrade(&self.state), self.proof()?.token));
+        if is_taken && let (Some(handle), Some(held)) = (self.client.handle(), self.state.current()) {
+            handle.spawn(renew(Arc::downgrade(&self.state), held));
         }
         Ok(is_taken)
     }
 
-    /// Gives the lease back, so that another process need not wait for its end.
-    pub fn release(&self) {
-        let Some(held) = self.state.current() else { return };
-        self.state.lose(held);
-        let state = Arc::clone(&self.state);
-        let released = self.client.wait(async move {
-            let values = held.values();
-            tokio::time::timeout(RELEASE, state.connections.query(&state.sql.release, &values)).await.is_ok()
-        });
-        tracing::debug!(?released, "gave the lease of the store back");
+    /// Takes the leases of those of these units that nobody holds.
+    ///
+    /// # Errors
+    /// As [`Lease::acquire`].
+    pub fn take(&self, units: &[Unit]) -> Result<()> {
+        if units.is_empty() {
+            return Ok(());
+        }
+        let (state, names) = (Arc::clone(&self.state), units.iter().map(Unit::lease).collect::<Vec<_>>());
+        let taken = self.client.wait(async move { state.take(names).await })?;
+        taken.map_err(|failure| failure.into_error("take leases", self.client.place()))
     }
 
-    /// Waits until it is no longer held.
+    /// From now on nobody here begins to work on a unit.
+    pub fn leave(&self, unit: &Unit) {
+        lock(&self.state.leaving).insert(unit.clone());
+    }
+
+    /// Waits until nobody here works on a unit any more.
+    pub async fn left(&self, unit: &Unit) {
+        let mut working = self.state.working.subscribe();
+        drop(working.wait_for(|working| working.get(unit).is_none_or(|number| *number == 0)).await);
+    }
+
+    /// Gives these units back, so that another replica can take them.
+    pub fn give_back(&self, units: &[Unit]) {
+        let names: Vec<String> = units.iter().map(Unit::lease).collect();
+        let Some(held) = self.state.forget(&names) else { return };
+        self.send_release(held, names);
+        lock(&self.state.leaving).retain(|unit| !units.contains(unit));
+    }
+
+    /// Gives everything back, so that another process need not wait for its end.
+    pub fn release(&self) {
+        let Some(held) = self.state.current() else { return };
+        self.state.lose(&held);
+        let names = held.tokens.keys().cloned().collect();
+        self.send_release(held, names);
+    }
+
+    fn send_release(&self, held: Held, names: Vec<String>) {
+        let state = Arc::clone(&self.state);
+        let released = self.client.wait(async move {
+            let values = state.values(&held, names);
+            tokio::time::timeout(RELEASE, state.connections.query(&state.sql.release, &values)).await.is_ok()
+        });
+        tracing::debug!(?released, "gave leases back");
+    }
+
+    /// Waits until nothing is held any more.
     pub async fn lost(&self) {
         let mut is_held = self.state.is_held.subscribe();
         // The sender lives as long as this.
         drop(is_held.wait_for(|is_held| !is_held).await);
     }
 
-    /// Whether this process holds it.
+    /// How long leases last unless they are renewed.
+    pub fn length(&self) -> Duration {
+        self.state.length
+    }
+
+    /// Whether this process may write.
     pub fn is_held(&self) -> bool {
         self.state.current().is_some()
     }
 
-    /// Who holds it.
+    /// Whether this process may write everything.
+    pub fn is_exclusive(&self) -> bool {
+        self.state.current().is_some_and(|held| held.tokens.contains_key(WHOLE))
+    }
+
+    /// Whether this process may work on a unit.
+    pub fn owns(&self, unit: &Unit) -> bool {
+        let is_held = self
+            .state
+            .current()
+            .is_some_and(|held| held.tokens.contains_key(WHOLE) || held.tokens.contains_key(&unit.lease()));
+        is_held && !lock(&self.state.leaving).contains(unit)
+    }
+
+    /// The units that this process holds.
+    pub fn units(&self) -> BTreeSet<Unit> {
+        let held = self.state.current().map(|held| held.tokens).unwrap_or_default();
+        held.keys().filter_map(|name| Unit::of_lease(name)).collect()
+    }
+
+    /// What other replicas call this one; empty when it has not joined.
+    pub fn name(&self) -> String {
+        self.state.current().map(|held| held.owner).unwrap_or_default()
+    }
+
+    /// Begins to work on a unit, if this process may.
+    pub fn enter(&self, unit: &Unit) -> Option<Working> {
+        self.state.working.send_modify(|working| *working.entry(unit.clone()).or_default() += 1);
+        let working = Working(Some((Arc::clone(&self.state), unit.clone())));
+        self.owns(unit).then_some(working)
+    }
+
+    /// Who holds the store, or shares it.
     ///
     /// # Errors
     /// [`ErrorKind::Store`] when the database does not answer.
@@ -131,66 +237,54 @@ impl Lease {
         let rows = self.client.read(&self.state.sql.lease, Vec::new())?;
         let row = rows.first().ok_or_else(|| Error::new(ErrorKind::Store, "the lease row of the store is missing"))?;
         check_writer(row.get(4))?;
-        let (token, left) = (row.get::<_, i64>(0), row.get::<_, i64>(2));
-        let left = Duration::from_millis(left.unsigned_abs());
-        let owner = if left.is_zero() { String::new() } else { row.get(1) };
-        let is_ours = self.state.current().is_some_and(|held| held.token == token);
-        Ok(Holder { token: token.unsigned_abs(), owner, left, is_ours })
+        let left = Duration::from_millis(row.get::<_, i64>(2).unsigned_abs());
+        let token = row.get::<_, i64>(0).unsigned_abs();
+        if !left.is_zero() {
+            return Ok(Holder { token, owner: row.get(1), left, is_ours: self.is_exclusive() });
+        }
+        let live: Vec<LeaseRow> = self.survey()?.into_iter().filter(LeaseRow::is_live_replica).collect();
+        let owner = live.iter().map(|row| row.owner.as_str()).collect::<Vec<_>>().join(", ");
+        let left = live.iter().map(|row| row.left).max().unwrap_or_default();
+        let name = self.name();
+        Ok(Holder { token, owner, left, is_ours: live.iter().any(|row| row.owner == name) })
     }
 
-    /// Asks the process that has the lease to read a source soon.
+    /// The leases of all units and replicas.
     ///
     /// # Errors
     /// [`ErrorKind::Store`] when the database does not answer.
-    pub fn wake(&self, source: &str) -> Result<()> {
-        self.client.read(&self.state.sql.wake, vec![(Box::new(source.to_owned()), Type::TEXT)]).map(drop)
+    pub fn survey(&self) -> Result<Vec<LeaseRow>> {
+        Ok(self.client.read(&self.state.sql.survey, Vec::new())?.iter().map(LeaseRow::of).collect())
     }
 
-    /// The sources that other processes asked to be read since the last time.
+    /// Says which replica shall have a unit as long as it lives.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] when the database does not answer.
-    pub fn woken(&self) -> Result<Vec<String>> {
-        let woken = self.client.once(&self.state.sql.woken, Vec::new());
-        let woken = woken.map_err(|failure| failure.into_error("read the store", self.client.place()))?;
-        Ok(woken.iter().map(|row| row.get(0)).collect())
+    /// [`ErrorKind::Store`] when the database does not answer or refuses.
+    pub fn want(&self, unit: &Unit, replica: &str) -> Result<()> {
+        let values: Vec<Value> = vec![text(unit.lease()), text(replica.to_owned())];
+        self.client.read(&self.state.sql.want, values).map(drop)
     }
 
-    /// Which of these sources nobody has been woken for yet.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Store`] when the database does not answer.
-    pub fn unheeded(&self, sources: &[String]) -> Result<Vec<String>> {
-        let rows = self.client.read(&self.state.sql.unheeded, vec![(Box::new(sources.to_vec()), Type::TEXT_ARRAY)])?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
-    }
-
-    /// Asks no longer for these sources.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Store`] when the database does not answer.
-    pub fn withdraw(&self, sources: &[String]) -> Result<()> {
-        let sources: Vec<Value> = vec![(Box::new(sources.to_vec()), Type::TEXT_ARRAY)];
-        self.client.read(&self.state.sql.withdraw, sources).map(drop)
-    }
-
-    /// What a write has to name.
+    /// What a write has to name: the lease of its unit or, for what belongs to none, that of this replica.
     ///
     /// # Errors
     /// [`ErrorKind::Store`] with the context `standby` when the lease is not held.
-    pub(super) fn proof(&self) -> Result<Held> {
-        self.state.current().ok_or_else(not_held)
+    pub(super) fn proof(&self, unit: Option<&Unit>) -> Result<Proof> {
+        self.state.current().and_then(|held| held.proof(unit)).ok_or_else(not_held)
     }
 
     /// What a write has to name from now on: whatever was sent with another nonce changes nothing any more.
-    pub(super) fn rotate(&self) -> Result<Held> {
+    pub(super) fn rotate(&self) -> Result<()> {
         let held = self.state.with_next_nonce().ok_or_else(not_held)?;
-        let state = Arc::clone(&self.state);
-        let rotated =
-            self.client.wait(async move { state.connections.read(&state.sql.rotate, &held.values()).await })?;
+        let (state, lost) = (Arc::clone(&self.state), held.clone());
+        let rotated = self.client.wait(async move {
+            let names = held.tokens.keys().cloned().collect();
+            state.connections.read(&state.sql.rotate, &state.values(&held, names)).await
+        })?;
         match rotated {
             Ok(rows) if rows.is_empty() => {
-                self.state.lose(held);
+                self.state.lose(&lost);
                 Err(not_held())
             }
             Ok(_) => self.state.rotated().ok_or_else(not_held),
@@ -198,9 +292,15 @@ impl Lease {
         }
     }
 
+    /// The number of the last commit under a lease.
+    pub(super) fn last_number(&self, name: &str) -> Result<u64> {
+        let rows = self.client.read(&self.state.sql.committed, vec![text(name.to_owned())])?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
+    }
+
     /// Another process has taken over what this proved.
-    pub(super) fn was_lost(&self, held: Held) -> Error {
-        self.state.lose(held);
+    pub(super) fn was_lost(&self, proof: &Proof) -> Error {
+        self.state.lose_one(&proof.name, proof.token);
         not_held()
     }
 
@@ -244,110 +344,23 @@ impl Drop for Lease {
     }
 }
 
-impl State {
-    fn current(&self) -> Option<Held> {
-        lock(&self.held).filter(|held| Instant::now() < held.until)
-    }
-
-    /// Forgets a lease, unless another one was taken since.
-    fn lose(&self, lost: Held) {
-        let mut held = lock(&self.held);
-        if held.is_some_and(|held| held.token == lost.token) {
-            *held = None;
-            self.is_held.send_replace(false);
+impl LeaseRow {
+    fn of(row: &Row) -> Self {
+        let (name, left): (String, i64) = (row.get(0), row.get(3));
+        let units: Vec<String> = row.get(4);
+        Self {
+            unit: Unit::of_lease(&name),
+            token: row.get::<_, i64>(1).unsigned_abs(),
+            owner: if left == 0 { String::new() } else { row.get(2) },
+            left: Duration::from_millis(left.unsigned_abs()),
+            units: units.iter().filter_map(|name| Unit::of_lease(name)).collect(),
+            wanted: row.get(5),
         }
     }
 
-    async fn take(&self) -> Result<bool, Failure> {
-        let (nonce, asked): (i64, _) = (rand::random(), Instant::now());
-        let values: Vec<Value> = vec![
-            (Box::new(nonce), Type::INT8),
-            (Box::new(self.owner.clone()), Type::TEXT),
-            (Box::new(self.milliseconds()), Type::INT8),
-            (Box::new(WRITER), Type::INT4),
-        ];
-        let rows = self.connections.query(&self.sql.acquire, &values).await?;
-        let Some(token) = rows.first().map(|row: &Row| row.get(0)) else { return Ok(false) };
-        *lock(&self.held) = Some(Held { token, nonce, next: None, until: asked + self.length });
-        self.is_held.send_replace(true);
-        Ok(true)
-    }
-
-    /// Asks for more time; whether the lease is still held.
-    async fn extend(&self, held: Held) -> Result<bool, Failure> {
-        let asked = Instant::now();
-        let mut values = held.values();
-        values
-            .extend([(Box::new(self.milliseconds()) as Box<_>, Type::INT8), (Box::new(WRITER) as Box<_>, Type::INT4)]);
-        let is_held = !self.connections.query(&self.sql.renew, &values).await?.is_empty();
-        if let Some(now) = lock(&self.held).as_mut().filter(|now| is_held && now.token == held.token) {
-            now.until = asked + self.length;
-        }
-        Ok(is_held)
-    }
-
-    /// Asks for more time, as long as there is some left; `None` when there was not enough.
-    async fn renewal(&self, held: Held) -> Option<Result<bool, Failure>> {
-        let left = held.until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-        tokio::time::timeout(left, self.extend(held)).await.ok()
-    }
-
-    /// Whether another nonce is in use by now.
-    fn has_changed(&self, held: Held) -> bool {
-        lock(&self.held).is_some_and(|now| (now.nonce, now.next) != (held.nonce, held.next))
-    }
-
-    fn with_next_nonce(&self) -> Option<Held> {
-        let mut held = lock(&self.held);
-        let held = held.as_mut()?;
-        held.next.get_or_insert_with(rand::random);
-        Some(*held)
-    }
-
-    fn rotated(&self) -> Option<Held> {
-        let mut held = lock(&self.held);
-        let held = held.as_mut()?;
-        if let Some(next) = held.next.take() {
-            held.nonce = next;
-        }
-        Some(*held)
-    }
-
-    fn milliseconds(&self) -> i64 {
-        i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX)
-    }
-}
-
-impl Held {
-    /// Token and nonce, and the one that may have taken its place.
-    fn values(&self) -> Vec<Value> {
-        let next = self.next.unwrap_or(self.nonce);
-        vec![(Box::new(self.token), Type::INT8), (Box::new(self.nonce), Type::INT8), (Box::new(next), Type::INT8)]
-    }
-}
-
-/// Renews a lease until it is lost, given back or forgotten.
-async fn renew(lease: Weak<State>, token: i64) {
-    let mut is_failing = false;
-    loop {
-        let Some(length) = lease.upgrade().map(|state| state.length) else { return };
-        tokio::time::sleep(if is_failing { RETRY.min(length / RETRIES) } else { length / RENEWALS }).await;
-        let Some(state) = lease.upgrade() else { return };
-        let Some(held) = lock(&state.held).filter(|held| held.token == token) else { return };
-        match state.renewal(held).await {
-            Some(Ok(true)) => is_failing = false,
-            // The nonce changed meanwhile, which is no loss.
-            Some(Ok(false)) if state.has_changed(held) => is_failing = true,
-            Some(Err(failure)) => {
-                if !std::mem::replace(&mut is_failing, true) {
-                    tracing::warn!(?failure, "could not renew the lease of the store; trying again");
-                }
-            }
-            Some(Ok(false)) | None => {
-                state.lose(held);
-                return tracing::warn!("the lease of the store was lost; another process may write to it now");
-            }
-        }
+    /// Whether this is a replica that lives.
+    pub fn is_live_replica(&self) -> bool {
+        self.unit.is_none() && !self.owner.is_empty()
     }
 }
 
@@ -370,10 +383,4 @@ fn lost_commits(head: u64, last: u64) -> Error {
     let text =
         "the database lost commits that it had confirmed; what they held is read and exported again from what it has";
     Error::new(ErrorKind::Store, text).tagged("standby", "true").with("head", head).with("last", last)
-}
-
-/// The name of this process.
-fn owner() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{host} (pid {})", std::process::id())
 }

@@ -1,6 +1,6 @@
-//! The store in PostgreSQL: one table of keys and values, which several processes read and one at a time writes.
+//! The store in PostgreSQL: one table of keys and values, which several processes read and write.
 //!
-//! [`sql`] has the statements and tables, [`client`] the connections and their thread, [`lease`] who may write, [`failure`] what an
+//! [`sql`] has the statements and tables, [`client`] the connections and their thread, [`lease`] and [`held`] who may write what, [`mail`] what replicas ask of each other, [`failure`] what an
 //! error means. Each call of [`Kv`] is one statement, and a write is one transaction without a pause in it.
 //!
 //! A write whose answer got lost may have taken effect, and may even do so later. So before anything else the nonce of the lease
@@ -8,10 +8,14 @@
 
 mod client;
 mod failure;
+mod held;
 mod lease;
+mod mail;
 mod sql;
 mod url;
 
+#[cfg(test)]
+mod share_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -25,11 +29,12 @@ use tokio_postgres::types::Type;
 
 use self::client::{Client, Value};
 use self::failure::Failure;
-use self::lease::{Held, check_writer};
-pub use self::lease::{Holder, Lease};
+use self::held::Proof;
+use self::lease::check_writer;
+pub use self::lease::{Holder, Lease, LeaseRow, Working};
 use self::sql::{FORMAT, Sql, WRITER};
 use super::format;
-use super::kv::{self, Batch, Guard, KeyRange, Kv, Pair};
+use super::kv::{self, Batch, Guard, KeyRange, Kv, Pair, WriteTurn};
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// How often a write whose answer got lost is tried.
@@ -151,7 +156,7 @@ impl PgKv {
     /// # Errors
     /// When it cannot be made, or the lease is not held.
     pub(super) fn beside(&self, schema: &str) -> Result<Self> {
-        self.lease.proof()?;
+        self.lease.proof(None)?;
         self.client.script(self.sql.make_beside()).map_err(|failure| self.failed(failure, "make a table"))?;
         let sql = Arc::new(Sql::new(schema, true));
         let (client, lease) = (Arc::clone(&self.client), Arc::clone(&self.lease));
@@ -192,8 +197,8 @@ impl PgKv {
     /// # Errors
     /// When the lease is not held, or the database refuses. The store is as it was then.
     pub(super) fn replace(&self) -> Result<()> {
-        let held = self.lease.proof()?;
-        let script = self.sql.replace(held.token, held.nonce);
+        let Proof { token, nonce, .. } = self.lease.proof(None)?;
+        let script = self.sql.replace(token, nonce);
         self.client.script(script).map_err(|failure| self.failed(failure, "put the new table in place"))
     }
 
@@ -214,8 +219,8 @@ impl PgKv {
         Ok(self.client.read(sql, values)?.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    fn send(&self, batch: &Batch, held: Held, head: Option<&[u8]>) -> Result<Written, Failure> {
-        let rows = self.client.once(&self.sql.write, batch_values(batch, held, head))?;
+    fn send(&self, batch: &Batch, (proof, next): (&Proof, u64), head: Option<&[u8]>) -> Result<Written, Failure> {
+        let rows = self.client.once(&self.sql.write, batch_values(batch, (proof, next), head))?;
         let Some((is_held, found)) = rows.first().map(|row| (row.get::<_, bool>(0), row.get::<_, Option<Vec<u8>>>(1)))
         else {
             return Ok(Written::NotHeld);
@@ -242,7 +247,7 @@ impl PgKv {
     }
 }
 
-fn batch_values(batch: &Batch, held: Held, head: Option<&[u8]>) -> Vec<Value> {
+fn batch_values(batch: &Batch, (proof, next): (&Proof, u64), head: Option<&[u8]>) -> Vec<Value> {
     // In the order of keys, in which two writers cannot wait for each other.
     let mut sorted: Vec<_> = batch.iter().collect();
     sorted.sort_unstable_by(|one, other| one.0.cmp(&other.0));
@@ -252,15 +257,23 @@ fn batch_values(batch: &Batch, held: Held, head: Option<&[u8]>) -> Vec<Value> {
     let removed: Vec<Vec<u8>> =
         sorted.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.clone()).collect();
     vec![
-        (Box::new(held.token), Type::INT8),
-        (Box::new(held.nonce), Type::INT8),
+        (Box::new(proof.token), Type::INT8),
+        (Box::new(proof.nonce), Type::INT8),
         (Box::new(WRITER), Type::INT4),
         (Box::new(Guard::key()), Type::BYTEA),
         (Box::new(head.map(<[u8]>::to_vec)), Type::BYTEA),
         (Box::new(keys), Type::BYTEA_ARRAY),
         (Box::new(values), Type::BYTEA_ARRAY),
         (Box::new(removed), Type::BYTEA_ARRAY),
+        (Box::new(proof.name.clone()), Type::TEXT),
+        (Box::new(next.cast_signed()), Type::INT8),
     ]
+}
+
+/// Bytes that the database wrote as hex digits.
+fn unhex(text: &str) -> Vec<u8> {
+    let digits = |at: usize| text.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    (0..text.len()).step_by(2).map_while(digits).collect()
 }
 
 impl Kv for PgKv {
@@ -317,14 +330,14 @@ impl Kv for PgKv {
         let mut expected = Self::first_head(guard)?;
         let mut tries = 0;
         loop {
-            let held = self.lease.proof()?;
+            let proof = self.lease.proof(guard.unit())?;
             tries += 1;
-            match self.send(&batch, held, expected.as_deref()) {
+            match self.send(&batch, (&proof, guard.next()), expected.as_deref()) {
                 Ok(Written::Done) => {
                     self.lease.committed(guard.next());
                     return Ok(());
                 }
-                Ok(Written::NotHeld) => return Err(self.lease.was_lost(held)),
+                Ok(Written::NotHeld) => return Err(self.lease.was_lost(&proof)),
                 Ok(Written::Head(found)) => {
                     self.lease.check_kept(kv::head(found.as_deref())?)?;
                     guard.check(found.as_deref())?;
@@ -334,7 +347,8 @@ impl Kv for PgKv {
                     let lost = self.failed(Failure::Unknown(reason), DOING);
                     tracing::warn!("{}; looking whether it was stored", lost.full());
                     let head = self.settle()?;
-                    if guard.next() != guard.expected() && kv::head(head.as_deref())? == guard.next() {
+                    let is_past = guard.next() != guard.expected() && kv::head(head.as_deref())? >= guard.next();
+                    if is_past && self.lease.last_number(&proof.name)? == guard.next() {
                         self.lease.committed(guard.next());
                         return Ok(());
                     }
@@ -349,6 +363,16 @@ impl Kv for PgKv {
         }
     }
 
+    fn turn(&self) -> Result<WriteTurn> {
+        if !self.lease.is_held() || self.lease.is_exclusive() {
+            return Ok(WriteTurn { head: kv::head(self.get(&Guard::key())?.as_deref())?, _end: None });
+        }
+        let begun = self.client.transaction(&self.sql.turn);
+        let (head, open) = begun.map_err(|failure| self.failed(failure, "wait for the turn to write"))?;
+        let head = kv::head(head.map(|text| unhex(&text)).as_deref())?;
+        Ok(WriteTurn { head, _end: Some(Box::new(open)) })
+    }
+
     fn size(&self) -> Result<u64> {
         let rows = self.client.read(&self.sql.size, Vec::new())?;
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
@@ -358,7 +382,7 @@ impl Kv for PgKv {
         if self.is_read {
             return Ok(());
         }
-        self.lease.proof()?;
+        self.lease.proof(None)?;
         if self.is_unsure.load(Ordering::Relaxed) {
             self.settle()?;
         }

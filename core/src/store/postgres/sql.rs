@@ -2,17 +2,20 @@
 //!
 //! Each statement names its tables with their schema and leaves nothing behind in its session, so that a pooler may give every
 //! transaction another connection. What writes is one statement, which is a transaction by itself: no client can pause within it
-//! and hold a lock.
+//! and hold a lock. The one exception is the [turn] of a writer among several, which ends by itself when its process pauses.
+
+use super::super::kv::Guard;
 
 /// The version of the tables that this program makes.
-pub(super) const FORMAT: i32 = 1;
+pub(super) const FORMAT: i32 = 2;
 
 /// The version that a lease row asks of whoever writes. Raised with a change of the tables that older programs cannot write to.
-pub(super) const WRITER: i32 = 1;
+pub(super) const WRITER: i32 = 2;
 
 /// How the tables of each version follow from those before. A version only adds; what a later version no longer needs is removed
 /// two versions later, when no program that needs it may write any more (`min_writer`).
-const MIGRATIONS: [&str; FORMAT as usize] = ["
+const MIGRATIONS: [&str; FORMAT as usize] = [
+    "
 CREATE TABLE {lease} (
     name text PRIMARY KEY,
     token bigint NOT NULL,
@@ -31,7 +34,21 @@ CREATE TABLE {kv} (
 ALTER TABLE {kv} ALTER COLUMN value SET STORAGE EXTERNAL;
 CREATE TABLE {wakes} (source text PRIMARY KEY);
 INSERT INTO {lease} VALUES ('', 0, 0, '', 'epoch', 1, 1);
-"];
+",
+    "
+ALTER TABLE {lease}
+    ADD COLUMN committed bigint NOT NULL DEFAULT 0,
+    ADD COLUMN units text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN wanted text NOT NULL DEFAULT '';
+CREATE TABLE {inbox} (
+    id uuid PRIMARY KEY,
+    source text NOT NULL,
+    received timestamptz NOT NULL DEFAULT clock_timestamp(),
+    body text NOT NULL
+);
+UPDATE {lease} SET min_writer = 2 WHERE name = '';
+",
+];
 
 /// The statements for one schema.
 pub(super) struct Sql {
@@ -44,12 +61,25 @@ pub(super) struct Sql {
     pub(super) size: String,
     pub(super) exists: String,
     pub(super) lease: String,
+    pub(super) committed: String,
     pub(super) acquire: String,
+    pub(super) is_alone: String,
+    pub(super) join: String,
+    pub(super) make_head: String,
+    pub(super) has_no_owner: String,
+    pub(super) survey: String,
+    pub(super) take: String,
+    pub(super) want: String,
     pub(super) renew: String,
     pub(super) rotate: String,
     pub(super) release: String,
     pub(super) wake: String,
     pub(super) woken: String,
+    pub(super) deliver: String,
+    pub(super) delivered: String,
+    pub(super) is_delivered: String,
+    pub(super) taken_in: String,
+    pub(super) turn: String,
     pub(super) unheeded: String,
     pub(super) withdraw: String,
     pub(super) snapshot: &'static str,
@@ -62,8 +92,15 @@ impl Sql {
         let wakes = table(schema, "wakes");
         let kv = table(schema, if beside { BESIDE } else { "kv" });
         let pairs = format!("SELECT key, value FROM {kv} WHERE source = ''");
-        let held = "name = '' AND token = $1 AND nonce IN ($2, $3)";
-        let left = "ceil(extract(epoch FROM expires - clock_timestamp()) * 1000)";
+        let inbox = table(schema, "inbox");
+        let now = "clock_timestamp()";
+        let until = "clock_timestamp() + $3::bigint * interval '1 millisecond'";
+        let left = "greatest(0, least(ceil(extract(epoch FROM expires - clock_timestamp()) * 1000), 9e15))::bigint";
+        let may_write = format!("(SELECT min_writer FROM {lease} WHERE name = '') <= $4");
+        // In the order of names, in which two replicas cannot wait for each other.
+        let mine = format!(
+            "SELECT name FROM {lease} WHERE name = ANY($5) AND nonce IN ($1, $2) ORDER BY name FOR NO KEY UPDATE"
+        );
         Self {
             schema: schema.to_owned(),
             get_many: format!("{pairs} AND key = ANY($1)"),
@@ -78,22 +115,61 @@ impl Sql {
             write: write(&lease, &kv),
             size: format!("SELECT pg_total_relation_size('{}'::regclass)", kv.replace('\'', "''")),
             exists: "SELECT to_regclass($1) IS NOT NULL".to_owned(),
-            lease: format!(
-                "SELECT token, owner, greatest(0, least({left}, 9e15))::bigint, format, min_writer FROM {lease} WHERE name = ''"
-            ),
+            lease: format!("SELECT token, owner, {left}, format, min_writer FROM {lease} WHERE name = ''"),
+            committed: format!("SELECT committed FROM {lease} WHERE name = $1"),
             acquire: format!(
-                "UPDATE {lease} SET token = token + 1, nonce = $1, owner = $2,
-                    expires = clock_timestamp() + $3::bigint * interval '1 millisecond'
-                 WHERE name = '' AND expires <= clock_timestamp() AND min_writer <= $4 RETURNING token"
+                "UPDATE {lease} SET token = token + 1, nonce = $1, owner = $2, expires = {until}
+                 WHERE name = '' AND expires <= {now} AND min_writer <= $4
+                   AND NOT EXISTS (SELECT 1 FROM {lease} AS other WHERE other.name <> '' AND other.expires > {now})
+                 RETURNING token"
+            ),
+            is_alone: format!("SELECT NOT EXISTS (SELECT 1 FROM {lease} WHERE name <> '' AND expires > {now})"),
+            join: format!(
+                "INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer, units)
+                 SELECT $5, 1, $1, $2, {until}, 0, 0, $6 FROM {lease} AS whole
+                 WHERE whole.name = '' AND whole.expires <= {now} AND whole.min_writer <= $4
+                 ON CONFLICT (name) DO UPDATE SET token = {lease}.token + 1, nonce = EXCLUDED.nonce, owner = EXCLUDED.owner,
+                     expires = EXCLUDED.expires, units = EXCLUDED.units
+                 WHERE {lease}.expires <= {now} RETURNING token"
+            ),
+            make_head: format!("INSERT INTO {kv} VALUES ('', $1, $2) ON CONFLICT DO NOTHING"),
+            has_no_owner: format!("SELECT EXISTS (SELECT 1 FROM {lease} WHERE name = '' AND expires <= {now})"),
+            survey: format!("SELECT name, token, owner, {left}, units, wanted FROM {lease} WHERE name <> '' ORDER BY name"),
+            take: format!(
+                "INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer)
+                 SELECT wanted, 1, $1, $2, {until}, 0, 0 FROM unnest($6::text[]) AS wanted
+                 WHERE EXISTS (SELECT 1 FROM {lease} AS me WHERE me.name = $5 AND me.nonce = $1 AND me.expires > {now})
+                   AND {may_write}
+                 ORDER BY wanted
+                 ON CONFLICT (name) DO UPDATE SET token = {lease}.token + 1, nonce = EXCLUDED.nonce, owner = EXCLUDED.owner,
+                     expires = EXCLUDED.expires
+                 WHERE {lease}.expires <= {now} RETURNING name, token"
+            ),
+            want: format!(
+                "INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer, wanted)
+                 VALUES ($1, 0, 0, '', 'epoch', 0, 0, $2) ON CONFLICT (name) DO UPDATE SET wanted = EXCLUDED.wanted"
             ),
             renew: format!(
-                "UPDATE {lease} SET expires = clock_timestamp() + $4::bigint * interval '1 millisecond'
-                 WHERE {held} AND min_writer <= $5 RETURNING token"
+                "WITH mine AS ({mine}) UPDATE {lease} AS kept SET expires = {until} FROM mine
+                 WHERE kept.name = mine.name AND kept.nonce IN ($1, $2) AND {may_write} RETURNING kept.name"
             ),
-            rotate: format!("UPDATE {lease} SET nonce = $3 WHERE {held} RETURNING token"),
-            release: format!("UPDATE {lease} SET expires = 'epoch', owner = '' WHERE {held} RETURNING token"),
+            rotate: format!(
+                "WITH mine AS ({mine}) UPDATE {lease} AS kept SET nonce = $2 FROM mine
+                 WHERE kept.name = mine.name AND kept.nonce IN ($1, $2) AND {may_write} AND $3::bigint > 0 RETURNING kept.name"
+            ),
+            release: format!(
+                "WITH mine AS ({mine}),
+                 gone AS (DELETE FROM {lease} AS old USING mine WHERE old.name = mine.name AND starts_with(old.name, 'replica/'))
+                 UPDATE {lease} AS kept SET expires = 'epoch', owner = '' FROM mine
+                 WHERE kept.name = mine.name AND NOT starts_with(kept.name, 'replica/') AND {may_write} AND $3::bigint > 0"
+            ),
             wake: format!("INSERT INTO {wakes} VALUES ($1) ON CONFLICT DO NOTHING"),
-            woken: format!("DELETE FROM {wakes} RETURNING source"),
+            woken: format!("DELETE FROM {wakes} WHERE source = ANY($1) RETURNING source"),
+            deliver: format!("INSERT INTO {inbox} (id, source, body) VALUES ($1::text::uuid, $2, $3) ON CONFLICT DO NOTHING"),
+            delivered: format!("SELECT id::text, body FROM {inbox} WHERE source = $1 ORDER BY received, id LIMIT $2"),
+            is_delivered: format!("SELECT NOT EXISTS (SELECT 1 FROM {inbox} WHERE id = $1::text::uuid)"),
+            taken_in: format!("DELETE FROM {inbox} WHERE id = ANY($1::text[]::uuid[])"),
+            turn: turn(schema, &kv),
             unheeded: format!("SELECT source FROM {wakes} WHERE source = ANY($1)"),
             withdraw: format!("DELETE FROM {wakes} WHERE source = ANY($1)"),
             snapshot: "SELECT pg_current_snapshot()::text",
@@ -111,6 +187,7 @@ impl Sql {
         let steps = MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or(0)).copied().collect::<String>();
         let steps = steps.replace("{lease}", &lease).replace("{kv}", &kv);
         let steps = steps.replace("{wakes}", &table(&self.schema, "wakes"));
+        let steps = steps.replace("{inbox}", &table(&self.schema, "inbox"));
         let make = if from == 0 { format!("CREATE SCHEMA IF NOT EXISTS {schema};") } else { String::new() };
         format!("BEGIN; SET LOCAL lock_timeout = '10s'; {make}{steps} UPDATE {lease} SET format = {FORMAT}; COMMIT;")
     }
@@ -144,16 +221,19 @@ const BESIDE: &str = "kv_incoming";
 
 /// Writes a batch if the lease is still held and the journal head is the expected one; both are locked, and both are returned.
 ///
-/// The lease row is locked `FOR SHARE`, which waits for a takeover that is under way and then sees it; a plain read would see the
-/// lease as it was when the statement began. Two writers with one lease meet at the head.
+/// The lease row is locked, which waits for a takeover that is under way and then sees it; a plain read would see the lease as it
+/// was when the statement began. Two writers meet at the head, whatever leases they have. The row also notes the number of its
+/// last commit: after a lost answer, that shows whose commit it was.
 fn write(lease: &str, kv: &str) -> String {
     format!(
         "WITH held AS MATERIALIZED (
-             SELECT 1 FROM {lease} WHERE name = '' AND token = $1 AND nonce = $2 AND min_writer <= $3 FOR SHARE
+             SELECT 1 FROM {lease} WHERE name = $9 AND token = $1 AND nonce = $2 FOR NO KEY UPDATE
+         ), may AS MATERIALIZED (
+             SELECT 1 FROM {lease} WHERE name = '' AND min_writer <= $3 FOR SHARE
          ), head AS MATERIALIZED (
              SELECT value FROM {kv} WHERE source = '' AND key = $4 FOR UPDATE
          ), seen AS MATERIALIZED (
-             SELECT EXISTS (SELECT 1 FROM held) AS is_held, (SELECT value FROM head) AS head
+             SELECT EXISTS (SELECT 1 FROM held) AND EXISTS (SELECT 1 FROM may) AS is_held, (SELECT value FROM head) AS head
          ), removed AS (
              DELETE FROM {kv} AS old USING seen
              WHERE old.source = '' AND old.key = ANY($8) AND seen.is_held AND seen.head IS NOT DISTINCT FROM $5
@@ -162,9 +242,30 @@ fn write(lease: &str, kv: &str) -> String {
              SELECT '', fresh.key, fresh.value FROM seen, unnest($6::bytea[], $7::bytea[]) AS fresh (key, value)
              WHERE seen.is_held AND seen.head IS NOT DISTINCT FROM $5
              ON CONFLICT (source, key) DO UPDATE SET value = EXCLUDED.value
+         ), noted AS (
+             UPDATE {lease} AS own SET committed = $10 FROM seen
+             WHERE own.name = $9 AND seen.is_held AND seen.head IS NOT DISTINCT FROM $5
          )
          SELECT is_held, head FROM seen"
     )
+}
+
+/// Begins the transaction of a writer whose turn it is, and reads the journal head. The lock belongs to the transaction, so that a
+/// pooler may give the next one another connection. A writer that is paused loses its turn.
+fn turn(schema: &str, kv: &str) -> String {
+    let head: String = Guard::key().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'; SELECT pg_advisory_xact_lock({});
+         SELECT encode(value, 'hex') FROM {kv} WHERE source = '' AND key = '\\x{head}'",
+        turn_of(schema)
+    )
+}
+
+/// The number of the lock of a schema. A lock is of one database.
+pub(super) fn turn_of(schema: &str) -> i64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(format!("contextcore {schema}").as_bytes()).as_bytes()[..8]);
+    i64::from_le_bytes(first)
 }
 
 fn table(schema: &str, name: &str) -> String {

@@ -13,7 +13,7 @@ use crate::model::error::{Error, ErrorKind};
 use crate::model::secret::Secret;
 
 /// Long enough that no test meets its end.
-const LONG: Duration = Duration::from_secs(600);
+pub(super) const LONG: Duration = Duration::from_secs(600);
 
 /// An engine with the lease of an empty schema.
 pub(crate) fn engine(name: &str) -> Option<Arc<dyn Kv>> {
@@ -32,11 +32,11 @@ fn writer(server: &Postgres, port: u16, schema: &str) -> PgKv {
     kv
 }
 
-fn config(schema: &str) -> PostgresConfig {
+pub(super) fn config(schema: &str) -> PostgresConfig {
     PostgresConfig { url: SecretRef::Env("UNUSED".into()), schema: schema.to_owned(), lease_ttl: LONG }
 }
 
-fn connected(server: &Postgres, schema: &str) -> Store {
+pub(super) fn connected(server: &Postgres, schema: &str) -> Store {
     Store::connect_to_write(&config(schema), &Secret::new(server.url())).unwrap()
 }
 
@@ -45,7 +45,7 @@ fn batch(keys: impl IntoIterator<Item = u8>) -> Batch {
 }
 
 /// Ends the lease of a schema without a word to its owner, as the clock of the database does.
-fn expire(server: &Postgres, schema: &str) {
+pub(super) fn expire(server: &Postgres, schema: &str) {
     drop(server.sql(&format!("UPDATE {schema}.lease SET expires = 'epoch'")));
 }
 
@@ -76,9 +76,10 @@ fn an_owner_that_was_taken_over_changes_nothing() {
     for source in ["jira", "github", "jira"] {
         first.lease().wake(source).unwrap();
     }
-    let mut woken = second.lease().woken().unwrap();
+    let sources = ["github", "jira", "linear"].map(str::to_owned);
+    let (mut woken, _) = second.lease().woken(&sources).unwrap();
     woken.sort();
-    assert_eq!((woken, second.lease().woken().unwrap()), (vec!["github".to_owned(), "jira".to_owned()], vec![]));
+    assert_eq!((woken, second.lease().woken(&sources).unwrap().0), (sources[..2].to_vec(), vec![]));
     second.lease().release();
     assert!(first.lease().acquire().unwrap(), "it was given back");
     assert_eq!(first.lease().holder().unwrap().token, 3);
@@ -90,7 +91,7 @@ fn a_write_that_waits_for_a_takeover_fails() {
     let Some(server) = Postgres::shared() else { return };
     let schema = server.schema("waiting");
     let kv = Arc::new(writer(server, server.port(), &schema));
-    let before = server.sql(&format!("SELECT token FROM {schema}.lease"));
+    let before = server.sql(&format!("SELECT token FROM {schema}.lease WHERE name = ''"));
     let takeover =
         format!("BEGIN; UPDATE {schema}.lease SET token = token + 1, nonce = 1; SELECT pg_advisory_lock(4711); COMMIT");
     let barrier = server.session("SELECT pg_advisory_lock(4711)");
@@ -104,7 +105,7 @@ fn a_write_that_waits_for_a_takeover_fails() {
         assert_eq!(error.context("standby"), Some("true"), "{error}");
     });
     assert_eq!(kv.get(&[1]).unwrap(), None);
-    assert_ne!(server.sql(&format!("SELECT token FROM {schema}.lease")), before);
+    assert_ne!(server.sql(&format!("SELECT token FROM {schema}.lease WHERE name = ''")), before);
 }
 
 #[test]
@@ -271,7 +272,7 @@ fn what_cannot_be_opened_says_what_to_do() {
         assert!(!text.contains("hunter2") && !text.contains("a-password"), "{text}");
     }
     drop(writer(server, server.port(), &schema));
-    drop(server.sql(&format!("UPDATE {schema}.lease SET min_writer = 2")));
+    drop(server.sql(&format!("UPDATE {schema}.lease SET min_writer = 3")));
     assert!(opened(&url, &schema).contains("a newer version of this program"));
 }
 
@@ -307,7 +308,7 @@ fn an_older_program_stops_when_the_tables_change() {
     let schema = server.schema("older");
     let kv = writer(server, server.port(), &schema);
     kv.write_batch(batch([1]), &Guard::at(0)).unwrap();
-    drop(server.sql(&format!("UPDATE {schema}.lease SET min_writer = 2")));
+    drop(server.sql(&format!("UPDATE {schema}.lease SET min_writer = 3")));
     assert!(kv.write_batch(batch([2]), &Guard::at(0)).is_err());
     assert!(!kv.lease().acquire().unwrap_or(false));
     assert_eq!(kv.get(&[2]).unwrap(), None);

@@ -37,6 +37,8 @@ enum Row {
     Empty,
     /// Not listed, and served by its id.
     Unlisted,
+    /// Served, as gone.
+    Archived,
 }
 
 /// A tool whose tool a test changes between runs. Its changes are given once, unless asked for again.
@@ -142,6 +144,7 @@ impl SourceSession for Tool {
         match &*record.json {
             "Odd" => Err(Error::new(ErrorKind::Protocol, "a time outside the calendar")),
             "Empty" => Ok(Vec::new()),
+            "Archived" => Ok(vec![task(&record.native_id), Observation::Gone { native_id: record.native_id.clone() }]),
             _ => Ok(vec![task(&record.native_id)]),
         }
     }
@@ -250,6 +253,23 @@ async fn what_was_not_understood_is_read_again_on_a_complete_pass_and_after_an_u
     rig.tool.put(&[("1", Row::Served), ("2", Row::Served)]);
     rig.run(MINUTE).await;
     assert_eq!((rig.asked(), rig.tasks().len(), rig.quarantined()), (vec!["2".to_owned()], 2, vec![]));
+}
+
+#[tokio::test]
+async fn what_is_shown_as_gone_is_deleted_once_however_often_it_is_read() {
+    let mut rig = Rig::new(&[("1", Row::Archived)]);
+    let mut seen = Vec::new();
+    for row in [Row::Archived, Row::Archived, Row::Served, Row::Archived] {
+        rig.tool.put(&[("1", row)]);
+        rig.run(MINUTE).await;
+        let task = rig.store.task(&TaskKey::new("acme", "1")).unwrap().unwrap();
+        seen.push(task.timeline[1..].iter().map(|stored| stored.event.change.clone()).collect::<Vec<_>>());
+        let mut transaction = rig.store.begin().unwrap();
+        transaction.put_cursor("acme", "changes", None).unwrap();
+        transaction.commit().unwrap();
+    }
+    let all = [Change::Deleted, Change::Restored, Change::Deleted];
+    assert_eq!(seen, [&all[..1], &all[..1], &all[..2], &all]);
 }
 
 #[tokio::test]
