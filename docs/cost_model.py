@@ -18,7 +18,7 @@ LOGS_A_TASK, LOGS_A_CHANGE = 1.5, 1.09
 DATABASE_A_TASK, DATABASE_A_CHANGE = 1280, 36  # bytes, with the index of the primary key, before vacuum has much to do
 SAMPLES_A_PROJECT = 65  # series of a project with one sprint and five statuses
 STATEMENTS_A_POLL = 120  # and the export after it
-STATEMENTS_A_SECOND = 1.2  # of the replica that works: the lease, and what others ask for
+STATEMENTS_A_SECOND = 1.2  # of each replica: its leases, and what others ask for
 STATEMENTS_A_PAGE = 25  # a page of up to 100 changed tasks, and its export
 # Measured by `cargo bench --bench budgets` (README.md, "Measured"), with a store in a directory. Seconds of CPU are those of its machine.
 FIRST_CPU_A_TASK, FIRST_CPU_A_CHANGE = 0.00012, 0.000016  # export included
@@ -46,7 +46,7 @@ LOG_BYTES = 120  # Loki: a compressed record with its structured metadata; depen
 SAMPLE_BYTES = 1.5  # Prometheus: 1 to 2 bytes a sample (prometheus.io, "Storage")
 TEMPO_SPANS, PROMETHEUS_SAMPLES = 35_800, 100_000  # a second that one server takes: Tempo on two cores, measured; Prometheus, usual
 SERIES = 2_000_000  # active series of one Prometheus with 16 GB
-CORES = 1.0  # one replica polls and exports: what it computes is about one core's work
+CORES = 1.0  # of each replica; what one source needs cannot be spread
 
 
 def arguments():
@@ -59,6 +59,7 @@ def arguments():
     parser.add_argument("--open", default=None, help="tasks that are open (a twentieth)", **number)
     parser.add_argument("--changes-a-day", default=None, help="changes a day (one an open task)", **number)
     parser.add_argument("--changes-a-task", default=10, help="changes in the history of a task", **number)
+    parser.add_argument("--replicas", default=2, help="replicas that share the sources", **number)
     parser.add_argument("--poll", default=5, help="minutes between polls", **number)
     parser.add_argument("--metrics", default=60, help="seconds between metrics (export.metrics.interval)", **number)
     parser.add_argument("--snapshots", default=15, help="minutes between snapshots (export.snapshots.interval)", **number)
@@ -68,8 +69,8 @@ def arguments():
     given.open = given.tasks / 20 if given.open is None else given.open
     given.changes_a_day = given.open if given.changes_a_day is None else given.changes_a_day
     given.sources = given.jira + given.github + given.linear
-    if given.sources < 1 or min(given.poll, given.metrics, given.snapshots) <= 0:
-        parser.error("there must be a source, and intervals must be longer than nothing")
+    if min(given.sources, given.replicas) < 1 or min(given.poll, given.metrics, given.snapshots) <= 0:
+        parser.error("there must be a source and a replica, and intervals must be longer than nothing")
     if given.open > given.tasks:
         parser.error("there are more open tasks than tasks")
     return given
@@ -123,12 +124,12 @@ def database(given):
     pages = min(changes, polls) + changes / 100
     return {
         "bytes": given.tasks * (DATABASE_A_TASK + given.changes_a_task * DATABASE_A_CHANGE),
-        "statements_a_second": STATEMENTS_A_SECOND + (polls * STATEMENTS_A_POLL + pages * STATEMENTS_A_PAGE) / 3600,
+        "statements_a_second": STATEMENTS_A_SECOND * given.replicas + (polls * STATEMENTS_A_POLL + pages * STATEMENTS_A_PAGE) / 3600,
     }
 
 
 def work(given):
-    """Cores that the replica which works uses."""
+    """Cores that all replicas use together."""
     polls = given.sources * 60 / given.poll * CPU_A_POLL
     changes = given.changes_a_day / 24 * CPU_A_CHANGE
     ticks = given.open * CPU_OF_AN_OPEN_TASK * 3600 / given.metrics
@@ -151,7 +152,7 @@ def limits(given, asked, hour):
     """What may break: its share of a limit, the highest first."""
     spans = (hour["history_spans"] + hour["snapshot_spans"]) / 3600
     rows = [
-        ("CPU of the replica that works", work(given), CORES, "cores"),
+        ("CPU of all replicas", work(given), CORES * given.replicas, "cores"),
         ("active series, of one Prometheus", series(given), SERIES, "series"),
         ("samples, of one Prometheus", hour["samples"] / 3600, PROMETHEUS_SAMPLES, "a second"),
         ("spans, of a Tempo on two cores", spans, TEMPO_SPANS, "a second"),
