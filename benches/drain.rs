@@ -2,8 +2,8 @@
 //!
 //! 100,000 operations of 20,000 tasks under 500 epics are written by the SDK, and drained by the built binary into a local collector
 //! (with more than 5,000 traces in 30 seconds it would wait, because Tempo drops what is beyond). Then one call is followed to the
-//! backend, and the helper is watched while nothing happens. Time by the clock is held to its budget only where no more processes
-//! run than there are cores. `CONTEXTCORE_BENCH_BIN` names another binary.
+//! backend, the helper is watched while nothing happens, and calls from a shell are made beside it. Time by the clock is held to
+//! its budget only where no more processes run than there are cores. `CONTEXTCORE_BENCH_BIN` names another binary.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on shall fail at once")]
 
@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 use contextcore_fakes::otlp::{Collector, Handle, Options};
 use contextcore_sdk::TaskTracker;
+use contextcore_sdk::agent::InsightEmitter;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use rows::Rows;
 
 const TASKS: usize = 20_000;
@@ -23,6 +26,10 @@ const OPERATIONS: usize = 5 * TASKS + EPICS;
 /// The helper is watched for so long, once it has been quiet for longer than it looks often.
 const QUIET: Duration = Duration::from_secs(15);
 const WATCHED: Duration = Duration::from_secs(20);
+/// Decisions of a run, and runs: the best run is what the call costs, the others are what else the machine did.
+const DECISIONS: usize = 1_000;
+const RUNS: usize = 10;
+const SHELL_CALLS: usize = 21;
 
 fn binary() -> PathBuf {
     std::env::var_os("CONTEXTCORE_BENCH_BIN").map_or_else(|| env!("CARGO_BIN_EXE_contextcore").into(), PathBuf::from)
@@ -50,14 +57,16 @@ async fn measure() -> Rows {
     let mut rows = Rows::default();
     rows.add("a call, on average", write(&tracker) * 1e6, 50.0, "us");
     drop(tracker);
+    rows.add("a decision, 99 of 100", decisions(&backend) * 1e6, by_clock(50.0), "us");
     let (clock, cpu, megabytes) = whole(dir.path()).await;
-    let clock_budget = if is_busy() { f64::INFINITY } else { 20.0 };
-    rows.add("draining 100,000 operations, by the clock", clock, clock_budget, "s");
+    rows.add("draining 100,000 operations, by the clock", clock, by_clock(20.0), "s");
     rows.add("draining 100,000 operations, CPU", cpu, 20.0, "s");
     rows.add("memory of the helper at its peak", megabytes, 80.0, "MB");
-    let (first, idle) = one(&backend).await;
+    let One { first, idle, shell } = one(&backend).await;
     rows.add("from a call to its span at the backend", first, 3.0, "s");
     rows.add("CPU of an idle helper", idle, 0.5, "%");
+    rows.add("a call from a shell, by the clock", shell.0 * 1e3, by_clock(30.0), "ms");
+    rows.add("a call from a shell, CPU", shell.1 * 1e3, 30.0, "ms");
     rows
 }
 
@@ -76,6 +85,24 @@ fn write(tracker: &TaskTracker) -> f64 {
         task.complete();
     }
     begun.elapsed().as_secs_f64() / f64::from(u32::try_from(OPERATIONS).unwrap())
+}
+
+/// The seconds within which 99 of 100 decisions are reported.
+fn decisions(backend: &Handle) -> f64 {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = tracker(dir.path(), backend).emitter("bench");
+    let run = |run: usize| {
+        let mut taken: Vec<f64> = (0..DECISIONS).map(|n| decide(&agent, run * DECISIONS + n)).collect();
+        taken.sort_by(f64::total_cmp);
+        taken[DECISIONS * 99 / 100]
+    };
+    (0..RUNS).map(run).min_by(f64::total_cmp).unwrap()
+}
+
+fn decide(agent: &InsightEmitter, number: usize) -> f64 {
+    let begun = Instant::now();
+    agent.decision(&format!("Decision {number}")).confidence(0.9).applies_to(["src/a.rs"]).emit();
+    begun.elapsed().as_secs_f64()
 }
 
 /// Drains everything. Returns seconds by the clock and of CPU, and the peak of memory in megabytes.
@@ -117,8 +144,23 @@ fn ticks(process: u32) -> f64 {
     fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
 }
 
-/// One call with a new helper. Returns the seconds until its span is there, and the helper's CPU in percent once it is quiet.
-async fn one(backend: &Handle) -> (f64, f64) {
+/// A budget of time by the clock; none while the machine has more to do than it can.
+fn by_clock(budget: f64) -> f64 {
+    if is_busy() { f64::INFINITY } else { budget }
+}
+
+/// What one helper and the calls to it cost.
+struct One {
+    /// Seconds from a call until its span is at the backend.
+    first: f64,
+    /// CPU of the helper in percent once it is quiet.
+    idle: f64,
+    /// Seconds of a call from a shell, by the clock and of CPU.
+    shell: (f64, f64),
+}
+
+/// One call with a new helper, which is then watched while it is quiet.
+async fn one(backend: &Handle) -> One {
     let dir = tempfile::tempdir().unwrap();
     let before = backend.counts().spans;
     let begun = Instant::now();
@@ -130,8 +172,35 @@ async fn one(backend: &Handle) -> (f64, f64) {
     let used = ticks(helper.id());
     tokio::time::sleep(WATCHED).await;
     let idle = ticks(helper.id()) - used;
+    let shell = shell(dir.path(), backend);
     helper.kill().unwrap();
     helper.wait().unwrap();
     // A tick is 10 ms.
-    (first, idle / WATCHED.as_secs_f64())
+    One { first, idle: idle / WATCHED.as_secs_f64(), shell }
+}
+
+/// What a call from a shell takes while a helper is there: the median by the clock, and of CPU.
+fn shell(state: &Path, backend: &Handle) -> (f64, f64) {
+    let calls = (0..SHELL_CALLS).map(|number| shell_call(state, backend, number));
+    let (mut clock, mut cpu): (Vec<f64>, Vec<f64>) = calls.unzip();
+    clock.sort_by(f64::total_cmp);
+    cpu.sort_by(f64::total_cmp);
+    (clock[SHELL_CALLS / 2], cpu[SHELL_CALLS / 2])
+}
+
+fn shell_call(state: &Path, backend: &Handle, number: usize) -> (f64, f64) {
+    let mut command = Command::new(binary());
+    command.env_clear().args(["task", "start", &format!("S-{number}"), "--title", "Checkout", "--project", "bench"]);
+    command.args(["--endpoint", &backend.grpc_url(), "--state"]).arg(state);
+    let (begun, before) = (Instant::now(), children());
+    let output = command.output().unwrap();
+    let used = (begun.elapsed().as_secs_f64(), children() - before);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    used
+}
+
+/// The CPU time, in seconds, of all processes that this one has waited for.
+fn children() -> f64 {
+    let used = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    (used.user_time() + used.system_time()).num_microseconds() as f64 / 1e6
 }

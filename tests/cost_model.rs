@@ -48,7 +48,7 @@ fn more_of_anything_costs_no_less() {
     for more in [
         &["--tasks", "120000", "--open", "3000"][..],
         &["--projects", "20"],
-        &["--open", "9000"],
+        &["--open", "4500"],
         &["--changes-a-day", "90000"],
         &["--changes-a-task", "40"],
         &["--poll", "1"],

@@ -12,7 +12,8 @@ use crate::worlds::NOW;
 
 /// How far the model may be from what was measured, either way.
 const NEAR: f64 = 1.3;
-const QUARTER: i64 = 900_000;
+/// A project in which nothing changed has a snapshot once an hour.
+const HOUR: i64 = 3_600_000;
 
 /// What a tool has.
 pub(crate) struct Size {
@@ -30,17 +31,17 @@ impl Size {
     }
 }
 
-/// Holds a store after its first sync, and a poll a quarter of an hour later, to the model.
+/// Holds a store after its first sync, and a poll an hour later, to the model.
 pub(crate) async fn compare(rows: &mut Rows, installation: &Installation<'_>, first: &Run, size: &Size) {
     let bytes = installation.stored_bytes();
-    installation.now.set(NOW + QUARTER);
+    installation.now.set(NOW + HOUR);
     let later = installation.sync().await;
     installation.now.set(NOW);
     let expected = expected(size);
     let of = |name: &str| expected.pointer(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
     let Size { tasks, open, changes_a_task } = size;
     println!(
-        "({tasks} tasks, {open} open, {changes_a_task:.1} changes each; {} points at first; a quarter later {:.2} s and {:.2} s of CPU)",
+        "({tasks} tasks, {open} open, {changes_a_task:.1} changes each; {} points at first; an hour later {:.2} s and {:.2} s of CPU)",
         first.number("/export/points"),
         later.seconds,
         later.number("/process/cpu_seconds"),

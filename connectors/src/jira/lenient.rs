@@ -156,23 +156,49 @@ fn skip_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
 }
 
 /// Reads a text or a number as text; anything else as nothing.
-pub(super) fn text<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn text<'de, D: Deserializer<'de>, T: Text<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     deserializer.deserialize_any(TextVisitor(PhantomData))
 }
 
 /// Reads a text or a number as text; anything else as an empty text.
-pub(super) fn word<'de, D: Deserializer<'de>, T: Text + Default>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn word<'de, D: Deserializer<'de>, T: Text<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(text(deserializer)?.unwrap_or_default())
 }
 
 /// What a text is kept as: of histories, of which there are many, small texts in place.
-pub(super) trait Text: From<String> + for<'a> From<&'a str> {}
+pub(super) trait Text<'de>: From<String> {
+    fn copied(text: &str) -> Self;
 
-impl<T: From<String> + for<'a> From<&'a str>> Text for T {}
+    /// A text that is in the answer as it is.
+    fn borrowed(text: &'de str) -> Self {
+        Self::copied(text)
+    }
+}
+
+macro_rules! owned_text {
+    ($($kind:ty),+) => {
+        $(impl Text<'_> for $kind {
+            fn copied(text: &str) -> Self {
+                text.into()
+            }
+        })+
+    };
+}
+owned_text!(String, SmolStr, Box<str>);
+
+impl<'de> Text<'de> for Cow<'de, str> {
+    fn copied(text: &str) -> Self {
+        text.to_owned().into()
+    }
+
+    fn borrowed(text: &'de str) -> Self {
+        text.into()
+    }
+}
 
 struct TextVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Text> Visitor<'de> for TextVisitor<T> {
+impl<'de, T: Text<'de>> Visitor<'de> for TextVisitor<T> {
     type Value = Option<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -180,7 +206,11 @@ impl<'de, T: Text> Visitor<'de> for TextVisitor<T> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(text.into()))
+        Ok(Some(T::copied(text)))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(T::borrowed(text)))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {

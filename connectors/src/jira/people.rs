@@ -1,5 +1,6 @@
 //! People, as the two products name them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use contextcore_core::model::SmolStr;
@@ -21,47 +22,60 @@ pub(super) struct Who {
 
 impl<'de> Deserialize<'de> for Who {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WhoVisitor)
+        let Named { id, name } = Named::deserialize(deserializer)?;
+        Ok(Self { id: id.map(Into::into), name: name.into() })
+    }
+}
+
+/// A person as the answer has them, so that nothing is copied that is not kept: histories name somebody in every act.
+struct Named<'a> {
+    id: Option<Cow<'a, str>>,
+    name: Cow<'a, str>,
+}
+
+impl<'de> Deserialize<'de> for Named<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NamedVisitor)
     }
 }
 
 /// A text or a number.
 #[derive(Deserialize)]
-struct Word(#[serde(deserialize_with = "text")] Option<Box<str>>);
+struct Word<'a>(#[serde(borrow, deserialize_with = "text")] Option<Cow<'a, str>>);
 
-struct WhoVisitor;
+struct NamedVisitor;
 
-impl<'de> Visitor<'de> for WhoVisitor {
-    type Value = Who;
+impl<'de> Visitor<'de> for NamedVisitor {
+    type Value = Named<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a person")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Who, E> {
-        Ok(Who { id: None, name: name.into() })
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Named { id: None, name: name.to_owned().into() })
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Who, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut account, mut key, mut login, mut shown) = (None, None, None, None);
         while let Some(Key(field)) = map.next_key::<Key<'de>>()? {
             match &*field {
-                "accountId" => account = map.next_value::<Word>()?.0,
-                "key" => key = map.next_value::<Word>()?.0,
-                "name" => login = map.next_value::<Word>()?.0,
-                "displayName" => shown = map.next_value::<Word>()?.0,
+                "accountId" => account = map.next_value::<Word<'de>>()?.0,
+                "key" => key = map.next_value::<Word<'de>>()?.0,
+                "name" => login = map.next_value::<Word<'de>>()?.0,
+                "displayName" => shown = map.next_value::<Word<'de>>()?.0,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         let id = account.or(key).or_else(|| login.clone());
         let name = shown.filter(|name| !name.is_empty()).or(login).or_else(|| id.clone()).unwrap_or_default();
-        Ok(Who { id, name })
+        Ok(Named { id, name })
     }
 }
 
 /// Reads a person as the name people see.
 pub(super) fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SmolStr>, D::Error> {
-    lenient::named(deserializer, |who: Who| who.name.into())
+    lenient::named(deserializer, |who: Named<'de>| SmolStr::new(&who.name))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub(super) const RECORDS: usize = 1_024;
 /// The number of folded timelines kept in memory. They hold the facts after every change.
 const TASK_HISTORIES: usize = 128;
 /// The number of parent states and lineage periods kept in memory, of a few hundred bytes each.
-pub(super) const SMALL_VALUES: usize = 8_192;
+pub(super) const SMALL_VALUES: usize = 4_096;
 /// Added to the ordinal of an anchor whose parent is not in the store. If the parent appears later, another anchor
 /// begins.
 const UNKNOWN_PARENT: u64 = 1 << 32;

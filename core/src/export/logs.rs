@@ -39,7 +39,7 @@ const BATCH_RECORDS: usize = 1_000;
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 /// The number of records rendered at once, of some 400 bytes each. A task is folded again for each window that has
 /// events of it.
-const WINDOW: usize = 16 * BATCH_RECORDS;
+const WINDOW: usize = 8 * BATCH_RECORDS;
 
 /// A record to send: when, which stored event, which of its exported events, and whose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -269,12 +269,16 @@ impl<'a> Traces<'a> {
             }
             Ok(())
         })?;
-        self.cache.each_record(tasks.into_iter().map(Ok), &mut |key, _| {
-            for period in self.cache.periods(&key)?.iter() {
-                roots.entry(period.lineage.root().clone()).or_default().insert(key.clone());
+        let tasks: Vec<TaskKey> = tasks.into_iter().collect();
+        for page in tasks.chunks(TASKS_AT_ONCE) {
+            self.cache.read_ahead(page)?;
+            self.cache.read_exported_ahead(page)?;
+            for key in page {
+                for period in self.cache.periods(key)?.iter() {
+                    roots.entry(period.lineage.root().clone()).or_default().insert(key.clone());
+                }
             }
-            Ok(())
-        })?;
+        }
         let groups = roots.into_iter().map(|(root, members)| Group { root, members: members.into_iter().collect() });
         Ok(Changes { groups: groups.collect(), sprints, insights })
     }

@@ -26,12 +26,20 @@ use apollo_compiler::validation::{DiagnosticList, Valid};
 use apollo_compiler::{ExecutableDocument, Name};
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use crate::lock;
+
+/// How many documents that were found in order an engine remembers. A client asks with a few dozen.
+const REMEMBERED: usize = 256;
 
 /// A schema, ready to check and execute documents against.
 pub struct Engine {
     schema: Valid<Schema>,
     implementers: HashMap<Name, Implementers>,
+    /// Documents in order, by their text: a client posts the same ones again and again, and checking one takes as long as
+    /// executing it.
+    checked: Mutex<HashMap<String, Arc<Valid<ExecutableDocument>>>>,
 }
 
 /// What a client posts.
@@ -67,7 +75,7 @@ pub struct Refusal {
 /// A document that is in order, and its variables.
 pub struct Prepared<'e> {
     engine: &'e Engine,
-    document: Valid<ExecutableDocument>,
+    document: Arc<Valid<ExecutableDocument>>,
     operation_name: Option<String>,
     variables: Valid<JsonMap>,
 }
@@ -120,7 +128,22 @@ impl Engine {
 
     fn of(schema: Valid<Schema>) -> Self {
         let implementers = schema.implementers_map();
-        Self { schema, implementers }
+        Self { schema, implementers, checked: Mutex::default() }
+    }
+
+    /// The document of this text, checked once.
+    fn document(&self, text: &str) -> Result<Arc<Valid<ExecutableDocument>>, Vec<Refusal>> {
+        if let Some(document) = lock(&self.checked).get(text) {
+            return Ok(Arc::clone(document));
+        }
+        let document = ExecutableDocument::parse_and_validate(&self.schema, text, "query.graphql");
+        let document = Arc::new(document.map_err(|error| refusals(&error.errors))?);
+        let mut checked = lock(&self.checked);
+        if checked.len() == REMEMBERED {
+            checked.clear();
+        }
+        checked.insert(text.to_owned(), Arc::clone(&document));
+        Ok(document)
     }
 
     /// Checks a request as the vendor does before it executes anything.
@@ -128,8 +151,7 @@ impl Engine {
     /// # Errors
     /// All that is wrong, in the order of the document; of variables only the first.
     pub fn prepare(&self, query: &Query) -> Result<Prepared<'_>, Vec<Refusal>> {
-        let document = ExecutableDocument::parse_and_validate(&self.schema, &query.query, "query.graphql");
-        let document = document.map_err(|error| refusals(&error.errors))?;
+        let document = self.document(&query.query)?;
         let operation = document.operations.get(query.operation_name.as_deref());
         let given = query.variables.clone().unwrap_or_default();
         let given = given.into_iter().map(|(name, value)| (name.into(), JsonValue::from(value))).collect();

@@ -200,3 +200,36 @@ fn a_plan_has_no_fragments_and_no_variables() {
     let names: Vec<_> = nodes.children.iter().map(|child| (child.name, child.leaf)).collect();
     assert_eq!(names, [("id", true), ("parts", false), ("title", true)]);
 }
+
+#[test]
+fn a_document_is_checked_once_and_executed_with_what_is_asked_each_time() {
+    let engine = engine();
+    let query = |variables: serde_json::Value| Query {
+        query: "query Of($ids: [ID!]!) { nodes(ids: $ids) { id } }".to_owned(),
+        variables: variables.as_object().cloned(),
+        operation_name: None,
+    };
+    let ids = |variables| {
+        let outcome = engine.prepare(&query(variables)).unwrap().execute(&Root { tasks: vec![1, 2] });
+        outcome.data.unwrap()["nodes"].clone()
+    };
+    assert_eq!(ids(json!({"ids": ["t1"]})), json!([{"id": "t1"}]));
+    assert_eq!(ids(json!({"ids": ["t2", "t1"]})), json!([{"id": "t2"}, {"id": "t1"}]));
+    assert_eq!(engine.checked.lock().unwrap().len(), 1);
+    assert_eq!(engine.prepare(&query(json!({}))).err().unwrap()[0].rule, "Variables");
+    let named = Query { operation_name: Some("Other".to_owned()), ..query(json!({"ids": []})) };
+    assert_eq!(engine.prepare(&named).err().unwrap()[0].rule, "Variables");
+}
+
+#[test]
+fn no_more_documents_are_remembered_than_a_client_has() {
+    let engine = engine();
+    for n in 0..=REMEMBERED {
+        let query = Query { query: format!("{{ a{n}: size }}"), ..Query::default() };
+        assert!(engine.prepare(&query).is_ok());
+    }
+    assert_eq!(engine.checked.lock().unwrap().len(), 1);
+    let refused = Query { query: "{ nothing }".to_owned(), ..Query::default() };
+    assert!(engine.prepare(&refused).is_err() && engine.prepare(&refused).is_err());
+    assert_eq!(engine.checked.lock().unwrap().len(), 1);
+}
