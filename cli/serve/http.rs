@@ -42,17 +42,6 @@ pub(super) fn public(current: Current) -> Router {
         .with_state(current)
 }
 
-/// Why a request is not answered.
-pub(super) type Refusal = (StatusCode, &'static str);
-
-/// Proves what a request brings on a thread that may wait: secrets are files, and this thread answers `/healthz`.
-pub(super) async fn prove<T: Send + 'static>(
-    proof: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    let failed = (StatusCode::INTERNAL_SERVER_ERROR, "this request could not be proven");
-    tokio::task::spawn_blocking(proof).await.unwrap_or(Err(failed))
-}
-
 async fn readyz(State(engine): State<Arc<Engine>>) -> Response {
     match blocking(engine, reasons).await {
         Ok(reasons) if reasons.is_empty() => "ready\n".into_response(),

@@ -29,8 +29,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::current::Current;
-use super::http::{Refusal, prove};
 use super::ops;
+use super::proof::{Refusal, prove};
 use crate::mcp::memory;
 use crate::mcp::reads::Stores;
 use crate::mcp::spool::Spool;

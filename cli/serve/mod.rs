@@ -10,6 +10,7 @@ mod http;
 #[cfg(feature = "mcp")]
 mod mcp;
 mod ops;
+mod proof;
 mod webhook;
 
 use std::sync::Arc;

@@ -22,7 +22,7 @@ use contextcore_spool::{Delivery, Header, Origin, StateDir, receive};
 use serde::{Deserialize, Serialize};
 
 use super::current::Current;
-use super::http::{Refusal, prove};
+use super::proof::{Refusal, prove};
 
 /// A body is not larger.
 const MAX_BODY: usize = 1 << 20;

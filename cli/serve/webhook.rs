@@ -17,7 +17,7 @@ use contextcore_core::ingest::connector::WebhookError;
 use tokio::sync::Semaphore;
 
 use super::current::Current;
-use super::http::prove;
+use super::proof::prove;
 
 /// Requests that say what to poll are not larger (GitHub's own limit is 25 MB; what is refused here is polled later).
 const MAX_BODY: usize = 1 << 20;

@@ -58,7 +58,7 @@ impl Sprints {
         Ok(Self { all, ids })
     }
 
-    /// What all series of a sprint have. Where two sources of a project give the same id, their names tell the sprints apart.
+    /// What all series of a sprint have. Where two sources of a project give the same id, their names distinguish the sprints.
     fn attributes(&self, project_id: &str, key: &TaskKey, sprint: &SprintRecord) -> Attributes {
         let is_shared = self.ids.get(&(project_id.to_owned(), key.native_id.clone())).is_some_and(|count| *count > 1);
         Attributes::new()
@@ -147,7 +147,7 @@ mod tests {
     use crate::store::{MemoryKv, Store};
 
     #[test]
-    fn sprints_with_the_same_id_in_one_project_are_told_apart_by_their_source() {
+    fn sprints_with_one_id_in_one_project_have_their_source() {
         let source = |name: &str| {
             format!("{{name: {name}, kind: jira, url: 'https://{name}.example', auth: {{token: {{env: T}}}}}}")
         };
