@@ -477,7 +477,7 @@ async fn guidance_stays_known_while_a_helper_stores_it_and_afterwards() {
     let mut helper = shop.prepared(env!("CARGO_BIN_EXE_contextcore"), shop.dir.path());
     let mut helper = helper.args(["drain", "--linger", "60s"]).stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
-    while !shop.spooled("guidance.add").is_empty() && begun.elapsed() < Duration::from_secs(20) {
+    while !shop.spooled("guidance.add").is_empty() && begun.elapsed() < Duration::from_secs(120) {
         assert_eq!(ids(&shop.json(0, &["guide", "list"])), ["store:prefer-events advisory"]);
         std::thread::sleep(Duration::from_millis(100));
     }

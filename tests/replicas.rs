@@ -186,7 +186,6 @@ struct Events {
 }
 
 impl Events {
-    #[expect(clippy::disallowed_methods, reason = "a knob of this test, no setting of the product")]
     fn wanted() -> Self {
         let number =
             |name: &str, usual| std::env::var_os(name).map_or(usual, |value| value.to_string_lossy().parse().unwrap());

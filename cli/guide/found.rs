@@ -109,8 +109,10 @@ fn of_remote(config: &Config, repository: &Repository) -> Option<String> {
 }
 
 /// What the stores and the spools on this machine hold. Guidance of people at other places must not wait for one that is broken.
+/// The spools come first: a helper stores a line before it removes it, so that it is found in one of the two.
 async fn stored(config: Option<&Config>, state: Option<&Path>) -> (AllGuidance, Vec<ForgeGuidance>) {
-    let (mut all, mut forges) = (AllGuidance::default(), Vec::new());
+    let state = lanes::state_dir(state).ok();
+    let (mut all, mut forges) = (state.as_ref().map(of_spools).unwrap_or_default(), Vec::new());
     if let Some(config) = config
         && config.store.may_exist()
     {
@@ -118,8 +120,7 @@ async fn stored(config: Option<&Config>, state: Option<&Path>) -> (AllGuidance, 
         all.merge(reported);
         forges = files;
     }
-    let Ok(state) = lanes::state_dir(state) else { return (all, forges) };
-    for lane in state.lanes().unwrap_or_default() {
+    for lane in state.and_then(|state| state.lanes().ok()).unwrap_or_default() {
         if lane.engine().join("db").exists()
             && let Ok(config) = lane_config(&lane.engine())
         {
@@ -127,14 +128,16 @@ async fn stored(config: Option<&Config>, state: Option<&Path>) -> (AllGuidance, 
             all.merge(of_store(config).await.0.unproven());
         }
     }
-    add_spools(&state, &mut all);
     (all, forges)
 }
 
-fn add_spools(state: &StateDir, all: &mut AllGuidance) {
-    if let Err(error) = contextcore_spool::add_guidance(state, all) {
+/// What was said and may not be stored yet.
+pub(crate) fn of_spools(state: &StateDir) -> AllGuidance {
+    let mut all = AllGuidance::default();
+    if let Err(error) = contextcore_spool::add_guidance(state, &mut all) {
         tracing::warn!(%error, "could not read the spool");
     }
+    all
 }
 
 /// A configuration that only has the store of a lane.

@@ -8,7 +8,6 @@ use std::path::Path;
 use contextcore_core::config::{self, Config};
 use contextcore_core::model::config::ProjectConfig;
 use contextcore_core::model::guidance::GuidanceItem;
-use contextcore_core::model::guidance::stored::AllGuidance;
 use contextcore_core::query::{
     self, Found, Freshness, InsightQuery, InsightSelector, InsightView, ListQuery, ProjectQuery, ProjectReport,
     ShowView, TaskFilter, TaskSelector, TaskView,
@@ -26,6 +25,7 @@ use tokio::runtime::Handle;
 use super::{error_of, prometheus};
 use crate::app;
 use crate::failure::Failure;
+use crate::guide::found::of_spools;
 use crate::list;
 use crate::reader::Reader;
 
@@ -222,7 +222,8 @@ impl Reads for Blocking {
     }
 
     fn guidance(&self, project: &str) -> Result<Vec<GuidanceItem>, Error> {
-        let (mut stored, mut forges) = (AllGuidance::default(), Vec::new());
+        // The spools come first: a helper stores a line before it removes it, so that it is found in one of the two.
+        let (mut stored, mut forges) = (of_spools(&self.stores.state), Vec::new());
         for (number, reader) in self.stores.readers.iter().enumerate() {
             let theirs = self.runtime.block_on(reader.guidance()).map_err(error_of)?;
             let is_configured = number == 0 && self.stores.has_configured;
@@ -230,10 +231,6 @@ impl Reads for Blocking {
             if is_configured {
                 forges = self.runtime.block_on(reader.guidance_files()).map_err(error_of)?;
             }
-        }
-        // What was said just now is in the spool alone.
-        if let Err(error) = contextcore_spool::add_guidance(&self.stores.state, &mut stored) {
-            tracing::warn!(%error, "could not read the spool");
         }
         let repository = self.repository.as_ref();
         let known = self.project_config(project).map_or_else(|| project.to_owned(), |known| known.id);
