@@ -85,7 +85,8 @@ mod tests {
         for (ending, signal) in [(Ending::Kill, 9), (Ending::Quit, 3)] {
             let folder = tempfile::tempdir().unwrap().keep();
             let mut guard = Guard::over(&folder, ending);
-            let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+            // What a shell runs in the background ignores SIGQUIT, and so does all that it starts.
+            let mut child = Command::new("env").args(["--default-signal=QUIT", "sleep", "600"]).spawn().unwrap();
             guard.watch(child.id());
             assert!(child.try_wait().unwrap().is_none());
             drop(guard);
