@@ -10,7 +10,7 @@ impl Lease {
     /// Asks the replica that has a source to read it soon.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] when the database does not answer.
+    /// [`crate::ErrorKind::Store`] when the database does not answer.
     pub fn wake(&self, source: &str) -> Result<()> {
         self.client.read(&self.state.sql.wake, vec![text(source.to_owned())]).map(drop)
     }
@@ -18,7 +18,7 @@ impl Lease {
     /// Asks the replica that has a source to export what was stored of it.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] when the database does not answer.
+    /// [`crate::ErrorKind::Store`] when the database does not answer.
     pub fn wake_export(&self, source: &str) -> Result<()> {
         self.client.read(&self.state.sql.wake, vec![text(format!("export/{source}"))]).map(drop)
     }
@@ -26,7 +26,7 @@ impl Lease {
     /// Which of these sources other processes asked to be read since the last time, and whether any is to be exported.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] when the database does not answer.
+    /// [`crate::ErrorKind::Store`] when the database does not answer.
     pub fn woken(&self, sources: &[String]) -> Result<(Vec<String>, bool)> {
         let both = sources.iter().flat_map(|source| [source.clone(), format!("export/{source}")]);
         let woken = self.client.once(&self.state.sql.woken, vec![texts(both.collect())]);
@@ -39,7 +39,7 @@ impl Lease {
     /// Which of these sources nobody has been woken for yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] when the database does not answer.
+    /// [`crate::ErrorKind::Store`] when the database does not answer.
     pub fn unheeded(&self, sources: &[String]) -> Result<Vec<String>> {
         let rows = self.client.read(&self.state.sql.unheeded, vec![texts(sources.to_vec())])?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
@@ -48,7 +48,7 @@ impl Lease {
     /// Asks no longer for these sources.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] when the database does not answer.
+    /// [`crate::ErrorKind::Store`] when the database does not answer.
     pub fn withdraw(&self, sources: &[String]) -> Result<()> {
         self.client.read(&self.state.sql.withdraw, vec![texts(sources.to_vec())]).map(drop)
     }
@@ -57,7 +57,7 @@ impl Lease {
     /// twice is kept once.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] when the database does not answer or refuses. It may have been kept all the same.
+    /// [`crate::ErrorKind::Store`] when the database does not answer or refuses. It may have been kept all the same.
     pub fn deliver(&self, id: &str, source: &str, body: &str) -> Result<()> {
         let values = vec![text(id.to_owned()), text(source.to_owned()), text(body.to_owned())];
         self.client.read(&self.state.sql.deliver, values).map(drop)
@@ -66,7 +66,7 @@ impl Lease {
     /// The oldest of what was delivered for a source, each with its id.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] when the database does not answer.
+    /// [`crate::ErrorKind::Store`] when the database does not answer.
     pub fn delivered(&self, source: &str, limit: i64) -> Result<Vec<(String, String)>> {
         let values: Vec<Value> = vec![text(source.to_owned()), (Box::new(limit), Type::INT8)];
         let rows = self.client.read(&self.state.sql.delivered, values)?;
@@ -76,7 +76,7 @@ impl Lease {
     /// Whether what was delivered under this id has been stored.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] when the database does not answer.
+    /// [`crate::ErrorKind::Store`] when the database does not answer.
     pub fn is_taken_in(&self, id: &str) -> Result<bool> {
         let rows = self.client.read(&self.state.sql.is_delivered, vec![text(id.to_owned())])?;
         Ok(rows.first().is_some_and(|row| row.get(0)))
@@ -85,7 +85,7 @@ impl Lease {
     /// Forgets what was delivered, once it is stored.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] when the database does not answer.
+    /// [`crate::ErrorKind::Store`] when the database does not answer.
     pub fn taken_in(&self, ids: Vec<String>) -> Result<()> {
         self.client.read(&self.state.sql.taken_in, vec![texts(ids)]).map(drop)
     }
