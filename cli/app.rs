@@ -53,12 +53,12 @@ impl Context {
         Ok(config)
     }
 
-    /// The output format, for commands that print no list.
+    /// The output format, for commands without CSV.
     pub(crate) fn is_json(&self, command: &str) -> Result<bool, Failure> {
         match self.global.output {
             Output::Table => Ok(false),
             Output::Json => Ok(true),
-            _ => Err(Failure::usage(format!("`{command}` prints no list: use `--output json` or leave it out"))),
+            _ => Err(Failure::usage(format!("`{command}` has no CSV: use `--output json` or leave it out"))),
         }
     }
 }
