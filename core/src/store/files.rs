@@ -143,9 +143,14 @@ pub(super) fn check(path: &Path) -> Result<()> {
 
 /// Whether there are traces of commits beside the log.
 pub(super) fn was_used(path: &Path) -> bool {
+    witness::read(path).is_some_and(|seen| seen.head > 0) || newest_snapshot(path) > EMPTY_LOG
+}
+
+/// How far the log was when the newest snapshot was made, in bytes that the engine ever logged; zero without a snapshot. Their
+/// names say it, so it is known of a damaged one too.
+pub(super) fn newest_snapshot(path: &Path) -> u64 {
     let logged = |file: StoreFile| u64::from_str_radix(file.name().strip_prefix(SNAPSHOT)?, 16).ok();
-    witness::read(path).is_some_and(|seen| seen.head > 0)
-        || snapshots(path).filter_map(logged).any(|logged| logged > EMPTY_LOG)
+    snapshots(path).filter_map(logged).max().unwrap_or_default()
 }
 
 /// Whether the log is shorter than at the last commit. The engine cuts it as well, so this is a reason to look closer only.
