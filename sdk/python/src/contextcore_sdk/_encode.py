@@ -29,9 +29,9 @@ encoder = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")
 
 def plain(value: object) -> str:
     """Any value as text; an enum's value rather than its name."""
-    if isinstance(value, Enum):
-        value = value.value
-    return value if type(value) is str else str(value)
+    if type(value) is str:
+        return value
+    return str(value.value if isinstance(value, Enum) else value)
 
 
 def safely(value: object) -> str:
