@@ -138,6 +138,24 @@ fn a_store_that_is_cut_is_complete_or_refused() {
     assert!(refused > 50, "{refused}");
 }
 
+/// A log that was cut is one that a crash cut short, for all that the log itself says. What a damaged snapshot is called says more.
+#[test]
+fn a_log_older_than_its_damaged_snapshot_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (good, bad) = (dir.path().join("good"), dir.path().join("bad"));
+    large(&good);
+    let truth = contents(&opened(&good).unwrap()).unwrap();
+    let length = files::log_length(&good);
+    for (length, complete) in [(length, true), (length / 2, false), (length / 4, false)] {
+        copy(&good, &bad);
+        fs::OpenOptions::new().write(true).open(bad.join("db")).unwrap().set_len(length).unwrap();
+        fs::remove_file(bad.join(witness::FILE)).unwrap();
+        let snapshots = bytes_of(&bad).into_keys().filter(|file| file.to_string_lossy().contains("snap."));
+        snapshots.for_each(|snapshot| fs::write(snapshot, [7; 600]).unwrap());
+        assert_eq!(complete_or_refused(&bad, &truth, &format!("cut to {length}")), complete, "{length}");
+    }
+}
+
 #[test]
 fn a_changed_byte_or_a_zeroed_page_is_found_when_it_matters() {
     let dir = tempfile::tempdir().unwrap();
