@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use serde::de::DeserializeOwned;
 
 use super::format;
+use super::key::own::{DELETED_SPRINTS, EXPORTED_SPRINTS, GUIDANCE_FILES};
 use super::key::{self, Key, Kind};
 use super::kv::{self, Guard, KeyRange, Kv, Pages, Pair};
 use super::postgres::Database;
@@ -23,14 +24,8 @@ use crate::model::timeline;
 use crate::model::totals::{Rollup, Totals};
 use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 
-/// The group of metadata that names the sprints a tool deleted, by source.
-pub(crate) const DELETED_SPRINTS: &str = "deleted_sprints";
-/// The group of metadata that names the sprints whose spans were exported, by source.
-pub(crate) const EXPORTED_SPRINTS: &str = "exported_sprints";
 /// The metadata in which the guidance that was reported is.
 pub(crate) const GUIDANCE: &str = "guidance";
-/// The metadata in which the guidance files of a source are.
-pub(crate) const GUIDANCE_FILES: &str = "guidance_files";
 
 /// The store of one installation. Cheap to share by reference. One process at a time opens a directory.
 ///

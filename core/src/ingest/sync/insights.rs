@@ -12,12 +12,11 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::insight::{self, Folded, Insight, InsightRecord, InsightReport, InsightType, Review, Said};
 use crate::model::observation::InsightReported;
 use crate::model::time::{DAY, Millis};
+use crate::store::own::FORGOTTEN;
 use crate::store::{Item, Transaction};
 
 /// Insights that replace one another, one after the other: no chain is longer.
 const LONGEST_CHAIN: usize = 64;
-/// The group of metadata that says when insights were last forgotten.
-const FORGOTTEN: &str = "insights_forgotten";
 /// Insights forgotten in one transaction.
 const FORGOTTEN_AT_ONCE: usize = 1_000;
 

@@ -34,7 +34,8 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::guidance::forge::{self, ForgeFile};
 use crate::model::time::{DAY, Millis};
 use crate::progress::{Progress, Update};
-use crate::store::{GUIDANCE_FILES, SourceStatus, Store};
+use crate::store::own::{GUIDANCE_FILES, STATE};
+use crate::store::{SourceStatus, Store};
 
 /// How a run is done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -121,9 +122,6 @@ fn record_run(
     transaction.put_source_status(&report.name, &status)?;
     transaction.commit().map(drop)
 }
-
-/// The group of metadata that holds connector states.
-const STATE: &str = "state";
 
 impl Job<'_> {
     async fn run(&mut self) -> Result<()> {

@@ -9,7 +9,8 @@ use super::job::Job;
 use crate::model::error::Result;
 use crate::model::time::Millis;
 use crate::model::{SprintFacts, SprintRecord, SprintState, TaskKey};
-use crate::store::{DELETED_SPRINTS, Transaction};
+use crate::store::Transaction;
+use crate::store::own::DELETED_SPRINTS;
 
 impl Job<'_> {
     pub(super) fn store_sprint(&mut self, to: &mut Transaction<'_>, native_id: &str, facts: SprintFacts) -> Result<()> {
