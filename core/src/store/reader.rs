@@ -245,6 +245,15 @@ impl Store {
         self.value(&Key::new(Kind::Sprint).task(key).build())
     }
 
+    /// These sprints, in their order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn sprints_of(&self, keys: &[TaskKey]) -> Result<Vec<Option<SprintRecord>>> {
+        let keys: Vec<Vec<u8>> = keys.iter().map(|key| Key::new(Kind::Sprint).task(key).build()).collect();
+        self.kv.get_many(&keys)?.iter().map(|bytes| bytes.as_deref().map(format::decode).transpose()).collect()
+    }
+
     /// All sprints of one source, or of all.
     ///
     /// # Errors
@@ -352,6 +361,16 @@ impl Store {
             let (key, bytes) = item?;
             Ok((key::number_of(&key, at).unwrap_or(0), format::decode(&bytes)?))
         })
+    }
+
+    /// Whether the journal of a source has anything after number `after`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn has_journal_after(&self, source: &str, after: u64) -> Result<bool> {
+        let from = Key::new(Kind::Journal).text(source).number(after.saturating_add(1)).build();
+        let to = KeyRange::prefix(Key::new(Kind::Journal).text(source).build()).to;
+        Ok(!self.kv.range(&KeyRange { from, to }, 1)?.is_empty())
     }
 
     /// How many journal items of a source are not exported to a signal's backend yet.

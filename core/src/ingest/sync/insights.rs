@@ -203,7 +203,9 @@ impl Job<'_> {
             }
         }
         self.forget_surplus(to, config.max, &mut left)?;
-        if left > 0 { to.put_metadata(FORGOTTEN, self.name(), &self.run.now) } else { Ok(()) }
+        // When there were more than fit, the next run goes on.
+        let last = if left > 0 { self.run.now } else { self.run.now.plus(-DAY) };
+        to.put_metadata(FORGOTTEN, self.name(), &last)
     }
 
     fn forget_surplus(&self, to: &mut Transaction<'_>, max: u64, left: &mut usize) -> Result<()> {

@@ -58,6 +58,12 @@ impl Job<'_> {
     }
 }
 
+/// Whether a sprint is stored just so.
+pub(super) fn is_stored(known: Option<&SprintRecord>, facts: SprintFacts) -> bool {
+    // The journal number is only taken by what starts or closes, which is a difference.
+    known.is_some_and(|stored| next_sprint(known, facts, 0).0 == *stored)
+}
+
 /// The data of a sprint that was deleted by `now`.
 fn ended(facts: &SprintFacts, now: Millis) -> SprintFacts {
     SprintFacts {
