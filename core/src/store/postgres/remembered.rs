@@ -17,8 +17,9 @@ use crate::lock;
 
 /// Values and lists that are larger are read each time.
 const LARGEST: usize = 256 << 10;
-/// Bytes that are remembered of one source at most.
+/// Bytes that are remembered of one source at most, and those that each value takes beside its own.
 const OF_A_SOURCE: usize = 1 << 20;
+const OF_A_VALUE: usize = 128;
 
 /// The time in which this process holds one lease and knows what became of all it wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl OfSource {
 }
 
 fn size(key: &[u8], value: Option<&[u8]>) -> usize {
-    key.len() + value.map_or(0, <[u8]>::len)
+    OF_A_VALUE + key.len() + value.map_or(0, <[u8]>::len)
 }
 
 impl All {
