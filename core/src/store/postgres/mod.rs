@@ -33,10 +33,11 @@ use self::failure::Failure;
 use self::held::Proof;
 use self::lease::check_writer;
 pub use self::lease::{Holder, Lease, LeaseRow, Working};
-use self::remembered::Reading;
+use self::remembered::{Reading, Tenure};
 use self::sql::{FORMAT, Sql, WRITER};
 use super::format;
 use super::kv::{self, Batch, Guard, KeyRange, Kv, Pair, WriteTurn};
+use super::unit::Unit;
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// How often a write whose answer got lost is tried.
@@ -242,9 +243,12 @@ impl PgKv {
     }
 
     /// What this call may leave unread, where that is known: not as of one moment, nor while the outcome of a write is unknown.
-    fn reading(&self) -> Option<Reading<'_>> {
+    fn reading(&self) -> Option<Reading<'_, impl Fn(&str) -> Option<Tenure>>> {
         let may = !self.is_read && !self.is_beside && self.moment.is_none() && !self.is_unsure.load(Ordering::Relaxed);
-        may.then(|| Reading::new(&self.lease.state.remembered, &self.lease))
+        may.then(|| {
+            let tenure_of = |source: &str| self.lease.tenure(&Unit::source(source));
+            Reading::new(&self.lease.state.remembered, tenure_of)
+        })
     }
 
     fn values(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
@@ -406,7 +410,7 @@ impl Kv for PgKv {
         let remembered = &self.lease.state.remembered;
         remembered.before(&batch);
         let written = self.write(&batch, guard);
-        remembered.after(&batch, written.is_ok(), &self.lease);
+        remembered.after(&batch, written.is_ok(), |source| self.lease.tenure(&Unit::source(source)));
         written
     }
 

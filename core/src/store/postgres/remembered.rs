@@ -11,8 +11,6 @@ use std::sync::Mutex;
 
 use super::super::key;
 use super::super::kv::{Batch, KeyRange, Pair};
-use super::super::unit::Unit;
-use super::lease::Lease;
 use crate::lock;
 
 /// Values and lists that are larger are read each time.
@@ -107,11 +105,11 @@ impl Remembered {
     }
 
     /// Remembers what was written. After a failure everything is forgotten.
-    pub(super) fn after(&self, batch: &Batch, is_written: bool, lease: &Lease) {
+    pub(super) fn after(&self, batch: &Batch, is_written: bool, tenure_of: impl Fn(&str) -> Option<Tenure>) {
         let own = batch.iter().filter_map(|(key, value)| Some((key::owner(key)?, key, value)));
         let mut own: Vec<_> = if is_written { own.collect() } else { Vec::new() };
         let tenures: BTreeMap<String, Option<Tenure>> =
-            own.iter().map(|(source, ..)| (source.clone(), lease.tenure(&Unit::source(source)))).collect();
+            own.iter().map(|(source, ..)| (source.clone(), tenure_of(source))).collect();
         let mut all = lock(&self.0);
         all.version += 1;
         all.writes -= 1;
@@ -127,25 +125,26 @@ impl Remembered {
 }
 
 /// One call that reads: what it need not ask for, and what it may remember.
-pub(super) struct Reading<'a> {
+pub(super) struct Reading<'a, T> {
     remembered: &'a Remembered,
-    lease: &'a Lease,
+    /// The tenure of a source, if this process has it now.
+    tenure_of: T,
     version: u64,
     /// The tenures at its beginning, of the sources it is about.
     tenures: BTreeMap<String, Option<Tenure>>,
 }
 
-impl<'a> Reading<'a> {
-    pub(super) fn new(remembered: &'a Remembered, lease: &'a Lease) -> Self {
+impl<'a, T: Fn(&str) -> Option<Tenure>> Reading<'a, T> {
+    pub(super) fn new(remembered: &'a Remembered, tenure_of: T) -> Self {
         let version = lock(&remembered.0).version;
-        Self { remembered, lease, version, tenures: BTreeMap::new() }
+        Self { remembered, tenure_of, version, tenures: BTreeMap::new() }
     }
 
     fn tenure(&mut self, source: &str) -> Option<Tenure> {
         if let Some(tenure) = self.tenures.get(source) {
             return *tenure;
         }
-        let tenure = self.lease.tenure(&Unit::source(source));
+        let tenure = (self.tenure_of)(source);
         self.tenures.insert(source.to_owned(), tenure);
         tenure
     }
@@ -189,7 +188,7 @@ impl<'a> Reading<'a> {
 
     /// The tenure that a source has had since this call began.
     fn still(&mut self, source: &str) -> Option<Tenure> {
-        let now = self.lease.tenure(&Unit::source(source))?;
+        let now = (self.tenure_of)(source)?;
         self.tenure(source).filter(|then| *then == now)
     }
 
