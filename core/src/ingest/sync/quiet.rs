@@ -1,6 +1,6 @@
 //! What a poll without news costs: pages that change nothing are not stored, and a run that has nothing to export does not say so.
 //!
-//! Whatever cannot be told from what only this source writes is stored as any other page: an omission costs calls of the store, never
+//! What can be decided only with what other sources write too is stored as any other page: an omission costs calls of the store, never
 //! a wrong result. A page that is passed over leaves its cursor for the result of the run, so that the next one continues there.
 
 use std::collections::BTreeSet;
