@@ -17,8 +17,11 @@ SPANS_A_TASK, SPANS_A_CHANGE = 2.8, 0.63
 LOGS_A_TASK, LOGS_A_CHANGE = 1.5, 1.09
 DATABASE_A_TASK, DATABASE_A_CHANGE = 1280, 36  # bytes, with the index of the primary key, before vacuum has much to do
 SAMPLES_A_PROJECT = 65  # series of a project with one sprint and five statuses
-STATEMENTS_A_POLL = 120  # and the export after it
-STATEMENTS_A_SECOND = 1.2  # of each replica: its leases, and what others ask for
+STATEMENTS_A_POLL = 4
+STATEMENTS_A_SECOND = 2.1  # of each replica: its leases, and what others ask for
+# A tick of the metrics, counted in the log of a server: of each replica; in it of a source, of a project, and of 128 open tasks (they,
+# their parents, their sums and the index); of a project, by the replica that exports it.
+STATEMENTS_A_TICK, TICK_OF_A_SOURCE, TICK_OF_A_PROJECT, TICK_OF_OPEN, TICK_OF_AN_EXPORT = 30, 5, 1, 4 / 128, 4
 STATEMENTS_A_PAGE = 25  # a page of up to 100 changed tasks, and its export
 # Measured by `cargo bench --bench budgets` (README.md, "Measured"), with a store in a directory. Seconds of CPU are those of its machine.
 FIRST_CPU_A_TASK, FIRST_CPU_A_CHANGE = 0.00012, 0.000016  # export included
@@ -122,9 +125,12 @@ def database(given):
     polls = given.sources * 60 / given.poll
     changes = given.changes_a_day / 24
     pages = min(changes, polls) + changes / 100
+    tick = STATEMENTS_A_TICK + TICK_OF_A_SOURCE * given.sources + TICK_OF_A_PROJECT * given.projects + TICK_OF_OPEN * given.open
+    ticks = (given.replicas * tick + TICK_OF_AN_EXPORT * given.projects) / given.metrics
+    asked = (polls * STATEMENTS_A_POLL + pages * STATEMENTS_A_PAGE) / 3600
     return {
         "bytes": given.tasks * (DATABASE_A_TASK + given.changes_a_task * DATABASE_A_CHANGE),
-        "statements_a_second": STATEMENTS_A_SECOND * given.replicas + (polls * STATEMENTS_A_POLL + pages * STATEMENTS_A_PAGE) / 3600,
+        "statements_a_second": STATEMENTS_A_SECOND * given.replicas + ticks + asked,
     }
 
 

@@ -106,6 +106,13 @@ impl<'a> Installation<'a> {
         std::fs::write(self.config(), text).unwrap();
     }
 
+    /// Leaves out what is exported by the clock.
+    pub(crate) fn export_by_polls_alone(&self) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let slowly = "export: {metrics: {interval: 24h}, snapshot: {interval: 24h}, ";
+        std::fs::write(self.config(), text.replace("export: {", slowly)).unwrap();
+    }
+
     pub(crate) fn config(&self) -> PathBuf {
         self.dir.path().join("contextcore.yaml")
     }

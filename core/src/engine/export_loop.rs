@@ -1,4 +1,4 @@
-//! Exports one signal: after every run of a source, and the present (for metrics, those of the program as well) at its
+//! Exports one signal: after every run of a source that brought news, and the present (for metrics, those of the program as well) at its
 //! interval. Each signal has a loop of its own, so that a backend that is down holds up no other; it is retried without end,
 //! and the journal keeps what is not exported.
 
@@ -48,7 +48,7 @@ pub struct ExportLoop {
     pub signal: Signal,
     /// Where it goes.
     pub sinks: Destinations,
-    /// Changes after every run of a source.
+    /// Changes after every run of a source that brought something to export.
     pub stored: watch::Receiver<u64>,
     /// Cuts exporting short.
     pub force_stop: CancellationToken,

@@ -22,7 +22,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// How often a sleep compares the clocks: the wall clock may jump, and a laptop may have been suspended.
 const RECHECK: Duration = Duration::from_secs(30);
 
-/// Runs a source until `cancel` ends it; `stored` counts the runs.
+/// Runs a source until `cancel` ends it; `stored` counts those that brought something to export.
 ///
 /// # Errors
 /// As the store's, when it cannot be read at the start.
@@ -45,7 +45,9 @@ pub async fn run(
         }
         let report = engine.sync_until(&source, Options::default(), &cancel).await;
         log(&report);
-        stored.send_modify(|runs| *runs += 1);
+        if report.sealed {
+            stored.send_modify(|runs| *runs += 1);
+        }
         due = next_due(&source.schedule, wait_of(&report), clock::now());
     }
     tracing::warn!(source = source.name, "the schedule has no further run");

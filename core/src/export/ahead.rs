@@ -1,11 +1,14 @@
 //! What a [`TimelineCache`] reads for many tasks at once, for those who ask for them next.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::exported::Exported;
-use super::lineage::{RECORDS, SMALL_VALUES, TimelineCache};
+use super::lineage::{self, RECORDS, SMALL_VALUES, TimelineCache};
+use super::parts::Part;
 use crate::lock;
 use crate::model::error::Result;
+use crate::model::time::Millis;
 use crate::model::totals::Rollup;
 use crate::model::{TaskKey, TaskRecord};
 use crate::store::TASKS_AT_ONCE;
@@ -65,6 +68,38 @@ impl TimelineCache<'_> {
         let stored = self.store.exported_of::<Exported>(&unknown)?.into_iter();
         lock(&self.exported).extend(unknown.into_iter().zip(stored.map(|stored| Arc::new(stored.unwrap_or_default()))));
         Ok(())
+    }
+
+    /// The same of the parts that their history traces are in. Mostly many tasks have few roots.
+    ///
+    /// # Errors
+    /// Those of reading the store.
+    pub(crate) fn read_parts_ahead(&self, keys: &[TaskKey]) -> Result<()> {
+        let mut roots = BTreeSet::new();
+        for key in keys {
+            roots.extend(lineage::anchor(self, key, Millis(i64::MAX))?.map(|anchor| anchor.root));
+        }
+        let unknown: Vec<TaskKey> = {
+            let mut parts = lock(&self.parts);
+            if parts.len() + roots.len() > SMALL_VALUES {
+                parts.clear();
+            }
+            roots.into_iter().filter(|root| !parts.contains_key(root)).collect()
+        };
+        let stored = self.store.parts_of::<Part>(&unknown)?.into_iter().map(|part| part.unwrap_or_default().number);
+        lock(&self.parts).extend(unknown.into_iter().zip(stored));
+        Ok(())
+    }
+
+    /// The number of the part being filled for a root.
+    ///
+    /// # Errors
+    /// Those of reading the store.
+    pub(crate) fn part(&self, root: &TaskKey) -> Result<u32> {
+        if let Some(part) = lock(&self.parts).get(root) {
+            return Ok(*part);
+        }
+        Ok(self.store.part::<Part>(root)?.unwrap_or_default().number)
     }
 
     /// Visits the tasks of these keys that are stored.

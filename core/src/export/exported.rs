@@ -12,7 +12,8 @@ use crate::model::error::Result;
 use crate::model::ids::SpanId;
 use crate::model::time::Millis;
 use crate::model::{SmolStr, TaskKey};
-use crate::store::{EXPORTED_SPRINTS, Store, Transaction};
+use crate::store::own::EXPORTED_SPRINTS;
+use crate::store::{Store, Transaction};
 
 /// What was exported of a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -42,6 +42,8 @@ pub struct TimelineCache<'a> {
     pub(super) exported: Mutex<HashMap<TaskKey, Arc<Exported>>>,
     /// Those of the tasks that were read ahead last.
     pub(super) rollups: Mutex<HashMap<TaskKey, Rollup>>,
+    /// The number of the part of each root's history trace that is being filled.
+    pub(super) parts: Mutex<HashMap<TaskKey, u32>>,
     /// What was exported since it was last saved.
     unsaved: Mutex<HashMap<TaskKey, Arc<Exported>>>,
 }
@@ -59,6 +61,7 @@ impl<'a> TimelineCache<'a> {
             sprint_histories: Mutex::default(),
             exported: Mutex::default(),
             rollups: Mutex::default(),
+            parts: Mutex::default(),
             unsaved: Mutex::default(),
         }
     }
@@ -436,7 +439,7 @@ fn parent_anchor(cache: &TimelineCache<'_>, parent: &TaskKey, at: Millis) -> Res
 /// Those of reading the store.
 pub fn current(cache: &TimelineCache<'_>, key: &TaskKey) -> Result<Option<(TraceId, SpanId)>> {
     let Some(anchor) = anchor(cache, key, Millis(i64::MAX))? else { return Ok(None) };
-    let part = super::parts::current(cache.store(), &anchor.root)?;
+    let part = cache.part(&anchor.root)?;
     Ok(Some((anchor.trace(part), anchor.span)))
 }
 

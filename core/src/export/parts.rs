@@ -6,10 +6,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::TaskKey;
-use crate::model::error::Result;
-use crate::store::Store;
-
 /// Final spans a part may hold. With an anchor for each it stays below 10,000.
 pub(crate) const MAX_SPANS: u32 = 5_000;
 /// Encoded bytes of final spans a part may hold. With the anchors it stays below 3 MB.
@@ -41,11 +37,6 @@ impl Part {
         self.bytes = self.bytes.saturating_add(bytes);
         self.number
     }
-}
-
-/// The number of the part being filled for a root.
-pub(crate) fn current(store: &Store, root: &TaskKey) -> Result<u32> {
-    Ok(store.part::<Part>(root)?.unwrap_or_default().number)
 }
 
 #[cfg(test)]

@@ -312,6 +312,9 @@ impl<'a> Sender<'a> {
     /// Adds the counts since the last time to the totals in the store.
     pub(super) fn save_counters(&self) -> Result<()> {
         let fresh = std::mem::take(&mut lock(&self.tally).counters);
+        if fresh.is_empty() {
+            return Ok(());
+        }
         let mut transaction = self.store.begin()?;
         for (signal, more) in fresh {
             let mut counters: ExportCounters = self.store.metadata(EXPORT, signal.as_str())?.unwrap_or_default();

@@ -274,6 +274,7 @@ impl<'a> Snapshot<'a> {
             self.render.cache.read_ahead(&keys)?;
             self.render.cache.read_rollups_ahead(&keys)?;
             self.render.cache.read_exported_ahead(&keys)?;
+            self.render.cache.read_parts_ahead(&keys)?;
             self.ahead = keys.len();
         }
         self.ahead = self.ahead.saturating_sub(1);

@@ -132,7 +132,8 @@ impl Viewer<'_> {
     pub(super) fn read_ahead(&self, keys: &[TaskKey]) -> Result<()> {
         self.cache.read_ahead(keys)?;
         self.cache.read_rollups_ahead(keys)?;
-        self.cache.read_exported_ahead(keys)
+        self.cache.read_exported_ahead(keys)?;
+        self.cache.read_parts_ahead(keys)
     }
 
     /// A task; `None` when the store does not hold it.

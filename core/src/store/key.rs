@@ -61,6 +61,55 @@ pub(crate) enum Kind {
     WaitingInsight = b'g',
 }
 
+/// The groups of small named values that only the process that reads a source writes, each under the name of the source.
+pub(crate) mod own {
+    /// The state of its connector.
+    pub(crate) const STATE: &str = "state";
+    /// Whether it derives status from artifacts.
+    pub(crate) const DERIVES: &str = "derives";
+    /// Whether it has changes that its seal does not cover yet.
+    pub(crate) const UNSEALED: &str = "open";
+    /// When pending activities last expired.
+    pub(crate) const EXPIRED: &str = "waiting";
+    /// When insights were last forgotten.
+    pub(crate) const FORGOTTEN: &str = "insights_forgotten";
+    /// The guidance files that it read from its forge.
+    pub(crate) const GUIDANCE_FILES: &str = "guidance_files";
+    /// The sprints that its tool deleted.
+    pub(crate) const DELETED_SPRINTS: &str = "deleted_sprints";
+    /// The sprints whose spans were exported.
+    pub(crate) const EXPORTED_SPRINTS: &str = "exported_sprints";
+
+    /// All of them.
+    pub(super) const ALL: [&str; 8] =
+        [STATE, DERIVES, UNSEALED, EXPIRED, FORGOTTEN, GUIDANCE_FILES, DELETED_SPRINTS, EXPORTED_SPRINTS];
+}
+
+/// The source whose lease a write of this key needs, where nobody writes it under another one. Tasks are not among these keys: what
+/// another source says of a task is written under the lease of that source.
+pub(super) fn owner(key: &[u8]) -> Option<String> {
+    let is = |kinds: &[Kind]| kinds.iter().any(|kind| key.first() == Some(&(*kind as u8)));
+    if is(&[Kind::Cursor, Kind::Quarantined, Kind::Sprint]) {
+        return texts(key, 1).into_iter().next();
+    }
+    if is(&[Kind::Position]) {
+        return texts(key, 1).into_iter().nth(1);
+    }
+    let parts = if is(&[Kind::Meta]) { texts(key, 1) } else { return None };
+    match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["source" | "pruned", source] => Some(source.to_owned()),
+        ["note", group, source] if own::ALL.contains(&group) => Some(source.to_owned()),
+        _ => None,
+    }
+}
+
+/// The same for all keys that begin with a prefix, where that is a whole kind of one source.
+pub(super) fn owner_of_all(prefix: &[u8]) -> Option<String> {
+    let is_list = [Kind::Quarantined, Kind::Sprint].iter().any(|kind| prefix.first() == Some(&(*kind as u8)));
+    let parts = if is_list && prefix.ends_with(&[0]) { texts(prefix, 1) } else { return None };
+    if parts.len() == 1 { parts.into_iter().next() } else { None }
+}
+
 /// A key under construction.
 pub(crate) struct Key(Vec<u8>);
 
@@ -186,6 +235,25 @@ mod tests {
         ];
         assert_eq!(names, expected);
         assert_eq!(kinds.map(ErrorKind::as_str), expected, "counters use the same names");
+    }
+
+    #[test]
+    fn what_belongs_to_one_source_alone_is_known_by_its_key() {
+        let meta = |name: &str| Key::new(Kind::Meta).text(name).text("a").build();
+        let (task, list) = (TaskKey::new("a", "7"), Key::new(Kind::Sprint).text("a").build());
+        let own = [
+            meta("source"),
+            meta("pruned"),
+            metadata(own::STATE, "a"),
+            Key::new(Kind::Cursor).text("a").text("issues").build(),
+            Key::new(Kind::Position).text("logs").text("a").build(),
+            Key::new(Kind::Sprint).task(&task).build(),
+            quarantined("a", "7"),
+        ];
+        assert!(own.iter().all(|key| owner(key).as_deref() == Some("a") && owner_of_all(key).is_none()));
+        assert_eq!(owner_of_all(&list).as_deref(), Some("a"));
+        let shared = [meta("sealed"), metadata("behind", "a"), Key::new(Kind::Task).task(&task).build(), vec![b'm']];
+        assert!(shared.iter().all(|key| owner(key).is_none() && owner_of_all(key).is_none()));
     }
 
     #[test]

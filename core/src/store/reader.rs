@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use serde::de::DeserializeOwned;
 
 use super::format;
+use super::key::own::{DELETED_SPRINTS, EXPORTED_SPRINTS, GUIDANCE_FILES};
 use super::key::{self, Key, Kind};
 use super::kv::{self, Guard, KeyRange, Kv, Pages, Pair};
 use super::postgres::Database;
@@ -23,14 +24,8 @@ use crate::model::timeline;
 use crate::model::totals::{Rollup, Totals};
 use crate::model::{SmolStr, SprintRecord, TaskKey, TaskRecord};
 
-/// The group of metadata that names the sprints a tool deleted, by source.
-pub(crate) const DELETED_SPRINTS: &str = "deleted_sprints";
-/// The group of metadata that names the sprints whose spans were exported, by source.
-pub(crate) const EXPORTED_SPRINTS: &str = "exported_sprints";
 /// The metadata in which the guidance that was reported is.
 pub(crate) const GUIDANCE: &str = "guidance";
-/// The metadata in which the guidance files of a source are.
-pub(crate) const GUIDANCE_FILES: &str = "guidance_files";
 
 /// The store of one installation. Cheap to share by reference. One process at a time opens a directory.
 ///
@@ -250,6 +245,15 @@ impl Store {
         self.value(&Key::new(Kind::Sprint).task(key).build())
     }
 
+    /// These sprints, in their order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn sprints_of(&self, keys: &[TaskKey]) -> Result<Vec<Option<SprintRecord>>> {
+        let keys: Vec<Vec<u8>> = keys.iter().map(|key| Key::new(Kind::Sprint).task(key).build()).collect();
+        self.kv.get_many(&keys)?.iter().map(|bytes| bytes.as_deref().map(format::decode).transpose()).collect()
+    }
+
     /// All sprints of one source, or of all.
     ///
     /// # Errors
@@ -357,6 +361,16 @@ impl Store {
             let (key, bytes) = item?;
             Ok((key::number_of(&key, at).unwrap_or(0), format::decode(&bytes)?))
         })
+    }
+
+    /// Whether the journal of a source has anything after number `after`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn has_journal_after(&self, source: &str, after: u64) -> Result<bool> {
+        let from = Key::new(Kind::Journal).text(source).number(after.saturating_add(1)).build();
+        let to = KeyRange::prefix(Key::new(Kind::Journal).text(source).build()).to;
+        Ok(!self.kv.range(&KeyRange { from, to }, 1)?.is_empty())
     }
 
     /// How many journal items of a source are not exported to a signal's backend yet.

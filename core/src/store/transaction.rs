@@ -311,6 +311,15 @@ impl Transaction<'_> {
         }
     }
 
+    /// The state of a source's runs, with what this transaction already changed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn source_status(&self, source: &str) -> Result<SourceStatus> {
+        let stored = self.raw(&Key::new(Kind::Meta).text("source").text(source).build())?;
+        Ok(stored.map(|bytes| format::from_json(&bytes)).transpose()?.unwrap_or_default())
+    }
+
     /// Stores the state of a source's runs.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! the gap, and no point is sent twice with different values. The grid goes no further than its sources were read.
 
 pub(super) mod agents;
+mod open;
 mod packer;
 mod points;
 mod project;
@@ -15,6 +16,7 @@ use std::sync::OnceLock;
 
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 
+use self::open::OpenTasks;
 use self::packer::Packer;
 pub(crate) use self::points::merged;
 use self::points::{Points, Values};
@@ -32,7 +34,7 @@ use crate::model::semconv as names;
 use crate::model::time::{DAY, Millis};
 use crate::model::timeline::TaskHistory;
 use crate::model::totals;
-use crate::model::{Facts, SmolStr, TaskKey, TaskRecord, TaskType};
+use crate::model::{SmolStr, TaskKey, TaskRecord};
 use crate::store::{Store, Unit};
 
 /// Samples that are older than the newest by no more than this are no backfill to Prometheus.
@@ -202,22 +204,17 @@ fn collect(
     let mut all_series = all_series(store, context, axis_of)?;
     let earliest = all_series.values().filter_map(|series| series.axis.moments().first()).min().copied().unwrap_or(now);
     let all = scope.everything || all_series.values().any(|series| series.axis.moments().len() > 1);
-    let mut infos: BTreeMap<String, Vec<Points>> = BTreeMap::new();
-    let open = store.open_tasks(None).count();
-    let with_info = open <= context.config.export.task_info_limit;
+    let with_info = store.open_tasks(None).count() <= context.config.export.task_info_limit;
+    let mut open = OpenTasks::new(cache, context, now, with_info);
     let mut place = |key: &TaskKey, record: &TaskRecord| -> Result<()> {
         let Some(history) = TaskHistory::new(&record.timeline) else { return Ok(()) };
         place(&mut all_series, context, key, &history, &record.url);
         let snapshot = history.at(now);
         let is_open = snapshot.state.deleted.is_none() && !snapshot.state.facts.status.is_finished();
-        if is_open && scope.includes(key) {
-            let facts = &snapshot.state.facts;
-            let (project, series) = open_task(cache, context, key, &record.url, facts, now, with_info)?;
-            infos.entry(project).or_default().extend(series);
-        }
-        Ok(())
+        if is_open && scope.includes(key) { open.add(key, &record.url, &snapshot.state.facts) } else { Ok(()) }
     };
     each_task(store, (!all).then(|| earliest.plus(-FLOW_WINDOW)), &mut place)?;
+    let mut infos = open.finish()?;
     let mut sprints = sprint_series(cache, context, &all_series, now, scope.source)?;
     let mut insights = insight_points(store, context, now, scope)?;
     let mut agents = agents::points(store, context, &all_series, now, scope)?;
@@ -296,8 +293,12 @@ fn all_series(
     let all_totals = store.totals()?;
     // While the first pass of a source is not complete, exporting would publish a partial history that cannot be corrected.
     let mut incomplete = BTreeSet::new();
+    let mut sealed: BTreeMap<&SmolStr, u64> = BTreeMap::new();
     for (source, native, _) in &all_totals {
-        if store.sealed(source)? == 0 {
+        if !sealed.contains_key(source) {
+            sealed.insert(source, store.sealed(source)?);
+        }
+        if sealed.get(source) == Some(&0) {
             incomplete.insert(context.project_id(source, native));
         }
     }
@@ -333,45 +334,6 @@ fn place(
     series::place_task(all_series, &|native| context.project_id(&key.source, native), history, url, stale_after);
 }
 
-/// The series of one open task: its info, and an open epic's progress.
-fn open_task(
-    cache: &TimelineCache<'_>,
-    context: &ExportContext<'_>,
-    key: &TaskKey,
-    url: &str,
-    facts: &Facts,
-    now: Millis,
-    with_info: bool,
-) -> Result<(String, Vec<Points>)> {
-    let one = |metric, attributes: Attributes, value| Points {
-        metric,
-        attributes,
-        values: Values::Numbers(vec![(now, value)]),
-    };
-    let project_id = context.project_id(&key.source, &facts.project);
-    let own = || Attributes::new().text(names::PROJECT_ID, &project_id);
-    let mut series = Vec::new();
-    if with_info {
-        let parent = cache.parent_key(key, facts, now)?;
-        let attributes = own()
-            .text(names::TASK_ID, &facts.key)
-            .maybe(names::TASK_TITLE, context.title(&facts.title))
-            .text(names::TASK_TYPE, facts.task_type.as_str())
-            .text(names::TASK_STATUS, facts.effective_status().as_str())
-            .maybe(names::TASK_ASSIGNEE, context.person(facts.assignee.as_deref()).as_deref())
-            .maybe(names::TASK_PARENT_ID, parent.as_deref())
-            .maybe(names::SPRINT_ID, facts.sprints.last().map(SmolStr::as_str))
-            .text(names::TASK_URL, url);
-        series.push(one(names::M_TASK_INFO, attributes, 1.0));
-    }
-    if facts.task_type == TaskType::Epic {
-        let percent = cache.rollup(key)?.percent_complete().unwrap_or(0.0);
-        let attributes = own().text(names::EPIC_ID, &facts.key).maybe(names::EPIC_TITLE, context.title(&facts.title));
-        series.push(one(names::M_EPIC_PERCENT, attributes, percent));
-    }
-    Ok((project_id, series))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -379,7 +341,7 @@ mod tests {
     use super::packer::tests::{packed, points};
     use super::points::count;
     use super::*;
-    use crate::model::Status;
+    use crate::model::{Facts, Status};
     use crate::store::counting::CountingKv;
 
     #[test]

@@ -16,15 +16,10 @@ use crate::model::time::{DAY, Millis};
 use crate::model::{TaskKey, TaskRecord};
 use crate::store::Transaction;
 use crate::store::footprint::names_ever;
+use crate::store::own::{DERIVES, EXPIRED, UNSEALED};
 
 /// How long an activity stays stored under the names it mentions, in milliseconds.
 const PENDING_FOR: i64 = 400 * DAY;
-/// The group of metadata that says whether a source derives status from artifacts.
-pub(super) const DERIVES: &str = "derives";
-/// The group of metadata that says whether a source has changes that its seal does not cover yet.
-const UNSEALED: &str = "open";
-/// The group of metadata that says when pending activities last expired.
-const EXPIRED: &str = "waiting";
 
 impl Job<'_> {
     /// Finds the tasks that an activity names. They get it at the end of the page, so that each is written once.

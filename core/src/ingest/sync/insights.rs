@@ -12,12 +12,11 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::insight::{self, Folded, Insight, InsightRecord, InsightReport, InsightType, Review, Said};
 use crate::model::observation::InsightReported;
 use crate::model::time::{DAY, Millis};
+use crate::store::own::FORGOTTEN;
 use crate::store::{Item, Transaction};
 
 /// Insights that replace one another, one after the other: no chain is longer.
 const LONGEST_CHAIN: usize = 64;
-/// The group of metadata that says when insights were last forgotten.
-const FORGOTTEN: &str = "insights_forgotten";
 /// Insights forgotten in one transaction.
 const FORGOTTEN_AT_ONCE: usize = 1_000;
 
@@ -204,7 +203,9 @@ impl Job<'_> {
             }
         }
         self.forget_surplus(to, config.max, &mut left)?;
-        if left > 0 { to.put_metadata(FORGOTTEN, self.name(), &self.run.now) } else { Ok(()) }
+        // When there were more than fit, the next run goes on.
+        let last = if left > 0 { self.run.now } else { self.run.now.plus(-DAY) };
+        to.put_metadata(FORGOTTEN, self.name(), &last)
     }
 
     fn forget_surplus(&self, to: &mut Transaction<'_>, max: u64, left: &mut usize) -> Result<()> {

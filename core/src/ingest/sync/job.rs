@@ -18,7 +18,7 @@ use crate::model::observation::Operations;
 use crate::model::report::{Report, SprintReport};
 use crate::model::{SmolStr, TaskKey};
 use crate::progress::Progress;
-use crate::store::Store;
+use crate::store::{Cursor, Store};
 
 /// A source and the connector that reads it.
 pub struct Source {
@@ -47,6 +47,8 @@ pub struct SourceReport {
     pub unreadable: u64,
     /// Events with an impossible time that were moved to the nearest possible one.
     pub repaired: u64,
+    /// Something can be exported that could not be before, of this source or of another one.
+    pub sealed: bool,
     /// Requests sent, every attempt counted.
     pub requests: u64,
     /// How long it took.
@@ -85,6 +87,10 @@ pub(super) struct Job<'a> {
     pub(super) is_full_of_use: bool,
     /// Who counts as an agent.
     pub(super) agents: KnownAgents,
+    /// Cursors that cover nothing new, by stream. They are stored with the result of the run.
+    pub(super) moved: BTreeMap<&'static str, Cursor>,
+    /// That the run began is stored.
+    pub(super) is_noted: bool,
 }
 
 /// What is gathered from the records of a page and done at its end, so that each task is written once.
@@ -132,6 +138,8 @@ impl<'a> Job<'a> {
             other_sources: BTreeSet::new(),
             is_full_of_use: false,
             agents: KnownAgents::with(&source.config.agents),
+            moved: BTreeMap::new(),
+            is_noted: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`sync_source`] is the loop. [`page`] stores one page, [`prefetch`] reads ahead for it, [`attach`] brings activities to the
 //! tasks they belong to (of whatever source), [`blocking`] derives blocked time from links, [`sprints`] ends those that were
-//! deleted, [`reports`] merges what many writers reported, [`mod@inherit`] takes over what a helper stored of that, [`pass`] decides what absence from a complete pass means, and [`again`] reads what could not be read before. A run that dies anywhere continues from the last page it stored. Only when all streams of a
+//! deleted, [`reports`] merges what many writers reported, [`mod@inherit`] takes over what a helper stored of that, [`quiet`] passes over what is no news, [`pass`] decides what absence from a complete pass means, and [`again`] reads what could not be read before. A run that dies anywhere continues from the last page it stored. Only when all streams of a
 //! source were read to their end is the source *sealed*: half a sweep is never exported, because in it a child may come before
 //! its parent.
 
@@ -15,9 +15,11 @@ mod job;
 mod page;
 mod pass;
 mod prefetch;
+mod quiet;
 mod reports;
 mod sprints;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -34,7 +36,8 @@ use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::guidance::forge::{self, ForgeFile};
 use crate::model::time::{DAY, Millis};
 use crate::progress::{Progress, Update};
-use crate::store::{GUIDANCE_FILES, SourceStatus, Store};
+use crate::store::own::{DERIVES, GUIDANCE_FILES, STATE};
+use crate::store::{SourceStatus, Store};
 
 /// How a run is done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,13 +65,16 @@ pub async fn sync_source(
     let outcome = job.run().await;
     let now = options.now.unwrap_or_else(clock::now);
     let read_until = job.changes_read.then_some(job.run.now);
+    let moved = std::mem::take(&mut job.moved);
     let mut report = job.report;
     let stats = source.connector.stats();
     report.requests = stats.requests - before.requests;
     report.seconds = clock.elapsed().as_secs_f64();
     report.error = outcome.err();
+    let result =
+        RunResult { report: &report, began: job.run.now, read_until, moved, waits: stats.waits - before.waits };
     if !options.dry_run
-        && let Err(error) = record_run(store, &report, read_until, &stats, stats.waits - before.waits, now)
+        && let Err(error) = record_run(store, result, &stats, now)
     {
         report.error.get_or_insert(error);
     }
@@ -79,16 +85,21 @@ pub async fn sync_source(
 /// Warnings of a run that are kept.
 const WARNINGS: usize = 100;
 
-/// Stores the result of a run, for `status` and for our own metrics.
-fn record_run(
-    store: &Store,
-    report: &SourceReport,
+/// What is stored of a run once it has ended.
+struct RunResult<'a> {
+    report: &'a SourceReport,
+    began: Millis,
     read_until: Option<Millis>,
-    stats: &Stats,
+    /// The cursors of streams that had nothing new.
+    moved: BTreeMap<&'static str, Cursor>,
     waits: u64,
-    now: Millis,
-) -> Result<()> {
+}
+
+/// Stores the result of a run, for `status` and for our own metrics.
+fn record_run(store: &Store, result: RunResult<'_>, stats: &Stats, now: Millis) -> Result<()> {
+    let RunResult { report, began, read_until, moved, waits } = result;
     let mut status = store.source_status(&report.name)?;
+    status.last_attempt = Some(began);
     status.read_until = read_until.or(status.read_until);
     status.last_duration = Some(report.seconds);
     status.rate_limit_remaining = stats.rate_limit_remaining;
@@ -119,11 +130,11 @@ fn record_run(
     }
     let mut transaction = store.begin()?;
     transaction.put_source_status(&report.name, &status)?;
+    for (stream, cursor) in &moved {
+        transaction.put_cursor(&report.name, stream, Some(cursor))?;
+    }
     transaction.commit().map(drop)
 }
-
-/// The group of metadata that holds connector states.
-const STATE: &str = "state";
 
 impl Job<'_> {
     async fn run(&mut self) -> Result<()> {
@@ -217,10 +228,15 @@ impl Job<'_> {
         Ok(cursor.and_then(|cursor| session.restart(stream.name, &cursor)))
     }
 
-    fn record_start(&self, status: &SourceStatus, state: Option<&serde_json::Value>) -> Result<()> {
-        if self.dry_run {
+    /// Stores what a run begins with, if that is something new. When it began is stored with the first page that is.
+    fn record_start(&mut self, status: &SourceStatus, state: Option<&serde_json::Value>) -> Result<()> {
+        let known = self.store.source_status(self.name())?;
+        let derives = self.store.metadata(DERIVES, self.name())? == Some(self.source.config.derive_status);
+        let is_known = SourceStatus { last_attempt: status.last_attempt, ..known } == *status;
+        if self.dry_run || is_known && derives && state.is_none() {
             return Ok(());
         }
+        self.is_noted = true;
         let mut transaction = self.store.begin()?;
         transaction.put_source_status(self.name(), status)?;
         self.put_derives(&mut transaction)?;
@@ -278,7 +294,7 @@ impl Job<'_> {
 
     /// All streams were read to their end: what was stored can be exported.
     fn finish(&mut self, first: bool) -> Result<()> {
-        if self.dry_run {
+        if self.dry_run || !first && self.has_nothing_to_finish()? {
             return Ok(());
         }
         let mut status = self.store.source_status(self.name())?;
@@ -292,6 +308,7 @@ impl Job<'_> {
         }
         self.seal_other_sources(&mut transaction)?;
         transaction.commit()?;
+        self.report.sealed = true;
         std::mem::take(&mut self.other_sources).iter().for_each(|source| self.store.wake_export(source));
         Ok(())
     }

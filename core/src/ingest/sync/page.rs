@@ -17,6 +17,10 @@ impl Job<'_> {
     pub(super) fn store_page(&mut self, session: &dyn SourceSession, stream: &Stream, page: Page) -> Result<()> {
         // A finished pass starts again next time. Any other stream continues from here.
         let cursor = (page.more || !stream.complete).then(|| page.cursor.clone());
+        if self.is_quiet(session, stream, &page)? {
+            return self.pass_over(stream, page);
+        }
+        self.moved.remove(stream.name);
         let doubt = self.store_records(session, page, |job, to, page| {
             let pass = job.store.source_status(job.name())?.pass + 1;
             for id in &page.seen {
@@ -43,6 +47,7 @@ impl Job<'_> {
         let doubt = doubt(&records, &page.unreadable);
         let (count, before) = (records.len() as u64, self.report.changes);
         let mut transaction = self.store.begin()?;
+        self.note_start(&mut transaction)?;
         self.load_page(&mut transaction, &records)?;
         if let Some(total) = page.total {
             self.progress.event(self.name(), Update::Total(total));
@@ -66,7 +71,7 @@ impl Job<'_> {
     }
 
     /// With a list missing that was there before, this run is not exported.
-    fn withhold(&mut self, lists: &[String]) {
+    pub(super) fn withhold(&mut self, lists: &[String]) {
         let Some(first) = lists.first() else { return };
         let text = "the tool refuses a list that it should serve, so this run is not exported; if that lasts for a day, it is left out";
         self.doubtful.get_or_insert_with(|| Error::new(ErrorKind::Permission, text).with("first", first));
@@ -88,9 +93,18 @@ impl Job<'_> {
 
     /// Changes the status of the source as part of a transaction.
     pub(super) fn put_status(&self, to: &mut Transaction<'_>, change: impl FnOnce(&mut SourceStatus)) -> Result<()> {
-        let mut status = self.store.source_status(self.name())?;
+        let mut status = to.source_status(self.name())?;
         change(&mut status);
         to.put_source_status(self.name(), &status)
+    }
+
+    /// Stores that the run began, with the first that it stores.
+    fn note_start(&mut self, to: &mut Transaction<'_>) -> Result<()> {
+        if std::mem::replace(&mut self.is_noted, true) {
+            return Ok(());
+        }
+        let began = self.run.now;
+        self.put_status(to, |status| status.last_attempt = Some(began))
     }
 
     fn store_record(

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use super::attach::DERIVES;
 use super::job::Job;
 use super::page::Normalised;
 use crate::model::error::Result;
@@ -14,8 +13,9 @@ use crate::model::operation;
 use crate::model::report::Report;
 use crate::model::{Change, SmolStr, TaskKey, TaskRecord, activity, interval};
 use crate::store::footprint::names_ever;
+use crate::store::own::{DELETED_SPRINTS, DERIVES};
 use crate::store::prefetch::Wanted;
-use crate::store::{DELETED_SPRINTS, GUIDANCE, Transaction};
+use crate::store::{GUIDANCE, Transaction};
 
 impl Job<'_> {
     /// Reads what the records of a page need.

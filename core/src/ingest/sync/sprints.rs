@@ -9,7 +9,8 @@ use super::job::Job;
 use crate::model::error::Result;
 use crate::model::time::Millis;
 use crate::model::{SprintFacts, SprintRecord, SprintState, TaskKey};
-use crate::store::{DELETED_SPRINTS, Transaction};
+use crate::store::Transaction;
+use crate::store::own::DELETED_SPRINTS;
 
 impl Job<'_> {
     pub(super) fn store_sprint(&mut self, to: &mut Transaction<'_>, native_id: &str, facts: SprintFacts) -> Result<()> {
@@ -55,6 +56,12 @@ impl Job<'_> {
         let changed = if deleted { all.insert(key.native_id.to_string()) } else { all.remove(key.native_id.as_str()) };
         if changed { to.put_metadata(DELETED_SPRINTS, self.name(), &all) } else { Ok(()) }
     }
+}
+
+/// Whether a sprint is stored just so.
+pub(super) fn is_stored(known: Option<&SprintRecord>, facts: SprintFacts) -> bool {
+    // The journal number is only taken by what starts or closes, which is a difference.
+    known.is_some_and(|stored| next_sprint(known, facts, 0).0 == *stored)
 }
 
 /// The data of a sprint that was deleted by `now`.

@@ -14,7 +14,9 @@ use crate::ingest::connector::{CheckReport, Connector, Cursor, Page, RawRecord};
 use crate::model::observation::{Activity, Observation, TaskObservation};
 use crate::model::samples::{artifact, facts, to};
 use crate::model::timeline;
-use crate::model::{Blocker, Change, Event, EventId, Facts, ParentRef, Status, StoredEvent, TaskKey};
+use crate::model::{
+    Blocker, Change, Event, EventId, Facts, ParentRef, SprintFacts, SprintState, Status, StoredEvent, TaskKey,
+};
 use crate::progress::Quiet;
 use crate::store::counting::CountingKv;
 use crate::store::{Item, Kv, MemoryKv};
@@ -535,6 +537,56 @@ fn bench_ids(size: usize) -> Vec<String> {
         _ => None,
     });
     tasks.collect()
+}
+
+fn running(name: &str, state: SprintState) -> Observation {
+    let facts = SprintFacts {
+        name: name.to_owned(),
+        goal: None,
+        project: None,
+        state,
+        start: Some(Millis(1_000)),
+        end: None,
+        completed: None,
+        exact: true,
+    };
+    Observation::Sprint { native_id: "7".into(), facts }
+}
+
+/// What a tool lists on every poll is no news, so it is not stored again and nothing is exported.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_news_stores_its_result_and_has_nothing_to_export() {
+    let bench = Bench::new(Engine::Memory, true);
+    let sprint = |name: &str, state| vec![running(name, state)];
+    assert!(bench.sync("jira", sprint("Sprint 1", SprintState::Active)).await.sealed);
+    let (head, sealed) = (bench.store.head().unwrap(), bench.store.sealed("jira").unwrap());
+    bench.calls.take();
+    let report = bench.sync("jira", sprint("Sprint 1", SprintState::Active)).await;
+    assert_eq!((report.records, report.changes, report.sealed), (1, 0, false));
+    assert_eq!((bench.store.head().unwrap(), bench.store.sealed("jira").unwrap()), (head + 1, sealed), "one commit");
+    let status = bench.store.source_status("jira").unwrap();
+    assert_eq!((status.last_attempt, status.tool_count), (Some(NOW), Some(1)));
+    for (name, state) in [("Sprint 1", SprintState::Closed), ("Sprint 1, late", SprintState::Closed)] {
+        let report = bench.sync("jira", sprint(name, state)).await;
+        assert_eq!((report.changes, report.sealed), (1, true), "{name}");
+    }
+    assert_eq!(bench.sealed("jira").len(), 2, "it started and closed");
+}
+
+/// What a source has not sealed is sealed by its next run, also when that brings nothing itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_the_journal_is_sealed_by_a_run_without_news() {
+    let bench = Bench::new(Engine::Memory, true);
+    for _ in 0..2 {
+        bench.sync("jira", vec![]).await;
+    }
+    assert!(!bench.sync("jira", vec![]).await.sealed);
+    let mut other = bench.store.begin().unwrap();
+    other.journal("jira", &Item::Task(TaskKey::new("jira", "1"))).unwrap();
+    let seq = other.commit().unwrap();
+    assert!(bench.sync("jira", vec![]).await.sealed);
+    assert!(bench.store.sealed("jira").unwrap() >= seq);
+    assert!(!bench.sync("jira", vec![]).await.sealed, "it was not exported yet, and is sealed");
 }
 
 /// On a network that adds a millisecond, too: what is not sent at once would show here.

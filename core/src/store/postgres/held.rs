@@ -15,6 +15,7 @@ use super::super::kv::Guard;
 use super::super::unit::Unit;
 use super::client::{Connections, Value, text, texts};
 use super::failure::Failure;
+use super::remembered::{Remembered, Tenure};
 use super::sql::{Sql, WRITER};
 use crate::lock;
 
@@ -43,6 +44,8 @@ pub(super) struct State {
     pub(super) working: watch::Sender<BTreeMap<Unit, usize>>,
     /// The newest journal head that this process has committed or read: what the `head` file is beside a directory.
     pub(super) head: AtomicU64,
+    /// What nobody else writes while it is held.
+    pub(super) remembered: Remembered,
 }
 
 /// What this process holds.
@@ -56,6 +59,8 @@ pub(super) struct Held {
     pub(super) until: Instant,
     /// The token of each lease, by name.
     pub(super) tokens: BTreeMap<String, i64>,
+    /// The number that the database has of the last commit under each of them: one of these, where an answer was lost.
+    pub(super) committed: BTreeMap<String, Vec<i64>>,
 }
 
 /// What proves that a lease is held.
@@ -64,6 +69,8 @@ pub(super) struct Proof {
     pub(super) name: String,
     pub(super) token: i64,
     pub(super) nonce: i64,
+    /// What the last commit under it was.
+    pub(super) committed: Vec<i64>,
 }
 
 impl State {
@@ -73,6 +80,7 @@ impl State {
 
     /// Forgets what is held, unless it was taken again since.
     pub(super) fn lose(&self, lost: &Held) {
+        self.remembered.forget();
         let mut held = lock(&self.held);
         if held.as_ref().is_some_and(|held| held.is_of(lost)) {
             *held = None;
@@ -83,6 +91,7 @@ impl State {
 
     /// Forgets one lease. Without that of the store or of the replica there is nothing left.
     pub(super) fn lose_one(&self, name: &str, token: i64) {
+        self.remembered.forget();
         let mut held = lock(&self.held);
         let Some(known) = held.as_mut().filter(|held| held.tokens.get(name) == Some(&token)) else { return };
         known.tokens.remove(name);
@@ -94,6 +103,7 @@ impl State {
 
     /// Forgets some leases. Returns what was held.
     pub(super) fn forget(&self, names: &[String]) -> Option<Held> {
+        self.remembered.forget();
         let mut held = lock(&self.held);
         let known = held.as_mut()?;
         let before = known.clone();
@@ -105,7 +115,7 @@ impl State {
         let (nonce, asked, owner): (i64, _, _) = (rand::random(), Instant::now(), owner());
         let values = self.taking(nonce, &owner);
         let rows = self.connections.query(&self.sql.acquire, &values).await?;
-        let Some(token) = rows.first().map(|row: &Row| row.get(0)) else { return Ok(false) };
+        let Some(token) = rows.first().map(token_of) else { return Ok(false) };
         let held = self.fresh(owner, nonce, asked, (WHOLE.to_owned(), token));
         // Another may have joined in the same moment. Whoever looks last sees the other.
         self.kept_if(&self.sql.is_alone, held).await
@@ -120,7 +130,7 @@ impl State {
             let mut values = self.taking(nonce, &owner);
             values.extend([text(name.clone()), texts(units.clone())]);
             let rows = self.connections.query(&self.sql.join, &values).await?;
-            let Some(token) = rows.first().map(|row: &Row| row.get(0)) else { continue };
+            let Some(token) = rows.first().map(token_of) else { continue };
             // Two writers would not meet at a head that is not there.
             self.connections.query(&self.sql.make_head, &head).await?;
             let held = self.fresh(owner, nonce, asked, (name, token));
@@ -143,18 +153,24 @@ impl State {
         Ok(true)
     }
 
-    pub(super) fn fresh(&self, owner: String, nonce: i64, asked: Instant, first: (String, i64)) -> Held {
-        Held { owner, nonce, next: None, until: asked + self.length, tokens: BTreeMap::from([first]) }
+    pub(super) fn fresh(&self, owner: String, nonce: i64, asked: Instant, first: (String, (i64, i64))) -> Held {
+        let (name, (token, committed)) = first;
+        let (tokens, committed) = (BTreeMap::from([(name.clone(), token)]), BTreeMap::from([(name, vec![committed])]));
+        Held { owner, nonce, next: None, until: asked + self.length, tokens, committed }
     }
 
     pub(super) async fn take(&self, names: Vec<String>) -> Result<(), Failure> {
         let Some(held) = self.current() else { return Ok(()) };
         let mut values = self.taking(held.nonce, &held.owner);
         values.extend([text(format!("{REPLICA}{}", held.owner)), texts(names)]);
-        for row in self.connections.query(&self.sql.take, &values).await? {
+        let taken = self.connections.query(&self.sql.take, &values).await?;
+        self.remembered.forget();
+        for row in taken {
             // The nonce may have changed meanwhile: then nobody renews it, and it ends.
             if let Some(now) = lock(&self.held).as_mut().filter(|now| (now.nonce, now.next) == (held.nonce, None)) {
-                now.tokens.insert(row.get(0), row.get(1));
+                let (name, (token, committed)) = (row.get::<_, String>(2), token_of(&row));
+                now.tokens.insert(name.clone(), token);
+                now.committed.insert(name, vec![committed]);
             }
         }
         Ok(())
@@ -192,6 +208,7 @@ impl State {
     }
 
     pub(super) fn rotated(&self) -> Option<()> {
+        self.remembered.forget();
         let mut held = lock(&self.held);
         let held = held.as_mut()?;
         if let Some(next) = held.next.take() {
@@ -236,7 +253,14 @@ impl Held {
             _ => whole(),
         }?;
         let token = *self.tokens.get(&name)?;
-        Some(Proof { name, token, nonce: self.nonce })
+        let committed = self.committed.get(&name).cloned().unwrap_or_default();
+        Some(Proof { name, token, nonce: self.nonce, committed })
+    }
+
+    /// The time in which this unit alone is held, and the outcome of all writes is known.
+    pub(super) fn tenure(&self, unit: &Unit) -> Option<Tenure> {
+        let token = *self.tokens.get(&unit.lease()).filter(|_| self.next.is_none())?;
+        Some(Tenure { token, nonce: self.nonce })
     }
 
     /// Whether the lease of the store or of the replica is among what is held.
@@ -251,6 +275,11 @@ impl Held {
         };
         first(self) == first(other)
     }
+}
+
+/// The token of a lease that was just taken, and the number of the last commit under it.
+fn token_of(row: &Row) -> (i64, i64) {
+    (row.get(0), row.get(1))
 }
 
 /// Whether a lease is of the whole store or of a replica.

@@ -17,6 +17,7 @@ use super::super::unit::Unit;
 use super::client::{Client, Value, text};
 use super::failure::Failure;
 use super::held::{Held, Proof, State, WHOLE, renew};
+use super::remembered::{Remembered, Tenure};
 use super::sql::{Sql, WRITER};
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -93,6 +94,7 @@ impl Lease {
             leaving: Mutex::default(),
             working: watch::Sender::default(),
             head: AtomicU64::new(0),
+            remembered: Remembered::default(),
         };
         Self { client: Arc::clone(client), state: Arc::new(state) }
     }
@@ -298,15 +300,42 @@ impl Lease {
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
     }
 
-    /// Another process has taken over what this proved.
-    pub(super) fn was_lost(&self, proof: &Proof) -> Error {
-        self.state.lose_one(&proof.name, proof.token);
-        not_held()
+    /// What this proved does not hold any more: another process has taken over, or the database has an older commit than the last one.
+    pub(super) fn was_lost(&self, proof: &Proof, committed: Option<i64>) -> Error {
+        let last = proof.committed.iter().max().copied().unwrap_or_default();
+        match committed.filter(|committed| !proof.committed.contains(committed)) {
+            Some(committed) => {
+                self.release();
+                lost_commits(committed.cast_unsigned(), last.cast_unsigned())
+            }
+            None => {
+                self.state.lose_one(&proof.name, proof.token);
+                not_held()
+            }
+        }
     }
 
     /// Notes a commit of this process.
-    pub(super) fn committed(&self, head: u64) {
+    pub(super) fn committed(&self, proof: &Proof, head: u64) {
         self.state.head.fetch_max(head, Ordering::Relaxed);
+        self.note_commit(proof, |known| *known = vec![head.cast_signed()]);
+    }
+
+    /// Notes that there may have been one: the answer was lost.
+    pub(super) fn may_have_committed(&self, proof: &Proof, head: u64) {
+        self.note_commit(proof, |known| known.push(head.cast_signed()));
+    }
+
+    fn note_commit(&self, proof: &Proof, note: impl FnOnce(&mut Vec<i64>)) {
+        let mut held = lock(&self.state.held);
+        if let Some(held) = held.as_mut().filter(|held| held.tokens.get(&proof.name) == Some(&proof.token)) {
+            note(held.committed.entry(proof.name.clone()).or_default());
+        }
+    }
+
+    /// The time in which this process alone holds a unit, if it does.
+    pub(super) fn tenure(&self, unit: &Unit) -> Option<Tenure> {
+        self.state.current()?.tenure(unit)
     }
 
     /// Compares the journal head of the database with the newest that this process has committed or read. A database that is behind

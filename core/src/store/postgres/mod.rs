@@ -1,7 +1,7 @@
 //! The store in PostgreSQL: one table of keys and values, which several processes read and write.
 //!
-//! [`sql`] has the statements and tables, [`client`] the connections and their thread, [`lease`] and [`held`] who may write what, [`mail`] what replicas ask of each other, [`failure`] what an
-//! error means. Each call of [`Kv`] is one statement, and a write is one transaction without a pause in it.
+//! [`sql`] has the statements and tables, [`client`] the connections and their thread, [`lease`] and [`held`] who may write what, [`mail`] what replicas ask of each other, [`remembered`] what a replica
+//! need not read again, [`failure`] what an error means. Each call of [`Kv`] is one statement, and a write is one transaction without a pause in it.
 //!
 //! A write whose answer got lost may have taken effect, and may even do so later. So before anything else the nonce of the lease
 //! changes, which makes it harmless, and then the journal head shows what became of it.
@@ -11,6 +11,7 @@ mod failure;
 mod held;
 mod lease;
 mod mail;
+mod remembered;
 mod sql;
 mod url;
 
@@ -32,9 +33,11 @@ use self::failure::Failure;
 use self::held::Proof;
 use self::lease::check_writer;
 pub use self::lease::{Holder, Lease, LeaseRow, Working};
+use self::remembered::{Reading, Tenure};
 use self::sql::{FORMAT, Sql, WRITER};
 use super::format;
 use super::kv::{self, Batch, Guard, KeyRange, Kv, Pair, WriteTurn};
+use super::unit::Unit;
 use crate::model::error::{Error, ErrorKind, Result};
 
 /// How often a write whose answer got lost is tried.
@@ -65,8 +68,8 @@ pub(super) struct Database {
 /// What the database said about a batch.
 enum Written {
     Done,
-    /// Another process has the lease.
-    NotHeld,
+    /// Another process has the lease, or this is the last commit under it that the database has.
+    NotHeld(Option<i64>),
     /// The journal head is another one.
     Head(Option<Vec<u8>>),
 }
@@ -221,12 +224,10 @@ impl PgKv {
 
     fn send(&self, batch: &Batch, (proof, next): (&Proof, u64), head: Option<&[u8]>) -> Result<Written, Failure> {
         let rows = self.client.once(&self.sql.write, batch_values(batch, (proof, next), head))?;
-        let Some((is_held, found)) = rows.first().map(|row| (row.get::<_, bool>(0), row.get::<_, Option<Vec<u8>>>(1)))
-        else {
-            return Ok(Written::NotHeld);
-        };
+        let Some(row) = rows.first() else { return Ok(Written::NotHeld(None)) };
+        let (is_held, found) = (row.get::<_, bool>(0), row.get::<_, Option<Vec<u8>>>(1));
         Ok(match is_held {
-            false => Written::NotHeld,
+            false => Written::NotHeld(row.get(2)),
             true if found.as_deref() == head => Written::Done,
             true => Written::Head(found),
         })
@@ -239,6 +240,70 @@ impl PgKv {
         let head = self.get(&Guard::key())?;
         self.is_unsure.store(false, Ordering::Relaxed);
         Ok(head)
+    }
+
+    /// What this call may leave unread, where that is known: not as of one moment, nor while the outcome of a write is unknown.
+    fn reading(&self) -> Option<Reading<'_, impl Fn(&str) -> Option<Tenure>>> {
+        let may = !self.is_read && !self.is_beside && self.moment.is_none() && !self.is_unsure.load(Ordering::Relaxed);
+        may.then(|| {
+            let tenure_of = |source: &str| self.lease.tenure(&Unit::source(source));
+            Reading::new(&self.lease.state.remembered, tenure_of)
+        })
+    }
+
+    fn values(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
+        let found = self.pairs(&self.sql.get_many, vec![(Box::new(keys.to_vec()), Type::BYTEA_ARRAY)])?;
+        let found: HashMap<Vec<u8>, Vec<u8>> = found.into_iter().collect();
+        Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+    }
+
+    fn first_pairs(&self, range: &KeyRange, limit: usize) -> Result<Vec<Pair>> {
+        let limit: Value = (Box::new(i64::try_from(limit).unwrap_or(i64::MAX)), Type::INT8);
+        let from: Value = (Box::new(range.from.clone()), Type::BYTEA);
+        match &range.to {
+            Some(to) => self.pairs(&self.sql.range, vec![from, (Box::new(to.clone()), Type::BYTEA), limit]),
+            None => self.pairs(&self.sql.range_to_the_end, vec![from, limit]),
+        }
+    }
+
+    /// Writes a batch, again if it must be.
+    fn write(&self, batch: &Batch, guard: &Guard) -> Result<()> {
+        const DOING: &str = "write to the store";
+        let mut expected = Self::first_head(guard)?;
+        let mut tries = 0;
+        loop {
+            let proof = self.lease.proof(guard.unit())?;
+            tries += 1;
+            match self.send(batch, (&proof, guard.next()), expected.as_deref()) {
+                Ok(Written::Done) => {
+                    self.lease.committed(&proof, guard.next());
+                    return Ok(());
+                }
+                Ok(Written::NotHeld(committed)) => return Err(self.lease.was_lost(&proof, committed)),
+                Ok(Written::Head(found)) => {
+                    self.lease.check_kept(kv::head(found.as_deref())?)?;
+                    guard.check(found.as_deref())?;
+                    expected = found;
+                }
+                Err(Failure::Unknown(reason)) => {
+                    self.lease.may_have_committed(&proof, guard.next());
+                    let lost = self.failed(Failure::Unknown(reason), DOING);
+                    tracing::warn!("{}; looking whether it was stored", lost.full());
+                    let head = self.settle()?;
+                    let is_past = guard.next() != guard.expected() && kv::head(head.as_deref())? >= guard.next();
+                    if is_past && self.lease.last_number(&proof.name)? == guard.next() {
+                        self.lease.committed(&proof, guard.next());
+                        return Ok(());
+                    }
+                    self.lease.check_kept(kv::head(head.as_deref())?)?;
+                    guard.check(head.as_deref())?;
+                    if tries >= TRIES {
+                        return Err(lost);
+                    }
+                }
+                Err(failure) => return Err(self.failed(failure, DOING)),
+            }
+        }
     }
 
     /// The head to write from. An older program may have stored it in other bytes.
@@ -267,6 +332,7 @@ fn batch_values(batch: &Batch, (proof, next): (&Proof, u64), head: Option<&[u8]>
         (Box::new(removed), Type::BYTEA_ARRAY),
         (Box::new(proof.name.clone()), Type::TEXT),
         (Box::new(next.cast_signed()), Type::INT8),
+        (Box::new(proof.committed.clone()), Type::INT8_ARRAY),
     ]
 }
 
@@ -285,21 +351,33 @@ impl Kv for PgKv {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let found = self.pairs(&self.sql.get_many, vec![(Box::new(keys.to_vec()), Type::BYTEA_ARRAY)])?;
-        let found: HashMap<Vec<u8>, Vec<u8>> = found.into_iter().collect();
-        Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+        let Some(mut reading) = self.reading() else { return self.values(keys) };
+        let mut values: Vec<Option<Option<Vec<u8>>>> = keys.iter().map(|key| reading.value(key)).collect();
+        let unknown: Vec<Vec<u8>> =
+            keys.iter().zip(&values).filter(|(_, value)| value.is_none()).map(|(key, _)| key.clone()).collect();
+        if unknown.is_empty() {
+            return Ok(values.into_iter().map(Option::flatten).collect());
+        }
+        let found = self.values(&unknown)?;
+        reading.remember(unknown.iter().zip(found.iter().map(Option::as_ref)));
+        let unknown = values.iter_mut().filter(|value| value.is_none());
+        unknown.zip(found).for_each(|(value, found)| *value = Some(found));
+        Ok(values.into_iter().map(Option::flatten).collect())
     }
 
     fn range(&self, range: &KeyRange, limit: usize) -> Result<Vec<Pair>> {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        let limit: Value = (Box::new(i64::try_from(limit).unwrap_or(i64::MAX)), Type::INT8);
-        let from: Value = (Box::new(range.from.clone()), Type::BYTEA);
-        match &range.to {
-            Some(to) => self.pairs(&self.sql.range, vec![from, (Box::new(to.clone()), Type::BYTEA), limit]),
-            None => self.pairs(&self.sql.range_to_the_end, vec![from, limit]),
+        let Some(mut reading) = self.reading() else { return self.first_pairs(range, limit) };
+        if let Some(pairs) = reading.list(range, limit) {
+            return Ok(pairs);
         }
+        let pairs = self.first_pairs(range, limit)?;
+        if pairs.len() < limit {
+            reading.remember_list(range, &pairs);
+        }
+        Ok(pairs)
     }
 
     fn range_many(&self, ranges: &[KeyRange]) -> Result<Vec<Vec<Pair>>> {
@@ -326,41 +404,14 @@ impl Kv for PgKv {
     }
 
     fn write_batch(&self, batch: Batch, guard: &Guard) -> Result<()> {
-        const DOING: &str = "write to the store";
-        let mut expected = Self::first_head(guard)?;
-        let mut tries = 0;
-        loop {
-            let proof = self.lease.proof(guard.unit())?;
-            tries += 1;
-            match self.send(&batch, (&proof, guard.next()), expected.as_deref()) {
-                Ok(Written::Done) => {
-                    self.lease.committed(guard.next());
-                    return Ok(());
-                }
-                Ok(Written::NotHeld) => return Err(self.lease.was_lost(&proof)),
-                Ok(Written::Head(found)) => {
-                    self.lease.check_kept(kv::head(found.as_deref())?)?;
-                    guard.check(found.as_deref())?;
-                    expected = found;
-                }
-                Err(Failure::Unknown(reason)) => {
-                    let lost = self.failed(Failure::Unknown(reason), DOING);
-                    tracing::warn!("{}; looking whether it was stored", lost.full());
-                    let head = self.settle()?;
-                    let is_past = guard.next() != guard.expected() && kv::head(head.as_deref())? >= guard.next();
-                    if is_past && self.lease.last_number(&proof.name)? == guard.next() {
-                        self.lease.committed(guard.next());
-                        return Ok(());
-                    }
-                    self.lease.check_kept(kv::head(head.as_deref())?)?;
-                    guard.check(head.as_deref())?;
-                    if tries >= TRIES {
-                        return Err(lost);
-                    }
-                }
-                Err(failure) => return Err(self.failed(failure, DOING)),
-            }
+        if self.is_beside {
+            return self.write(&batch, guard);
         }
+        let remembered = &self.lease.state.remembered;
+        remembered.before(&batch);
+        let written = self.write(&batch, guard);
+        remembered.after(&batch, written.is_ok(), |source| self.lease.tenure(&Unit::source(source)));
+        written
     }
 
     fn turn(&self) -> Result<WriteTurn> {

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use contextcore_postgres::{Postgres, Proxy};
 
-use super::super::{Store, Unit};
+use super::super::{Cursor, Quarantined, Store, Unit};
 use super::tests::{LONG, config, connected, expire};
 use crate::model::error::{Error, Result};
 use crate::model::secret::Secret;
+use crate::model::time::Millis;
 
 fn source(name: &str) -> Unit {
     Unit::source(name)
@@ -151,6 +152,118 @@ fn a_write_of_a_sharing_process_whose_answer_is_lost_is_stored_once() {
     }
     let number = |name: &str| one.metadata::<u64>("test", name).unwrap();
     assert_eq!((number("mine"), number("theirs")), (Some(10), Some(10)));
+}
+
+fn put_cursor(store: &Store, of: &str, place: u64) -> Result<u64, Error> {
+    let store = store.of(source(of));
+    let mut transaction = store.begin()?;
+    transaction.put_cursor(of, "issues", Some(&Cursor(place.into())))?;
+    transaction.commit()
+}
+
+fn cursor(store: &Store, of: &str) -> Option<u64> {
+    store.cursor(of, "issues").unwrap().and_then(|cursor| cursor.0.as_u64())
+}
+
+/// What only the owner of a source writes costs no statement while it is the owner, and is read anew once it is not.
+#[test]
+fn what_is_remembered_of_a_source_ends_with_its_lease() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("remembered");
+    let proxy = Proxy::start(server.port(), Duration::ZERO);
+    let one = Store::connect_to_write(&config(&schema), &Secret::new(server.url_at(proxy.port()))).unwrap();
+    assert!(one.join(&units()).unwrap());
+    take(&one, &["a"]);
+    let statements = |what: &dyn Fn()| {
+        // The turn of the last writer ends a moment after its write.
+        while proxy.take_statements() > 0 {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        what();
+        proxy.take_statements()
+    };
+    put_cursor(&one, "a", 1).unwrap();
+    assert_eq!(statements(&|| assert_eq!(cursor(&one, "a"), Some(1))), 0, "it was written here");
+    let quarantined = || one.quarantined_records(Some("a")).unwrap().len();
+    assert_eq!([1, 2].map(|_| statements(&|| assert_eq!(quarantined(), 0))), [1, 0], "it was read here");
+    assert_eq!([1, 2].map(|_| statements(&|| assert_eq!(cursor(&one, "b"), None))), [1, 1], "it is not ours");
+    assert_eq!([1, 2].map(|_| statements(&|| assert_eq!(one.sealed("a").unwrap(), 0))), [1, 1], "others write it too");
+    // Another one takes over without a word, as after a long pause.
+    drop(server.sql(&format!("UPDATE {schema}.lease SET expires = 'epoch' WHERE name = 'source/a'")));
+    let two = joined(server, &schema, &["a"]);
+    put_cursor(&two, "a", 2).unwrap();
+    let error = put_cursor(&one, "a", 3).unwrap_err();
+    assert_eq!(error.context("standby"), Some("true"), "what is written from an old value is refused: {error}");
+    assert_eq!(cursor(&one, "a"), Some(2), "it is read anew");
+    two.lease().unwrap().give_back(&[source("a")]);
+    take(&one, &["a"]);
+    assert_eq!([1, 2].map(|_| statements(&|| assert_eq!(cursor(&one, "a"), Some(2)))), [1, 0]);
+    one.lease().unwrap().give_back(&[source("a")]);
+    take(&two, &["a"]);
+    put_cursor(&two, "a", 4).unwrap();
+    two.lease().unwrap().give_back(&[source("a")]);
+    take(&one, &["a"]);
+    assert_eq!(cursor(&one, "a"), Some(4), "also when it comes back under the same nonce");
+}
+
+/// A list follows what is written to it, and a write that failed makes nothing of it remembered.
+#[test]
+fn what_is_remembered_follows_the_writes_of_this_process() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("follows");
+    let one = joined(server, &schema, &["a"]);
+    let put = |id: &str, is_there: bool| -> Result<u64, Error> {
+        let store = one.of(source("a"));
+        let mut transaction = store.begin()?;
+        let (native_id, json) = (id.to_owned(), "{}".to_owned());
+        let quarantined = Quarantined { source: "a".into(), native_id, reason: "no".into(), at: Millis(1), json };
+        transaction.put_quarantined("a", id, is_there.then_some(quarantined))?;
+        transaction.commit()
+    };
+    let ids = || -> Vec<String> {
+        one.quarantined_records(Some("a")).unwrap().into_iter().map(|record| record.native_id).collect()
+    };
+    assert!(ids().is_empty());
+    put("1", true).unwrap();
+    assert_eq!(ids(), ["1"]);
+    put("2", true).unwrap();
+    put("1", false).unwrap();
+    assert_eq!(ids(), ["2"]);
+    drop(server.sql(&format!(
+        "CREATE FUNCTION {schema}.no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+         END $$;
+         CREATE TRIGGER no_room BEFORE INSERT ON {schema}.kv FOR EACH ROW EXECUTE FUNCTION {schema}.no_room()"
+    )));
+    put("3", true).unwrap_err();
+    assert_eq!(ids(), ["2"]);
+}
+
+/// As after a failover to a standby that lagged, where the other replicas have committed more since than was lost.
+#[test]
+fn lost_commits_of_an_owner_are_noticed_however_many_others_have_committed_since() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("behind");
+    let (one, two) = (joined(server, &schema, &["a"]), joined(server, &schema, &["b"]));
+    put_cursor(&one, "a", 1).unwrap();
+    for table in ["kv", "lease"] {
+        drop(server.sql(&format!("CREATE TABLE {schema}.kept_{table} AS SELECT * FROM {schema}.{table}")));
+    }
+    put_cursor(&one, "a", 2).unwrap();
+    drop(server.sql(&format!(
+        "TRUNCATE {schema}.kv; INSERT INTO {schema}.kv SELECT * FROM {schema}.kept_kv;
+         UPDATE {schema}.lease SET committed = kept.committed FROM {schema}.kept_lease kept WHERE kept.name = lease.name"
+    )));
+    for _ in 0..5 {
+        count(&two, "b", "x").unwrap();
+    }
+    let error = put_cursor(&one, "a", 3).unwrap_err();
+    assert!(error.to_string().contains("lost commits") && error.context("standby") == Some("true"), "{error}");
+    assert!(one.is_standby(), "it gave everything back, so that everything is read again");
+    assert!(one.join(&units()).unwrap());
+    take(&one, &["a"]);
+    assert_eq!(cursor(&one, "a"), Some(1));
+    put_cursor(&one, "a", 2).unwrap();
 }
 
 #[test]

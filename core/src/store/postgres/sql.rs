@@ -121,7 +121,7 @@ impl Sql {
                 "UPDATE {lease} SET token = token + 1, nonce = $1, owner = $2, expires = {until}
                  WHERE name = '' AND expires <= {now} AND min_writer <= $4
                    AND NOT EXISTS (SELECT 1 FROM {lease} AS other WHERE other.name <> '' AND other.expires > {now})
-                 RETURNING token"
+                 RETURNING token, committed"
             ),
             is_alone: format!("SELECT NOT EXISTS (SELECT 1 FROM {lease} WHERE name <> '' AND expires > {now})"),
             join: format!(
@@ -130,7 +130,7 @@ impl Sql {
                  WHERE whole.name = '' AND whole.expires <= {now} AND whole.min_writer <= $4
                  ON CONFLICT (name) DO UPDATE SET token = {lease}.token + 1, nonce = EXCLUDED.nonce, owner = EXCLUDED.owner,
                      expires = EXCLUDED.expires, units = EXCLUDED.units
-                 WHERE {lease}.expires <= {now} RETURNING token"
+                 WHERE {lease}.expires <= {now} RETURNING token, committed"
             ),
             make_head: format!("INSERT INTO {kv} VALUES ('', $1, $2) ON CONFLICT DO NOTHING"),
             has_no_owner: format!("SELECT EXISTS (SELECT 1 FROM {lease} WHERE name = '' AND expires <= {now})"),
@@ -143,7 +143,7 @@ impl Sql {
                  ORDER BY wanted
                  ON CONFLICT (name) DO UPDATE SET token = {lease}.token + 1, nonce = EXCLUDED.nonce, owner = EXCLUDED.owner,
                      expires = EXCLUDED.expires
-                 WHERE {lease}.expires <= {now} RETURNING name, token"
+                 WHERE {lease}.expires <= {now} RETURNING token, committed, name"
             ),
             want: format!(
                 "INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer, wanted)
@@ -223,17 +223,19 @@ const BESIDE: &str = "kv_incoming";
 ///
 /// The lease row is locked, which waits for a takeover that is under way and then sees it; a plain read would see the lease as it
 /// was when the statement began. Two writers meet at the head, whatever leases they have. The row also notes the number of its
-/// last commit: after a lost answer, that shows whose commit it was.
+/// last commit, and names what it was before: after a lost answer, that shows whose commit it was, and a database that has lost commits of
+/// this owner is known by it, however many others have committed there since.
 fn write(lease: &str, kv: &str) -> String {
     format!(
         "WITH held AS MATERIALIZED (
-             SELECT 1 FROM {lease} WHERE name = $9 AND token = $1 AND nonce = $2 FOR NO KEY UPDATE
+             SELECT committed FROM {lease} WHERE name = $9 AND token = $1 AND nonce = $2 FOR NO KEY UPDATE
          ), may AS MATERIALIZED (
              SELECT 1 FROM {lease} WHERE name = '' AND min_writer <= $3 FOR SHARE
          ), head AS MATERIALIZED (
              SELECT value FROM {kv} WHERE source = '' AND key = $4 FOR UPDATE
          ), seen AS MATERIALIZED (
-             SELECT EXISTS (SELECT 1 FROM held) AND EXISTS (SELECT 1 FROM may) AS is_held, (SELECT value FROM head) AS head
+             SELECT EXISTS (SELECT 1 FROM held WHERE committed = ANY($11)) AND EXISTS (SELECT 1 FROM may) AS is_held,
+                 (SELECT value FROM head) AS head, (SELECT committed FROM held) AS committed
          ), removed AS (
              DELETE FROM {kv} AS old USING seen
              WHERE old.source = '' AND old.key = ANY($8) AND seen.is_held AND seen.head IS NOT DISTINCT FROM $5
@@ -246,7 +248,7 @@ fn write(lease: &str, kv: &str) -> String {
              UPDATE {lease} AS own SET committed = $10 FROM seen
              WHERE own.name = $9 AND seen.is_held AND seen.head IS NOT DISTINCT FROM $5
          )
-         SELECT is_held, head FROM seen"
+         SELECT is_held, head, committed FROM seen"
     )
 }
 
