@@ -39,7 +39,7 @@ const BATCH_RECORDS: usize = 1_000;
 const BATCH_BYTES: usize = MAX_BATCH_BYTES - 64 * 1024;
 /// The number of records rendered at once, of some 400 bytes each. A task is folded again for each window that has
 /// events of it.
-const WINDOW: usize = 8 * BATCH_RECORDS;
+const WINDOW: usize = 4 * BATCH_RECORDS;
 
 /// A record to send: when, which stored event, which of its exported events, and whose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,7 +145,7 @@ impl<'a> Logs<'a> {
                 let next = &items[place..items.len().min(place + TASKS_AT_ONCE)];
                 self.cache.read_ahead(&next.iter().filter_map(Item::task).cloned().collect::<Vec<_>>())?;
             }
-            let owner = u32::try_from(self.owners.len()).unwrap_or(u32::MAX);
+            let owner = u32::try_from(place).unwrap_or(u32::MAX);
             let fresh = match item {
                 Item::Task(key) => self.cache.record(key)?.map(|record| task_pending(key, &record, &seqs, owner)),
                 Item::Sprint(key) => self.cache.sprint(key)?.map(|sprint| sprint_pending(&sprint, &seqs, owner)),
@@ -153,8 +153,9 @@ impl<'a> Logs<'a> {
             };
             let wanted = |ticket: &PendingRecord| ticket.at >= horizon && self.plan.includes(ticket.at);
             pending.extend(fresh.unwrap_or_default().into_iter().filter(wanted));
-            self.owners.push(item.clone());
         }
+        self.owners = items;
+        pending.shrink_to_fit();
         pending.sort_unstable();
         Ok(pending)
     }
