@@ -108,6 +108,8 @@ pub(super) struct Linear {
     listed: Mutex<BTreeSet<String>>,
     /// What is to be said with the next page.
     notes: Mutex<Notes>,
+    /// What was said in this run of what Linear does not know.
+    said: Mutex<BTreeSet<String>>,
 }
 
 impl Linear {
@@ -125,6 +127,7 @@ impl Linear {
         let reference = reference_data::newest(stored, known, |reference| reference.fetched_at);
         let mut notes = Notes::default();
         let context = if run.full || reference.is_due(run.now, &BTreeSet::new()) {
+            api.forget_missing();
             fetch(&api, &settings, reference, run.now, &mut notes).await?
         } else {
             let named = reference.named(&settings);
@@ -152,6 +155,7 @@ impl Linear {
         })
     }
 
+            said: Mutex::default(),
     /// Makes sure that the tool serves anything at all, before one thing is blamed. Waits as long as that takes.
     pub(super) async fn probe(&self) -> Result<()> {
         self.api.whoami(&[]).await.map(drop)
@@ -227,6 +231,8 @@ impl Linear {
         notes
     }
 
+        let mut said = lock(&self.said);
+        notes.warnings.extend(self.api.lacks().into_iter().filter(|lack| said.insert(lack.clone())));
     /// The latest moment that a change can have, by the tool's own clock.
     pub(super) fn latest(&self) -> Millis {
         self.api.stats().vendor_time.unwrap_or(self.run.now)
