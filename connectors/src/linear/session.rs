@@ -18,7 +18,7 @@ use super::parts::{Next, Part, Parts, may_be_one};
 use super::reference::{Cursors, LISTS, Reference};
 use super::settings::Settings;
 use super::sizes::Sizes;
-use super::wire::User;
+use super::wire::{User, is_absent};
 use crate::reference_data;
 use crate::refusal::{Notes, confirmed, is_refused};
 
@@ -132,6 +132,9 @@ impl Linear {
         } else {
             let named = reference.named(&settings);
             let identity = api.whoami(&named).await?;
+            if !named.is_empty() && is_absent(identity.teams.as_ref()) {
+                return Err(Error::new(ErrorKind::Protocol, "the list of teams did not come"));
+            }
             let seen = identity.teams.into_iter().flat_map(|teams| teams.nodes).map(|team| team.id).collect();
             let named: Vec<Box<str>> = named.into_iter().map(Box::from).collect();
             let mut reference = Reference { organization: identity.organization, ..reference };
@@ -152,10 +155,10 @@ impl Linear {
             read: Mutex::default(),
             listed: Mutex::default(),
             notes: Mutex::new(notes),
+            said: Mutex::default(),
         })
     }
 
-            said: Mutex::default(),
     /// Makes sure that the tool serves anything at all, before one thing is blamed. Waits as long as that takes.
     pub(super) async fn probe(&self) -> Result<()> {
         self.api.whoami(&[]).await.map(drop)
@@ -228,11 +231,11 @@ impl Linear {
     pub(super) fn take_notes(&self) -> Notes {
         let mut notes = std::mem::take(&mut *self.notes());
         notes.warnings.extend(self.take_disputes());
+        let mut said = lock(&self.said);
+        notes.warnings.extend(self.api.lacks().into_iter().filter(|lack| said.insert(lack.clone())));
         notes
     }
 
-        let mut said = lock(&self.said);
-        notes.warnings.extend(self.api.lacks().into_iter().filter(|lack| said.insert(lack.clone())));
     /// The latest moment that a change can have, by the tool's own clock.
     pub(super) fn latest(&self) -> Millis {
         self.api.stats().vendor_time.unwrap_or(self.run.now)
@@ -366,6 +369,9 @@ async fn fetch_lists(api: &Api, mut from: Cursors, tries: Tries) -> Result<(Stri
             return Err(answer.refusal());
         }
         let shown = shown(&answer.data.viewer)?;
+        if let Some(name) = answer.data.absent(&from) {
+            return Err(Error::new(ErrorKind::Protocol, format!("the list of {name} did not come")));
+        }
         from = read.take(answer.data);
         if from.is_empty() {
             return Ok((shown, read));
