@@ -24,6 +24,17 @@ pub(crate) fn write(cursor: &impl Serialize, stream: &'static str) -> Result<Cur
     written.map_err(|error| Error::new(ErrorKind::Internal, "write a cursor").with("stream", stream).caused_by(error))
 }
 
+/// Whether the rows of a list came at all. A list that did not come is not an empty one: what it would name may exist all the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// They are not in the answer.
+    #[default]
+    NotAsked,
+    /// There is null instead of them.
+    Null,
+    Listed,
+}
+
 /// Whether a list has another page, and from where.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -10,6 +10,7 @@ mod file;
 mod github;
 mod graphql;
 mod jira;
+mod left_out;
 mod linear;
 mod reference_data;
 mod refusal;

@@ -338,3 +338,73 @@ async fn a_number_that_is_none_costs_itself() {
         }
     }
 }
+
+/// Replaces the lists of this name in answers by another value, or takes them out.
+fn without_lists(name: &'static str, by: Option<&'static str>) -> Fault {
+    Fault::rewrite(move |body: &str| {
+        let mut answer: serde_json::Value = serde_json::from_str(body).unwrap();
+        let Some(fields) = answer.as_object_mut().filter(|fields| fields.contains_key(name)) else {
+            return body.into();
+        };
+        match by {
+            Some(text) => drop(fields.insert(name.into(), serde_json::from_str(text).unwrap())),
+            None => drop(fields.remove(name)),
+        }
+        answer.to_string()
+    })
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_come_is_not_an_empty_one() {
+    let lists = [("*/board", "values"), ("*/board/*/sprint", "values"), ("*/issueLinkType", "issueLinkTypes")];
+    for options in editions() {
+        for (path, list) in lists {
+            for by in [None, Some("null")] {
+                let mut rig = Rig::start(World::demo(NOW, 3, 7), options.clone()).await;
+                let first = rig.run(NOW, &["sprints", "issues"]).await.unwrap();
+                rig.cursors.remove("sprints");
+                rig.jira.faults().on(path, When::Always, without_lists(list, by));
+                let torn = rig.run(NOW + 2 * 86_400_000, &["sprints", "issues"]).await.unwrap();
+                assert!(torn.gone_sprints.is_empty(), "{path}");
+                assert!(!torn.warnings.is_empty(), "{path} {by:?}");
+                rig.jira.faults().clear();
+                rig.cursors.clear();
+                let healed = rig.run(NOW + 4 * 86_400_000, &["sprints", "issues"]).await.unwrap();
+                assert_eq!((presents(&healed), &healed.sprints), (presents(&first), &first.sprints), "{path} {by:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_issue_whose_history_does_not_come_is_unreadable() {
+    let [cloud, server] = editions();
+    let lists = [(cloud.clone(), "issueChangeLogs"), (cloud, "changeHistories"), (server, "histories")];
+    for (options, list) in lists {
+        let mut rig = Rig::start(World::history(NOW, 4, 6, 0, 0, 1), options).await;
+        let calm = rig.run(NOW, &["issues"]).await.unwrap();
+        rig.cursors.clear();
+        let (wanted, null) = (format!("\"{list}\":["), format!("\"{list}\":null,\"odd\":["));
+        let spoil = move |body: &str| body.replace(&wanted, &null);
+        rig.jira.faults().on("*", When::Always, Fault::rewrite(spoil));
+        // Cloud has each of them by another call as well.
+        let torn = rig.run(NOW, &["issues"]).await.unwrap();
+        let is_whole = torn.tasks.iter().all(|(id, task)| task.history == calm.tasks[id].history);
+        assert!(is_whole && torn.tasks.len() + torn.unreadable.len() == 4, "{list}: {:?}", torn.unreadable);
+        rig.jira.faults().clear();
+        rig.cursors.clear();
+        assert_eq!(rig.run(NOW + MINUTE, &["issues"]).await.unwrap().tasks.len(), 4);
+    }
+}
+
+#[tokio::test]
+async fn a_search_without_its_list_finds_nothing_out() {
+    for options in editions() {
+        for by in [None, Some("null")] {
+            let mut rig = Rig::start(World::history(NOW, 4, 6, 0, 0, 1), options.clone()).await;
+            rig.jira.faults().on("*/search*", When::Always, without_lists("issues", by));
+            assert!(rig.run(NOW, &["issues"]).await.is_err());
+            assert!(rig.run(NOW, &["ids"]).await.is_err());
+        }
+    }
+}

@@ -536,11 +536,14 @@ async fn a_broken_value_in_the_reference_data_costs_itself_also_in_the_first_run
 
 #[tokio::test]
 async fn an_answer_without_the_list_that_was_asked_for_loses_nothing() {
-    for operation in ["Changed", "Issues"] {
+    let null = json!({"issues": {"nodes": null}});
+    for (operation, data) in
+        [("Changed", json!({})), ("Issues", json!({})), ("Changed", null.clone()), ("Issues", null)]
+    {
         let (mut rig, ids) = Rig::of(5).await;
         rig.linear.distort(move |name, body| {
             if name == operation {
-                body["data"] = json!({});
+                body["data"] = data.clone();
             }
             200
         });
@@ -553,6 +556,90 @@ async fn an_answer_without_the_list_that_was_asked_for_loses_nothing() {
         let read = rig.read_again(&again).await.tasks.len() + rig.sync().await.tasks.len();
         assert_eq!(read, ids.len(), "{operation}");
     }
+}
+
+#[tokio::test]
+async fn a_list_that_is_null_is_not_an_empty_one() {
+    let lists = ["cycles", "projects", "issueLabels", "users"];
+    // The same workspace four days later, of which nothing was lost on the way.
+    let mut later = Rig::demo().await;
+    later.clock.fetch_add(4 * DAY, Ordering::Relaxed);
+    let later = later.sync().await;
+    for (n, list) in lists.into_iter().enumerate() {
+        let nodes = n % 2 == 0;
+        let mut rig = Rig::demo().await;
+        rig.sync().await;
+        let open_sprints = rig.try_sync(&["ids"]).await.unwrap().open_sprints;
+        let pointer = format!("/data/{list}{}", if nodes { "/nodes" } else { "" });
+        rig.linear.distort(move |_, body| {
+            body.pointer_mut(&pointer).into_iter().for_each(|list| *list = Json::Null);
+            200
+        });
+        rig.cursors.clear();
+        rig.clock.fetch_add(2 * DAY, Ordering::Relaxed);
+        let torn = rig.try_sync(&["plan", "issues"]).await.unwrap();
+        assert!(!torn.warnings.is_empty() || !torn.unreadable.is_empty(), "{list}");
+        let pass = rig.try_sync(&["ids"]).await;
+        let open = pass.as_ref().ok().and_then(|pass| pass.open_sprints.clone());
+        assert!(open.is_none() || open == open_sprints, "{list}: {open:?}");
+        rig.linear.mend();
+        rig.cursors.clear();
+        rig.clock.fetch_add(2 * DAY, Ordering::Relaxed);
+        let healed = rig.sync().await;
+        assert_eq!(healed.tasks.keys().collect::<Vec<_>>(), later.tasks.keys().collect::<Vec<_>>(), "{list}");
+        let labels =
+            |outcome: &Outcome| outcome.tasks.values().map(|task| task.present.labels.clone()).collect::<Vec<_>>();
+        assert_eq!(labels(&healed), labels(&later), "{list}");
+    }
+}
+
+#[tokio::test]
+async fn names_that_the_schema_lacks_are_left_out_and_said() {
+    let older = vec![("Issue", "delegate"), ("IssueHistory", "relationChanges"), ("Initiative", "leadTeam")];
+    let clock = Clock::fixed(NOW);
+    let token = tempfile::tempdir().unwrap();
+    let linear = Linear::start(World::demo(NOW, 3, 7), Options { clock, older, ..Options::default() }).await.unwrap();
+    let mut source = Source::new(config("linear", linear.url(), &token, Linear::KEY, &[]));
+    let outcome = source.run(NOW, &["plan", "issues", "ids"]).await.unwrap();
+    let whole = Rig::demo().await.sync().await;
+    assert_eq!(outcome.tasks.keys().collect::<Vec<_>>(), whole.tasks.keys().collect::<Vec<_>>());
+    assert!(outcome.failures.is_empty() && outcome.unreadable.is_empty());
+    for name in ["delegates", "history of links", "leading teams"] {
+        let said = outcome.warnings.iter().filter(|text| text.contains(name)).count();
+        assert_eq!(said, 1, "{name}: {:?}", outcome.warnings);
+    }
+    let again = source.run(NOW + MINUTE, &["plan", "issues"]).await.unwrap();
+    assert_eq!((again.requests, again.warnings.len()), (3, 3), "it is learnt once, and said on every run");
+    source.restart(contextcore_core::config::CommentPrivacy::default());
+    source.open(&Run { now: Millis(NOW), full: false }).await.unwrap();
+    assert_eq!(source.session().check().await.unwrap().warnings.len(), 3);
+}
+
+#[tokio::test]
+async fn an_odd_actor_costs_nothing_but_the_actor() {
+    let mut rig = Rig::demo().await;
+    let wanted = Linear::id(rig.linear.world().find("PLAT-4").unwrap());
+    let whole = rig.sync().await.tasks[&wanted].clone();
+    let text = wanted.clone();
+    rig.linear.distort(move |name, body| {
+        let rows = body.pointer_mut("/data/issues/nodes").and_then(Json::as_array_mut);
+        for row in rows.into_iter().flatten().filter(|row| name == "Issues" && row["id"] == *text) {
+            row["history"]["nodes"][0]["actorId"] = json!({"odd": 7});
+        }
+        200
+    });
+    rig.cursors.clear();
+    let outcome = rig.sync().await;
+    let (odd, all) = (&outcome.tasks[&wanted].history, &whole.history);
+    let changes = |history: &[contextcore_core::model::Event]| {
+        history.iter().map(|event| (event.id, event.at, event.change.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(changes(odd), changes(all));
+    assert!(
+        odd.iter().filter(|event| event.actor.is_none()).count()
+            > all.iter().filter(|event| event.actor.is_none()).count()
+    );
+    assert!(!outcome.warnings.iter().any(|text| text.contains("left out")), "{:?}", outcome.warnings);
 }
 
 #[tokio::test]

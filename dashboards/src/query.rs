@@ -322,10 +322,12 @@ impl Health {
     }
 }
 
-/// The labels that identify a sprint.
-pub(crate) const SPRINT: [&str; 2] = [names::PROJECT_ID, names::SPRINT_ID];
+/// The labels that identify a sprint. The source is there only where two sources of a project give the same id: without it their
+/// sprints would be mixed.
+pub(crate) const SPRINT: [&str; 3] = [names::PROJECT_ID, names::SPRINT_ID, names::SOURCE_NAME];
 /// The same with the name for people.
-pub(crate) const SPRINT_NAMED: [&str; 3] = [names::PROJECT_ID, names::SPRINT_ID, names::SPRINT_NAME];
+pub(crate) const SPRINT_NAMED: [&str; 4] =
+    [names::PROJECT_ID, names::SPRINT_ID, names::SOURCE_NAME, names::SPRINT_NAME];
 
 /// Only running sprints: a velocity is exported only for closed sprints.
 pub(crate) fn running(expression: &str, selector: &Selector, lookback: &'static str) -> String {

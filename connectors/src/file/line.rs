@@ -143,10 +143,18 @@ struct TimelineEvent {
     from: Value,
     #[serde(default)]
     to: Value,
-    actor: Option<String>,
+    /// One of an odd shape is nobody.
+    #[serde(default)]
+    actor: Value,
     #[serde(default)]
     observed: bool,
     derived: Option<String>,
+}
+
+impl TimelineEvent {
+    fn actor(&self) -> Option<String> {
+        self.actor.as_str().map(str::to_owned)
+    }
 }
 
 /// A sprint's line.
@@ -207,7 +215,7 @@ fn task(reading: &Reading, line: TaskLine) -> Result<Vec<Observation>> {
     history.sort_by_key(|entry| entry.at);
     agree(&mut history, &begun, &mut present);
     let id = EventId::of(&key, "created");
-    let actor = creation.and_then(|given| given.actor.clone());
+    let actor = creation.and_then(|given| given.actor());
     history.insert(0, Event { id, at: created, actor, observed: false, change: Change::Created(Box::new(begun)) });
     let artifacts = line.timeline.iter().filter(|given| given.kind == "artifact");
     let activities: Vec<Observation> = artifacts.filter_map(|given| activity(&line.id, given)).collect();
@@ -232,7 +240,7 @@ fn changes(reading: &Reading, key: &TaskKey, line: &TaskLine) -> Result<(Vec<Eve
         let ordinal: &mut u32 = ordinals.entry((given.at, given.kind.as_str())).or_default();
         let id = EventId::of(key, &format!("{}:{}:{ordinal}", given.at.0, given.kind));
         *ordinal += 1;
-        history.push(Event { id, at: given.at, actor: given.actor.clone(), observed: given.observed, change });
+        history.push(Event { id, at: given.at, actor: given.actor(), observed: given.observed, change });
     }
     Ok((history, first))
 }
@@ -451,7 +459,7 @@ fn activity(id: &str, given: &TimelineEvent) -> Option<Observation> {
     Some(Observation::Activity(Box::new(Activity {
         native_id: format!("{kind}:{reference}:{}", given.at.0),
         at: given.at,
-        actor: given.actor.clone(),
+        actor: given.actor(),
         artifact: Artifact {
             kind,
             reference,

@@ -169,7 +169,7 @@ impl Poll<'_> {
                 ActivityList::Commits => api.commits(name, sweep.until, after, rows).await,
                 ActivityList::Deployments => api.deployments(name, after, rows).await,
             };
-            match answer.and_then(whole_rows) {
+            match answer.and_then(|answer| whole_rows(answer, list)) {
                 Err(error) if is_divisible(&error) && rows > 1 => {
                     api.note_failure(&error);
                     rows = rows.div_ceil(2);
@@ -224,8 +224,13 @@ impl Poll<'_> {
 }
 
 /// The rows of a page, unless one is null for another reason than permission.
-fn whole_rows(Answer { data, errors }: Answer<Work>) -> Result<Rows<Box<RawValue>>> {
-    let rows = data.rows();
+fn whole_rows(Answer { data, errors }: Answer<Work>, list: ActivityList) -> Result<Rows<Box<RawValue>>> {
+    let rows = data.rows(list == ActivityList::Commits);
+    // Without an error to explain it, a list that did not come is not an empty one.
+    if errors.is_empty() && rows.as_ref().is_none_or(Rows::is_null) {
+        return Err(Error::new(ErrorKind::Protocol, format!("the list of {} did not come", list.name())));
+    }
+    let rows = rows.unwrap_or_default();
     let refused =
         |index: usize| errors.iter().any(|error| error.is_refusal() && error.row().is_none_or(|row| row == index));
     let is_torn = |(index, row): (usize, &Option<Box<RawValue>>)| row.is_none() && !refused(index);

@@ -78,10 +78,13 @@ struct Target {
 }
 
 impl Work {
-    /// The list; empty for a repository without commits.
-    pub(super) fn rows(self) -> Rows<Box<RawValue>> {
-        let history = || self.default_branch_ref?.target?.history;
-        self.pull_requests.or(self.deployments).or_else(history).unwrap_or_default()
+    /// The list; none where it did not come, empty for a repository without commits.
+    pub(super) fn rows(self, of_commits: bool) -> Option<Rows<Box<RawValue>>> {
+        let history = || match self.default_branch_ref.and_then(|branch| branch.target) {
+            Some(target) => target.history,
+            None => of_commits.then(Rows::default),
+        };
+        self.pull_requests.or(self.deployments).or_else(history)
     }
 }
 
@@ -103,7 +106,11 @@ impl Api {
         for ids in parts {
             let answer: Answer<Found<P>> = self.ask(&queries::Reference { ids }, ALL_TRIES).await?;
             self.note(answer.data.rate_limit);
-            let odd = |error: &&GraphError| error.node().is_some() && !error.is_refusal();
+            // Of a project that came, a part that failed is null, and what was known of it stays.
+            let nodes = &answer.data.nodes;
+            let is_null =
+                |error: &GraphError| error.node().is_some_and(|(at, _)| nodes.get(at).is_none_or(Option::is_none));
+            let odd = |error: &&GraphError| is_null(error) && !error.is_refusal();
             if let Some(error) = answer.errors.iter().find(odd) {
                 return Err(error.clone().into_error());
             }
@@ -170,7 +177,9 @@ impl Api {
         let sweep = queries::ItemSweep { project, after, first, nodes, looks };
         let Answer { data, errors } = self.ask::<_, One<ItemsPage>>(&sweep, self.tries(rows as usize)).await?;
         self.note(data.rate_limit);
-        Ok(Answer { data: data.node, errors })
+        let page =
+            data.node.map(|page| page.items.whole(nodes, "items").map(|items| ItemsPage { items })).transpose()?;
+        Ok(Answer { data: page, errors })
     }
 
     /// A page of the issues of a repository that changed since then, the longest unchanged first.
@@ -192,7 +201,9 @@ impl Api {
         };
         let answer: Answer<One<IssuesPage>> = self.ask(&variables, self.tries(rows as usize)).await?;
         self.note(answer.data.rate_limit);
-        Ok(Answer { data: answer.data.node, errors: answer.errors })
+        let whole = |page: IssuesPage| page.issues.whole(detail.has_rows(), "issues");
+        let page = answer.data.node.map(whole).transpose()?.map(|issues| IssuesPage { issues });
+        Ok(Answer { data: page, errors: answer.errors })
     }
 
     /// A page of the pull requests of a repository, the latest changed first.

@@ -13,6 +13,7 @@ pub(super) fn report(github: &GitHub, context: &SiteContext) -> CheckReport {
     for project in projects {
         warn_of(github, project, &mut warnings);
     }
+    warnings.extend(context.unread.iter().cloned());
     warnings.extend(context.repositories.iter().filter_map(Repository::unusable_guidance));
     let mut shown: Vec<(String, String)> =
         projects.iter().map(|project| (project.name.to_string(), project.title.to_string())).collect();

@@ -62,28 +62,38 @@ impl Iteration {
     }
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Configuration {
-    pub(super) iterations: Vec<Value>,
-    pub(super) completed_iterations: Vec<Value>,
-}
+/// What an iteration field lists: its completed iterations and the others. A list that did not come is none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Configuration<'a>([Option<&'a Vec<Value>>; 2]);
 
-impl Configuration {
+impl<'a> Configuration<'a> {
+    /// Reads a configuration of any shape.
+    pub(super) fn of(configuration: &'a Value) -> Self {
+        Self(["completedIterations", "iterations"].map(|list| configuration[list].as_array()))
+    }
+
+    /// Whether every iteration is listed by its id: then one that is not listed does not exist any more.
+    pub(super) fn is_whole(self) -> bool {
+        self.0.iter().all(|list| list.is_some_and(|rows| rows.iter().all(|row| id_of(row).is_some())))
+    }
+
     /// The iterations by their own ids. One that cannot be understood is there all the same.
-    pub(super) fn listed(&self) -> impl Iterator<Item = (&str, Option<Iteration>)> {
-        let all = self.completed_iterations.iter().chain(&self.iterations);
-        let named = all.filter_map(|iteration| Some((iteration, iteration["id"].as_str()?)));
-        named.filter(|(_, id)| !id.is_empty()).map(|(iteration, id)| {
+    pub(super) fn listed(self) -> impl Iterator<Item = (&'a str, Option<Iteration>)> {
+        let all = self.0.into_iter().flatten().flatten();
+        all.filter_map(|iteration| Some((iteration, id_of(iteration)?))).map(|(iteration, id)| {
             let read = Iteration::deserialize(iteration);
             (id, read.inspect_err(|error| warn!(id, %error, "an iteration cannot be read")).ok())
         })
     }
 }
 
-/// The iterations of this field, and which of them were made anew. Without the field nothing is known to have ended.
+fn id_of(iteration: &Value) -> Option<&str> {
+    iteration["id"].as_str().filter(|id| !id.is_empty())
+}
+
+/// The iterations of this field, and which of them were made anew. Without the whole list nothing is known to have ended.
 pub(super) fn renewed(
-    listed: Option<(&str, &Configuration)>,
+    listed: Option<(&str, Configuration<'_>)>,
     known: Option<(&Iterations, &Renewed)>,
 ) -> (Iterations, Renewed) {
     let (mut all, mut renewed) = known.map(|(all, renewed)| (all.clone(), renewed.clone())).unwrap_or_default();
@@ -106,7 +116,7 @@ pub(super) fn renewed(
             None => all.entry(id).or_default().gone = false,
         }
     }
-    for id in vanished {
+    for id in vanished.into_iter().filter(|_| configuration.is_whole()) {
         all.entry(id).and_modify(|iteration| iteration.gone = true);
     }
     (all, renewed)

@@ -224,7 +224,9 @@ impl Api {
             list => self.ask(&list.rest(id, after), tries).await?,
         };
         match (data.node, errors.into_iter().next()) {
-            (Some(page), None) => Ok(page.list),
+            (Some(page), None) => {
+                page.list.whole(true, from.list.key()).map_err(|error| error.with("node", &from.node))
+            }
             (_, Some(error)) => Err(error.into_error().with("node", &from.node)),
             (None, None) => Err(Error::new(ErrorKind::NotFound, "it vanished").with("node", &from.node)),
         }

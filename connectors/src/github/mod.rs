@@ -169,9 +169,16 @@ impl SourceSession for GitHub {
                 all
             }),
             CONVERTED => Ok(vec![Observation::Gone { native_id: record.native_id.clone() }]),
-            _ => normalise::task(&context, &record.json),
+            _ => normalise::task(&context, &record.json).map(|read| {
+                self.left_out.note(read.key().unwrap_or(&record.native_id), read.left_out);
+                read.observations
+            }),
         };
         read.map_err(|error| error.with("record", &record.native_id))
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.left_out.take().into_iter().collect()
     }
 
     fn guidance(&self) -> Vec<ForgeFile> {

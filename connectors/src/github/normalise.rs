@@ -21,6 +21,7 @@ use order::{about, in_order, link};
 use reader::{Reader, Step};
 use state::{Place, State, logins, names};
 
+mod mended;
 mod order;
 mod reader;
 mod state;
@@ -28,12 +29,37 @@ mod words;
 
 pub(super) use reader::Context;
 
-/// Reads a record of the streams of tasks.
+/// What a record says.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) observations: Vec<Observation>,
+    /// Entries of its history that cannot be read.
+    pub(super) left_out: usize,
+}
+
+impl Read {
+    /// The key of its task.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.observations.iter().find_map(|observation| match observation {
+            Observation::Task(task) => Some(task.present.key.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// Reads a record of the streams of tasks. Entries of its history that cannot be read are left out.
 ///
 /// # Errors
 /// [`ErrorKind::Protocol`] when it is not such a record, or lacks the time of its creation or of an event.
-pub(super) fn task(context: &Context<'_>, json: &str) -> Result<Vec<Observation>> {
-    let mut record: Record = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
+pub(super) fn task(context: &Context<'_>, json: &str) -> Result<Read> {
+    let (record, left_out) = mended::record(json).map_err(|error| unreadable(&error))?;
+    Ok(Read { observations: observations(context, record)?, left_out })
+}
+
+fn observations(context: &Context<'_>, mut record: Record) -> Result<Vec<Observation>> {
+    if let Some(list) = mended::absent_list(&record) {
+        return Err(lacks(list));
+    }
     record.complete();
     context.transfers.rename_record(&mut record);
     let project = context.project(record.project.as_deref());

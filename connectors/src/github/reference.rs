@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contextcore_core::Millis;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::connection::Rows;
 use super::features::Missing;
@@ -98,6 +99,25 @@ pub(super) struct Fields {
 }
 
 impl Fields {
+    /// Keeps the fields that were known and that did not come.
+    fn keep(&mut self, known: &Self, answer: &ProjectAnswer) {
+        let Self { status, estimate, size, iteration, priority, kind, due } = self;
+        let pairs = [
+            (status, &known.status),
+            (estimate, &known.estimate),
+            (size, &known.size),
+            (iteration, &known.iteration),
+            (priority, &known.priority),
+            (kind, &known.kind),
+            (due, &known.due),
+        ];
+        for (field, known) in pairs {
+            if known.is_some() && answer.field(known.as_ref()).is_none() {
+                field.clone_from(known);
+            }
+        }
+    }
+
     /// Each with what it means, for people.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &Field)> {
         let all = [
@@ -140,8 +160,7 @@ pub(super) struct ProjectAnswer {
     url: Box<str>,
     #[serde(default)]
     closed: bool,
-    #[serde(default)]
-    fields: Rows<OddOr<FieldAnswer>>,
+    fields: Option<Rows<OddOr<FieldAnswer>>>,
 }
 
 /// Something of another list that may have any shape: an odd one counts as absent.
@@ -154,16 +173,26 @@ enum OddOr<T> {
 
 impl ProjectAnswer {
     fn fields(&self) -> impl Iterator<Item = &FieldAnswer> {
-        self.fields.iter().filter_map(|field| match field {
+        self.fields.iter().flat_map(Rows::iter).filter_map(|field| match field {
             OddOr::Read(field) => Some(field),
             OddOr::Odd(_) => None,
         })
     }
 
+    /// Whether fields of it did not come: one that is not among those that did may exist all the same.
+    pub(super) fn is_torn(&self) -> bool {
+        let is_field = |row: &Option<OddOr<FieldAnswer>>| matches!(row, Some(OddOr::Read(_)));
+        self.fields.as_ref().is_none_or(|fields| !fields.is_given() || !fields.nodes.iter().all(is_field))
+    }
+
+    fn field(&self, field: Option<&Field>) -> Option<&FieldAnswer> {
+        let id = &field?.id;
+        self.fields().find(|other| other.id.as_ref() == Some(id))
+    }
+
     /// The id of the iteration field and what it lists.
-    fn listed<'a>(&'a self, field: Option<&'a Field>) -> Option<(&'a str, &'a Configuration)> {
-        let shown = field.and_then(|field| self.fields().find(|other| other.id.as_ref() == Some(&field.id)));
-        Some((&field?.id, shown?.configuration.as_ref()?))
+    fn listed<'a>(&'a self, field: Option<&'a Field>) -> Option<(&'a str, Configuration<'a>)> {
+        Some((&field?.id, Configuration::of(&self.field(field)?.configuration)))
     }
 }
 
@@ -177,9 +206,23 @@ struct FieldAnswer {
     name: Box<str>,
     #[serde(default)]
     data_type: Box<str>,
+    /// Of any shape: one odd option, or none at all, costs no field.
     #[serde(default)]
-    options: Vec<OptionAnswer>,
-    configuration: Option<Configuration>,
+    options: Value,
+    /// The same of iterations.
+    #[serde(default)]
+    configuration: Value,
+}
+
+impl FieldAnswer {
+    /// The options that can be read, and whether those are all.
+    fn options(&self) -> (Vec<OptionAnswer>, bool) {
+        let rows = self.options.as_array();
+        let read = |row: &Value| OptionAnswer::deserialize(row).ok();
+        let options: Vec<OptionAnswer> = rows.into_iter().flatten().filter_map(read).collect();
+        let is_whole = rows.is_some_and(|rows| rows.len() == options.len());
+        (options, is_whole)
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -192,8 +235,11 @@ struct OptionAnswer {
 impl Project {
     /// The project as it is now, with what GitHub has forgotten of it since.
     pub(super) fn new(settings: &Settings, name: ProjectName, answer: &ProjectAnswer, known: Option<&Self>) -> Self {
-        let fields = discover(settings, answer);
         let known = known.filter(|known| known.id == answer.id);
+        let mut fields = discover(settings, answer);
+        if let Some(known) = known.filter(|_| answer.is_torn()) {
+            fields.keep(&known.fields, answer);
+        }
         let (iterations, renewed) =
             iterations::renewed(answer.listed(fields.iteration.as_ref()), known.map(Self::iterations));
         Self {
@@ -207,6 +253,22 @@ impl Project {
             closed: answer.closed,
             fields,
         }
+    }
+
+    /// What of the answer it was made of did not come, or cannot be read. What was known of that stays.
+    pub(super) fn unread(&self, answer: &ProjectAnswer) -> Vec<String> {
+        let Fields { status, iteration, .. } = &self.fields;
+        let options = answer.field(status.as_ref()).filter(|field| !field.options().1);
+        let iterations = answer.listed(iteration.as_ref()).filter(|(_, configuration)| !configuration.is_whole());
+        let name = |field: &Option<Field>| field.as_ref().map(|field| field.name.clone()).unwrap_or_default();
+        let parts = [
+            answer.is_torn().then(|| "fields".to_owned()),
+            options.map(|field| format!("options of {}", field.name)),
+            iterations.map(|_| format!("iterations of {}", name(iteration))),
+        ];
+        let say =
+            |part: String| format!("not all {part} of project {} can be read, what was known of them stays", self.name);
+        parts.into_iter().flatten().map(say).collect()
     }
 
     /// The iterations it had, and which of them were made anew.
@@ -268,8 +330,10 @@ fn as_field(field: &FieldAnswer) -> Option<Field> {
 }
 
 fn statuses(answer: &ProjectAnswer, field: Option<&Field>, known: Option<&Project>) -> Vec<StatusOption> {
-    let field = field.and_then(|field| answer.fields().find(|other| other.id.as_ref() == Some(&field.id)));
-    let options = field.map(|field| field.options.as_slice()).unwrap_or_default();
+    let (options, is_whole) = match answer.field(field) {
+        Some(field) => field.options(),
+        None => (Vec::new(), !answer.is_torn()),
+    };
     let before = |id: &str| known.and_then(|known| known.statuses.iter().find(|option| &*option.id == id));
     let with_past = |option: &OptionAnswer| {
         let mut former = before(&option.id).map(|old| old.former.clone()).unwrap_or_default();
@@ -278,7 +342,9 @@ fn statuses(answer: &ProjectAnswer, field: Option<&Field>, known: Option<&Projec
         former.dedup();
         StatusOption { id: option.id.clone(), name: option.name.clone(), former }
     };
-    options.iter().map(with_past).collect()
+    let is_listed = |id: &str| options.iter().any(|option| &*option.id == id);
+    let unread = known.iter().flat_map(|known| &known.statuses).filter(|old| !is_whole && !is_listed(&old.id));
+    options.iter().map(with_past).chain(unread.cloned()).collect()
 }
 
 #[cfg(test)]

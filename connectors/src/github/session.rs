@@ -15,6 +15,7 @@ use super::reference::{Project, ProjectAnswer, Reference};
 use super::settings::{ProjectName, RepositoryName, Settings};
 use super::transfers::Transfers;
 use super::wire::RepositoryActivity;
+use crate::left_out::LeftOut;
 
 /// Iterations of our projects.
 pub(super) const SPRINTS: &str = "sprints";
@@ -43,6 +44,8 @@ pub(super) struct GitHub {
     /// Issues that the sweep has seen so far.
     issues: Mutex<Issues>,
     transfers: Mutex<Arc<Transfers>>,
+    /// Entries of histories that were left out.
+    pub(super) left_out: LeftOut,
 }
 
 /// What the items of our projects wrap.
@@ -71,6 +74,8 @@ pub(super) struct SiteContext {
     pub(super) repositories: Vec<Repository>,
     /// What is configured and was not found.
     pub(super) missing: Vec<String>,
+    /// What of our projects could not be read, and stays as it was.
+    pub(super) unread: Vec<String>,
     /// The same, and what the server lacks.
     pub(super) warnings: Vec<String>,
 }
@@ -107,8 +112,8 @@ impl GitHub {
         let mut reference = stored;
         let fresh = reference.login.is_empty();
         learn(&api, &mut reference, run).await?;
-        let mut missing = Vec::new();
-        projects(&api, &settings, &mut reference, fresh, &mut missing).await?;
+        let (mut missing, mut unread) = (Vec::new(), Vec::new());
+        projects(&api, &settings, &mut reference, fresh, (&mut missing, &mut unread)).await?;
         let repositories = repositories(&api, &settings, &mut missing).await?;
         let found = repositories.iter().map(|repository| repository.name.to_string());
         reference.repositories.extend(found);
@@ -119,11 +124,13 @@ impl GitHub {
         }
         reference.missing = Some(api.missing());
         let unusable = repositories.iter().filter_map(Repository::unusable_guidance);
-        let warnings = missing.iter().cloned().chain(api.missing().sentences()).chain(unusable).collect();
-        let context = SiteContext { reference, repositories, missing, warnings };
+        let lacks = api.missing();
+        let warnings = missing.iter().cloned().chain(lacks.sentences()).chain(unusable);
+        let warnings = warnings.chain(unread.iter().cloned()).collect();
+        let context = SiteContext { reference, repositories, missing, unread, warnings };
         let transfers = Mutex::new(Arc::new(context.reference.transfers.clone()));
-        let (members, issues) = (Mutex::default(), Mutex::default());
-        Ok(Self { settings, api, run: *run, context, members, issues, transfers })
+        let (members, issues, left_out) = Default::default();
+        Ok(Self { settings, api, run: *run, context, members, issues, transfers, left_out })
     }
 
     /// What the configured repositories say to agents. Of one that is hidden what was known still counts.
@@ -198,7 +205,7 @@ async fn projects(
     settings: &Settings,
     reference: &mut Reference,
     fresh: bool,
-    warnings: &mut Vec<String>,
+    (missing, unread): (&mut Vec<String>, &mut Vec<String>),
 ) -> Result<()> {
     let mut known = std::mem::take(&mut reference.projects);
     known.append(&mut reference.lost);
@@ -216,9 +223,17 @@ async fn projects(
             None => api.find_project(&name).await?,
         };
         match answer {
-            Some(answer) => reference.projects.push(Project::new(settings, name, &answer, old)),
+            // Without its fields every status would be a guess, and what is exported is final.
+            Some(answer) if old.is_none() && answer.is_torn() => {
+                missing.push(format!("project {name} is left out, not all of its fields can be read: try again later"));
+            }
+            Some(answer) => {
+                let project = Project::new(settings, name, &answer, old);
+                unread.extend(project.unread(&answer));
+                reference.projects.push(project);
+            }
             None => {
-                warnings.push(format!(
+                missing.push(format!(
                     "project {name} does not exist or is hidden from this token: correct `projects`, or give the token access"
                 ));
                 // Only this has its iterations and the former names of its statuses.

@@ -16,7 +16,7 @@ use super::comments::Comments;
 use super::dialect::{AGILE, BUCKETS, HISTORY, JiraDialect, META, SEARCH};
 use super::fields::FieldAnswer;
 use super::history::History;
-use super::lenient::{self, List};
+use super::lenient::{self, List, given};
 use super::settings::Settings;
 use super::wire::{IssueType, LinkKind, Sprint, StatusValue};
 use crate::refusal;
@@ -75,7 +75,7 @@ pub(super) struct Myself {
 impl Changelog {
     /// Whether it is as long as it says.
     pub(super) fn is_whole(&self) -> bool {
-        self.histories.len() >= self.total
+        self.histories.as_ref().is_some_and(|histories| histories.len() >= self.total)
     }
 }
 
@@ -134,7 +134,7 @@ pub(super) struct ServerSearchBody<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Found {
-    #[serde(default, deserialize_with = "lenient::rows")]
+    #[serde(deserialize_with = "lenient::listed")]
     pub(super) issues: Vec<Box<RawValue>>,
     pub(super) next_page_token: Option<Box<str>>,
     #[serde(default, deserialize_with = "lenient::known_flag")]
@@ -151,7 +151,7 @@ pub(super) struct Found {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Histories {
-    #[serde(default, deserialize_with = "lenient::objects")]
+    #[serde(deserialize_with = "lenient::objects")]
     pub(super) issue_change_logs: Vec<IssueHistories>,
     pub(super) next_page_token: Option<Box<str>>,
 }
@@ -162,8 +162,9 @@ pub(super) struct Histories {
 pub(super) struct IssueHistories {
     #[serde(default, deserialize_with = "lenient::text")]
     pub(super) issue_id: Option<Box<str>>,
-    #[serde(default, deserialize_with = "lenient::objects")]
-    pub(super) change_histories: Vec<History>,
+    /// None where they did not come.
+    #[serde(default, deserialize_with = "lenient::some_objects")]
+    pub(super) change_histories: Option<Vec<History>>,
 }
 
 /// The history that Data Center writes into the issue.
@@ -178,16 +179,16 @@ pub(super) struct Inline {
 pub(super) struct Changelog {
     #[serde(default, deserialize_with = "lenient::count")]
     pub(super) total: usize,
-    #[serde(default, deserialize_with = "lenient::objects")]
-    pub(super) histories: Vec<History>,
+    /// None where they did not come.
+    #[serde(default, deserialize_with = "lenient::some_objects")]
+    pub(super) histories: Option<Vec<History>>,
 }
 
 /// A page of one of the lists with `startAt`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", bound = "T: DeserializeOwned")]
 struct Rows<T> {
-    #[serde(default)]
-    values: List<T>,
+    values: Option<List<T>>,
     #[serde(default, deserialize_with = "lenient::known_flag")]
     is_last: Option<bool>,
     #[serde(default, deserialize_with = "lenient::whole")]
@@ -244,8 +245,7 @@ impl Api {
 
     /// Reads a list that comes in one answer.
     async fn whole<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
-        let list: List<T> = self.confirmed(|| self.session.get_mended(META, path, &[], PATIENT)).await?;
-        Ok(list.0)
+        given(self.confirmed(|| self.session.get_mended(META, path, &[], PATIENT)).await?, path)
     }
 
     /// Asks for something that the run goes on without: a refusal of it has to be confirmed, once a run for all that is refused.
@@ -286,8 +286,8 @@ impl Api {
     }
 
     pub(super) async fn issue_types(&self, site: Site) -> Result<Vec<IssueType>> {
-        let list: List<_> = self.side(META, &format!("{}/issuetype", site.root()), &[]).await?;
-        Ok(list.0)
+        let path = format!("{}/issuetype", site.root());
+        given(self.side(META, &path, &[]).await?, &path)
     }
 
     /// The types of links; 404 where linking is switched off.
@@ -295,11 +295,11 @@ impl Api {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Types {
-            #[serde(default)]
-            issue_link_types: List<LinkKind>,
+            issue_link_types: Option<List<LinkKind>>,
         }
-        let types: Types = self.side(META, &format!("{}/issueLinkType", site.root()), &[]).await?;
-        Ok(types.issue_link_types.0)
+        let path = format!("{}/issueLinkType", site.root());
+        let types: Types = self.side(META, &path, &[]).await?;
+        given(types.issue_link_types, &path)
     }
 
     /// Projects the credential can see. Data Center gives them in one list.
@@ -438,8 +438,9 @@ impl Api {
                 _ => self.session.get_mended(bucket, path, &query, tries).await,
             };
             let page: Rows<T> = self.note(answer)?;
-            let empty = page.values.0.is_empty();
-            all.extend(page.values.0);
+            let values = given(page.values, path)?;
+            let empty = values.is_empty();
+            all.extend(values);
             let total = page.total.and_then(|total| usize::try_from(total).ok());
             let last = page.is_last.unwrap_or_else(|| total.is_some_and(|total| all.len() >= total));
             if last || empty {

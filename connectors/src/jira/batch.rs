@@ -13,6 +13,7 @@ use super::history::History;
 use super::reference::Reference;
 use super::session::Mentions;
 use super::wire::Issue;
+use crate::left_out::LeftOut;
 
 /// An issue that a search found.
 #[derive(Debug)]
@@ -75,6 +76,8 @@ struct Row {
     inherited: Vec<u8>,
     /// It vanished while we asked, or cannot be served.
     gone: bool,
+    /// Entries of its history that cannot be read.
+    left_out: usize,
 }
 
 /// What became of a batch.
@@ -85,6 +88,8 @@ pub(super) struct Completed {
     pub(super) unreadable: Vec<Unreadable>,
     /// What the histories name.
     pub(super) mentions: Mentions,
+    /// What is to be said of entries that cannot be read.
+    pub(super) warning: Option<String>,
 }
 
 impl Batch {
@@ -126,6 +131,7 @@ impl Batch {
             moved: None,
             inherited: Vec::new(),
             gone: false,
+            left_out: 0,
         };
         match found.id() {
             Some(id) if self.places.contains_key(id) => {
@@ -165,6 +171,7 @@ impl Batch {
         let Some(row) = self.places.get(id).and_then(|place| self.rows.get_mut(*place)) else { return Ok(()) };
         for mut history in histories {
             history.items.retain(|item| reference.reads(item));
+            row.left_out += history.items.odd as usize;
             if history.items.is_empty() {
                 continue;
             }
@@ -184,7 +191,7 @@ impl Batch {
     pub(super) fn clear_histories(&mut self, ids: &[&str]) {
         for id in ids {
             if let Some(row) = self.row(id) {
-                (row.histories, row.sprints, row.moved) = (Vec::new(), Vec::new(), None);
+                (row.histories, row.sprints, row.moved, row.left_out) = (Vec::new(), Vec::new(), None, 0);
             }
         }
     }
@@ -249,7 +256,11 @@ impl Batch {
     /// The records, and what was learned on the way.
     pub(super) fn complete(mut self, stream: &'static str) -> Result<Completed> {
         let (mentions, unreadable) = (std::mem::take(&mut self.mentions), std::mem::take(&mut self.unreadable));
-        Ok(Completed { records: self.into_records(stream)?, unreadable, mentions })
+        let left_out = LeftOut::default();
+        for row in self.rows.iter().filter(|row| !row.gone) {
+            left_out.note(row.name(), row.left_out + row.odd_comments());
+        }
+        Ok(Completed { records: self.into_records(stream)?, unreadable, mentions, warning: left_out.take() })
     }
 
     fn into_records(self, stream: &'static str) -> Result<Vec<RawRecord>> {
@@ -258,6 +269,21 @@ impl Batch {
 }
 
 impl Row {
+    /// What people call it.
+    fn name(&self) -> &str {
+        let key = match &self.found {
+            FoundIssue::Issue(issue) => issue.key.as_deref(),
+            FoundIssue::Odd { .. } => None,
+        };
+        key.or_else(|| self.found.id()).unwrap_or_default()
+    }
+
+    fn odd_comments(&self) -> usize {
+        let FoundIssue::Issue(issue) = &self.found else { return 0 };
+        let comments = issue.fields.comment.iter().flat_map(|comments| &comments.comments);
+        comments.filter(|comment| !comment.is_dated()).count()
+    }
+
     fn into_record(self, stream: &'static str) -> Result<RawRecord> {
         let native_id = self.found.id().unwrap_or_default().to_owned();
         let mut json = Vec::with_capacity(self.histories.len() + 1_024);
@@ -329,6 +355,21 @@ mod tests {
         assert_eq!(first.issue.fields.summary.as_deref(), Some("new"));
         let kept: Vec<_> = first.histories.iter().map(|history| (history.id.as_deref(), history.items.len())).collect();
         assert_eq!(kept, [(Some("7"), 1), (Some("9"), 1)]);
+    }
+
+    #[test]
+    fn odd_changes_and_comments_are_counted_by_issue() {
+        let mut batch = Batch::default();
+        let comments = r#"{"total":2,"comments":[{"id":"8"},{"id":"9","created":"2026-01-06T10:00:00.000+0000"}]}"#;
+        let issue = format!(r#"{{"id":"1","key":"A-1","fields":{{"comment":{comments}}}}}"#);
+        batch.add(FoundIssue::of(&issue, false).0);
+        let page = r#"[{"id":"7","created":1700000000000,"items":[null,7]},{"id":"8","created":1700000000000,"items":null},
+            {"id":"9","author":["?"],"created":1700000000000,"items":[{"field":"summary","fieldId":"summary"}]}]"#;
+        batch.append(&Reference::default(), "1", history(page)).unwrap();
+        let Completed { warning, records, .. } = batch.complete("issues").unwrap();
+        assert!(warning.is_some_and(|text| text.starts_with("4 entries") && text.contains("A-1")));
+        let record: crate::jira::wire::Record = serde_json::from_str(&records[0].json).unwrap();
+        assert_eq!(record.histories.len(), 1);
     }
 
     #[test]

@@ -67,8 +67,7 @@ pub(super) struct ConfiguredLocation {
 /// The columns of a board.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ColumnConfig {
-    #[serde(default)]
-    pub(super) columns: List<Column>,
+    columns: Option<List<Column>>,
 }
 
 /// A column and the statuses shown in it.
@@ -76,8 +75,7 @@ pub(super) struct ColumnConfig {
 pub(super) struct Column {
     #[serde(default)]
     pub(super) name: Box<str>,
-    #[serde(default)]
-    pub(super) statuses: List<ColumnStatus>,
+    statuses: Option<List<ColumnStatus>>,
 }
 
 /// A status in a column.
@@ -110,10 +108,14 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Takes in a board.
+    /// Takes in a board. A list that did not come is not an empty one.
     pub(super) fn learn(&mut self, configuration: &BoardConfiguration) {
-        for column in &configuration.column_config.columns.0 {
-            for id in column.statuses.0.iter().filter_map(|status| status.id.clone()) {
+        let columns = configuration.column_config.columns.as_ref();
+        self.incomplete |= columns.is_none();
+        for column in columns.iter().flat_map(|columns| &columns.0) {
+            self.incomplete |= column.statuses.is_none();
+            let statuses = column.statuses.iter().flat_map(|statuses| &statuses.0);
+            for id in statuses.filter_map(|status| status.id.clone()) {
                 self.by_status.entry(id).or_default().insert(column.name.clone());
             }
         }
@@ -128,13 +130,15 @@ impl Columns {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn a_column_counts_when_all_boards_agree() {
         let mut columns = Columns::default();
         let board = |name: &str| -> BoardConfiguration {
-            serde_json::from_value(serde_json::json!({"columnConfig": {"columns": [
+            serde_json::from_value(json!({"columnConfig": {"columns": [
                 {"name": name, "statuses": [{"id": "1"}]}, {"name": "Review", "statuses": [{"id": 2}]}]}}))
             .unwrap()
         };
@@ -142,5 +146,15 @@ mod tests {
         assert_eq!(columns.of("1").as_deref(), Some("Backlog"));
         columns.learn(&board("Ready"));
         assert_eq!((columns.of("1"), columns.of("2").as_deref(), columns.of("3")), (None, Some("Review"), None));
+        assert!(!columns.incomplete);
+        for odd in [
+            json!({}),
+            json!({"columnConfig": {"columns": null}}),
+            json!({"columnConfig": {"columns": [{"name": "A"}]}}),
+        ] {
+            let mut columns = Columns::default();
+            columns.learn(&serde_json::from_value(odd.clone()).unwrap());
+            assert!(columns.incomplete, "{odd}");
+        }
     }
 }

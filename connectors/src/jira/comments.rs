@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fmt;
 
-use super::lenient::{count, stamp, text};
+use super::lenient::{Maybe, count, objects, stamp, text};
 use super::people::Who;
 
 /// Comments, as many as the search gave.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Comments {
-    #[serde(default)]
+    /// What is no comment is left out.
+    #[serde(default, deserialize_with = "objects")]
     pub(super) comments: Vec<Comment>,
     #[serde(default, deserialize_with = "count")]
     pub(super) total: usize,
@@ -48,6 +49,7 @@ impl Comments {
 pub(super) struct Comment {
     #[serde(default, deserialize_with = "text")]
     pub(super) id: Option<Box<str>>,
+    #[serde(default, deserialize_with = "somebody")]
     pub(super) author: Option<Who>,
     #[serde(default, deserialize_with = "stamp")]
     pub(super) created: Option<Millis>,
@@ -57,11 +59,21 @@ pub(super) struct Comment {
 }
 
 impl Comment {
+    /// Whether it has what every comment needs: an id and a moment.
+    pub(super) fn is_dated(&self) -> bool {
+        self.id.is_some() && self.created.is_some()
+    }
+
     /// Its text; `None` for an unknown form.
     pub(super) fn text(&self) -> Option<String> {
         let body = self.body.as_deref()?;
         document(&mut serde_json::Deserializer::from_str(body.get())).ok().flatten()
     }
+}
+
+/// Reads who it is by, unless that is of an odd shape.
+fn somebody<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Who>, D::Error> {
+    Ok(Maybe::deserialize(deserializer)?.0)
 }
 
 /// Reads a text, or the texts of an Atlassian document, paragraphs on lines of their own.

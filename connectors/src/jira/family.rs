@@ -80,7 +80,7 @@ impl Completer<'_> {
                 for json in tolerate(found, "the sprints of parents were not read")? {
                     let (found, _) = FoundIssue::odd(json.get(), false);
                     let id = found.id().map(Box::from).filter(|id| wanted.contains_key(id));
-                    inline.extend(id.zip(serde_json::from_str::<Inline>(json.get()).ok()));
+                    inline.extend(id.map(|id| (id, serde_json::from_str::<Inline>(json.get()).unwrap_or_default())));
                 }
             }
         }

@@ -125,7 +125,12 @@ impl Completer<'_> {
             let page = self.api.histories(ids, token.as_deref(), tries).await?;
             for part in page.issue_change_logs {
                 let id = part.issue_id.unwrap_or_default();
-                batch.append(self.reference, &id, part.change_histories)?;
+                let Some(histories) = part.change_histories else {
+                    return Err(
+                        Error::new(ErrorKind::Protocol, "the history of an issue did not come").with("issue", id)
+                    );
+                };
+                batch.append(self.reference, &id, histories)?;
             }
             let Some(next) = page.next_page_token else { return Ok(()) };
             if !used.insert(next.clone()) {
@@ -168,7 +173,7 @@ impl Completer<'_> {
             match log.map(|log| log.filter(Changelog::is_whole)) {
                 Ok(Some(log)) => {
                     failures.succeeded();
-                    batch.append(self.reference, &id, log.histories)?;
+                    batch.append(self.reference, &id, log.histories.unwrap_or_default())?;
                 }
                 Ok(None) => batch.give_up(&id, "its history is absent or shorter than it says".to_owned()),
                 Err(error) if error.kind() == ErrorKind::NotFound => batch.forget(&id),

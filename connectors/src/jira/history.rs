@@ -4,6 +4,7 @@
 //! its place in Jira's list, which is part of its identity.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use contextcore_core::Millis;
 use contextcore_core::model::SmolStr;
@@ -23,8 +24,32 @@ pub(super) struct History {
     /// Kept as a number: there are many.
     #[serde(default, deserialize_with = "stamp", serialize_with = "as_number")]
     pub(super) created: Option<Millis>,
-    #[serde(default, deserialize_with = "items")]
-    pub(super) items: Vec<Item>,
+    #[serde(default)]
+    pub(super) items: Items,
+}
+
+/// The changes of an act that matter, numbered by their place in Jira's list.
+#[derive(Debug, Default, Serialize)]
+#[serde(transparent)]
+pub(super) struct Items {
+    kept: Vec<Item>,
+    /// Changes that cannot be read, the whole list counting as one.
+    #[serde(skip)]
+    pub(super) odd: u32,
+}
+
+impl Deref for Items {
+    type Target = Vec<Item>;
+
+    fn deref(&self) -> &Vec<Item> {
+        &self.kept
+    }
+}
+
+impl DerefMut for Items {
+    fn deref_mut(&mut self) -> &mut Vec<Item> {
+        &mut self.kept
+    }
 }
 
 /// One change of one field.
@@ -98,28 +123,30 @@ fn as_number<S: Serializer>(at: &Option<Millis>, serializer: S) -> Result<S::Ok,
     at.map(|at| at.0).serialize(serializer)
 }
 
-/// Reads the items that matter and numbers them by their place in Jira's list.
-fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Error> {
-    deserializer.deserialize_any(ItemsVisitor)
+impl<'de> Deserialize<'de> for Items {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ItemsVisitor)
+    }
 }
 
 struct ItemsVisitor;
 
 impl<'de> Visitor<'de> for ItemsVisitor {
-    type Value = Vec<Item>;
+    type Value = Items;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of changes")
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Vec::new())
+        Ok(Items { odd: 1, ..Items::default() })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut kept = Vec::new();
+        let (mut kept, mut odd) = (Vec::new(), 0);
         let mut place = 0;
         while let Some(Maybe(item)) = seq.next_element::<Maybe<Item>>()? {
+            odd += u32::from(item.is_none());
             if let Some(mut item) = item.filter(Item::may_be_read) {
                 item.n.get_or_insert(place);
                 // Most acts change one field, and thousands of them are held at once.
@@ -130,12 +157,12 @@ impl<'de> Visitor<'de> for ItemsVisitor {
             }
             place += 1;
         }
-        Ok(kept)
+        Ok(Items { kept, odd })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Vec::new())
+        Ok(Items { odd: 1, ..Items::default() })
     }
 }
 

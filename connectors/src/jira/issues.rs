@@ -234,7 +234,8 @@ async fn complete(
     cursor.note_sprints(reference, &batch);
     let completer = Completer { api: &jira.api, settings: &jira.settings, site, reference, no_bulk: jira.no_bulk() };
     let completed = completer.complete(batch, inline, ISSUES, moved_after).await?;
-    let Completed { records, unreadable, mentions } = completed;
+    let Completed { records, unreadable, mentions, warning } = completed;
+    page.warnings.extend(warning);
     jira.explain_past(&live, &mentions, &mut cursor.unlisted, &jira.run).await?;
     page.records.extend(records);
     page.unreadable.extend(unreadable);

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use contextcore_core::Millis;
 use contextcore_core::model::SmolStr;
+use contextcore_core::{Error, ErrorKind, Millis};
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -21,6 +21,9 @@ use crate::rewind::number;
 const MAX_ROWS: usize = 20_000;
 /// Entries that no history of one issue has.
 const MAX_ENTRIES: usize = 200_000;
+
+/// What is said of a list that is null.
+const NO_LIST: &str = "a list did not come";
 
 /// A key of an object. It is borrowed from the answer unless it holds an escape, which a plain `Cow` never is.
 #[derive(Deserialize)]
@@ -46,6 +49,15 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
     }
 }
 
+/// The rows of a list.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] where it did not come: that is not an empty list.
+pub(super) fn given<T>(list: Option<List<T>>, path: &str) -> contextcore_core::Result<Vec<T>> {
+    let absent = || Error::new(ErrorKind::Protocol, "the answer holds no list").with("path", path);
+    list.map(|list| list.0).ok_or_else(absent)
+}
+
 /// Reads a list row by row as it came, without those that are nothing.
 pub(super) fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
     let mut raw: Vec<Box<RawValue>> = deserializer.deserialize_any(Rows { most: MAX_ROWS, row: PhantomData })?;
@@ -60,10 +72,48 @@ pub(super) fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box
     Ok(raw)
 }
 
+/// The same of a list that has to be there.
+///
+/// # Errors
+/// When it is null: that is not an empty list.
+pub(super) fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    if raw.get() == "null" {
+        return Err(de::Error::custom(NO_LIST));
+    }
+    rows(&mut serde_json::Deserializer::from_str(raw.get())).map_err(de::Error::custom)
+}
+
 /// Reads a list of objects whose own fields are read leniently; whatever is no object is left out.
+///
+/// # Errors
+/// When it is null: that is not an empty list.
 pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    let read: Vec<Maybe<T>> = deserializer.deserialize_any(Rows { most: MAX_ENTRIES, row: PhantomData })?;
-    Ok(read.into_iter().filter_map(|maybe| maybe.0).collect())
+    some_objects(deserializer)?.ok_or_else(|| de::Error::custom(NO_LIST))
+}
+
+/// The same of a list that may be null.
+pub(super) fn some_objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    struct List<T>(Rows<Maybe<T>>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+        type Value = Option<Vec<Maybe<T>>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.expecting(f)
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+            self.0.visit_seq(seq).map(Some)
+        }
+    }
+    let read = deserializer.deserialize_any(List(Rows { most: MAX_ENTRIES, row: PhantomData }))?;
+    Ok(read.map(|rows| rows.into_iter().filter_map(|maybe| maybe.0).collect()))
 }
 
 struct Rows<T> {

@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
         }
         let mut fields = self.context.reference.fields.parent_keys();
         let key: String = fields.find_map(|field| serde_json::from_str(self.custom(Some(&field.id))?).ok())?;
-        let items = record.histories.iter().flat_map(|history| &history.items);
+        let items = record.histories.iter().flat_map(|history| history.items.iter());
         let mut parents =
             items.filter(|item| self.role(item) == Some(Role::Parent)).map(|item| Value::of(item, Side::After));
         let known = parents.find(|value| value.text == key && !value.id.is_empty()).map(|value| value.id.to_owned());
@@ -334,7 +334,7 @@ impl<'a> Reader<'a> {
         let creator = fields.creator.as_ref().or(fields.reporter.as_ref()).map(|who| who.name.to_string());
         let present = self.present.clone();
         self.replay(&present, &acts, creator, &mut timeline);
-        self.comments(&mut timeline)?;
+        self.comments(&mut timeline);
         Ok(timeline.into_events())
     }
 
@@ -418,17 +418,14 @@ impl<'a> Reader<'a> {
         self.set_status(state, Value { id: &id, text: &native });
     }
 
-    fn comments(&self, timeline: &mut Timeline) -> Result<()> {
+    fn comments(&self, timeline: &mut Timeline) {
         let privacy = self.context.settings.comments;
         for comment in self.issue.fields.comment.iter().flat_map(|comments| &comments.comments) {
-            if privacy.is_read() {
-                let id = comment.id.as_deref().ok_or_else(|| lacks("comment id"))?;
-                let at = comment.created.ok_or_else(|| lacks("comment date").with("comment", id))?;
+            if let (Some(id), Some(at), true) = (&comment.id, comment.created, privacy.is_read()) {
                 let actor = comment.author.as_ref().map(|who| who.name.to_string());
                 timeline.comment(privacy, id, at, actor, || comment.text());
             }
         }
-        Ok(())
     }
 }
 

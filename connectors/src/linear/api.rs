@@ -5,15 +5,20 @@
 //! errors: [`Answer`] says which rows are incomplete.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use contextcore_core::http::{Auth, Session, SessionConfig, Stats, Tries};
-use contextcore_core::{Error, ErrorKind, Millis, Result, Retry};
+use contextcore_core::{Error, ErrorKind, Millis, Result, Retry, lock};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
+use tracing::info;
 
-use super::dialect::{BUCKETS, GRAPHQL, LinearDialect, Trouble};
+use super::dialect::{BUCKETS, GRAPHQL, LinearDialect, REASON, SCHEMA, Trouble};
+use super::features::Missing;
 use super::limited;
+use super::plan_rows::NAMES;
 use super::queries::Reference;
 use super::reference::{Cursors, ReferencePage};
 use super::requests::{
@@ -44,6 +49,8 @@ pub(super) struct Api {
     session: Session,
     /// Whether comments are asked for with their texts.
     texts: bool,
+    /// What this Linear does not know, as its refusals say.
+    missing: Mutex<Missing>,
 }
 
 /// An answer's data, and the errors beside it.
@@ -143,7 +150,7 @@ impl Api {
         let mut config = SessionConfig::new(&settings.url, Auth::None, BUCKETS, LinearDialect);
         config.tls_ca_file.clone_from(&settings.tls_ca_file);
         config.in_flight = IN_FLIGHT;
-        Ok(Self { session: Session::new(config)?, texts: settings.comments.has_texts() })
+        Ok(Self { session: Session::new(config)?, texts: settings.comments.has_texts(), missing: Mutex::default() })
     }
 
     /// Sends this credential from now on.
@@ -174,7 +181,7 @@ impl Api {
     pub(super) async fn reference(&self, from: &Cursors, tries: Tries) -> Result<Answer<ReferencePage>> {
         let variables = reference_variables(from);
         let (body, price) = (variables.request(Reference::DOCUMENT), sizes::points(sizes::REFERENCE));
-        answer(self.session.post_mended(GRAPHQL, PATH, &body, tries, price).await?)
+        answer(self.post(&body, price, tries, true).await?)
     }
 
     /// A page of a request.
@@ -244,7 +251,66 @@ impl Api {
     }
 
     async fn send<T: DeserializeOwned>(&self, body: &impl Serialize, price: f64, tries: Tries) -> Result<Answer<T>> {
-        answer(self.session.post_priced(GRAPHQL, PATH, body, tries, sizes::points(price)).await?)
+        answer(self.post(body, sizes::points(price), tries, false).await?)
+    }
+
+    /// Asks for nothing in every document, so that refusals say what is missing. Other failures say nothing here.
+    pub(super) async fn learn(&self) {
+        let ids = [Box::from("00000000-0000-0000-0000-000000000000")];
+        let price = sizes::Sizes::default().price(true);
+        drop(self.issues(&ids, &price, ONCE).await);
+        for list in NAMES {
+            drop(self.plan_rows(list, &ids, &sizes::NARROW).await);
+        }
+    }
+
+    /// What this Linear does not know, and what is lost by it.
+    pub(super) fn lacks(&self) -> BTreeSet<String> {
+        lock(&self.missing).sentences()
+    }
+
+    /// Asks for everything again: Linear may have learnt it.
+    pub(super) fn forget_missing(&self) {
+        *lock(&self.missing) = Missing::default();
+    }
+
+    /// Sends a request, without what is known to be missing, again when the refusal names something else that can be left out. A
+    /// list that cannot be asked for in smaller parts is mended.
+    async fn post<T: DeserializeOwned>(
+        &self,
+        body: &impl Serialize,
+        price: u32,
+        tries: Tries,
+        mended: bool,
+    ) -> Result<T> {
+        let unwritable = |error| Error::new(ErrorKind::Internal, "write a query").caused_by(error);
+        let whole = serde_json::to_value(body).map_err(unwritable)?;
+        loop {
+            let less = self.without_missing(&whole);
+            let answer = match mended {
+                true => self.session.post_mended(GRAPHQL, PATH, &less, tries, price).await,
+                false => self.session.post_priced(GRAPHQL, PATH, &less, tries, price).await,
+            };
+            match answer {
+                Err(error) if self.learns_from(&error) => {
+                    info!(error = error.full(), "will ask without what Linear does not know");
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn without_missing(&self, body: &Value) -> Value {
+        let (missing, mut less) = (lock(&self.missing), body.clone());
+        if let Some(query) = body["query"].as_str().filter(|_| !missing.is_empty()) {
+            less["query"] = missing.cut(query).into();
+        }
+        less
+    }
+
+    /// Whether a refusal names something new that can be left out.
+    fn learns_from(&self, refusal: &Error) -> bool {
+        refusal.context(REASON) == Some(SCHEMA) && lock(&self.missing).learn(&refusal.full())
     }
 }
 

@@ -13,6 +13,7 @@ use super::session::{Linear, SiteContext};
 /// [`contextcore_core::ErrorKind::Rejected`] when none of the configured teams can be seen.
 pub(super) fn report(linear: &Linear, context: &SiteContext) -> Result<CheckReport> {
     let (mut warnings, problems) = (Vec::new(), context.missing_teams()?);
+    warnings.extend(linear.api.lacks());
     let projects = teams(linear, context);
     if projects.is_empty() {
         warnings

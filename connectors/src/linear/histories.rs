@@ -18,7 +18,7 @@ use super::requests::Rest;
 use super::rows;
 use super::session::{Linear, SiteContext};
 use super::sizes::{self, Lengths, Sizes};
-use super::wire::{Act, Connection, Issue, List, Ref, Whole};
+use super::wire::{Act, Connection, Issue, List, Ref, Whole, is_absent};
 
 /// Result of reading some issues.
 #[derive(Debug, Default)]
@@ -143,7 +143,7 @@ impl<'a> Reading<'a> {
     fn take(&mut self, answer: &mut Answer<IssuesPage>, asked: &[Box<str>]) -> Vec<Box<str>> {
         let flawed = answer.incomplete_rows("issues");
         // An answer without the list says nothing about what was asked for.
-        let mut is_whole = answer.errors.is_empty() && answer.data.issues.is_some();
+        let mut is_whole = answer.errors.is_empty() && !is_absent(answer.data.issues.as_ref());
         let rows = answer.data.issues.take().into_iter().flat_map(|page| page.nodes).enumerate();
         for (_, json) in rows.filter(|(row, _)| !flawed.contains(row)) {
             let Some(json) = json else {
@@ -154,6 +154,8 @@ impl<'a> Reading<'a> {
             let read = rows::issue(json.get()).ok();
             let id = read.as_ref().and_then(|(issue, _)| issue.id.clone()).or_else(|| rows::id_of(&json));
             match id.filter(|id| !id.is_empty()) {
+                // Without one of its lists it would have another past.
+                Some(_) if read.as_ref().is_some_and(|(issue, _)| lacks_a_list(issue)) => is_whole = false,
                 Some(id) if asked.contains(&id) => self.add(json, id, read),
                 Some(_) => {}
                 None => is_whole = false,
@@ -237,6 +239,7 @@ impl<'a> Reading<'a> {
             let row = page.and_then(|page| page.nodes.first()).and_then(Option::as_ref);
             match row {
                 _ if answer.touches(&name) => missing.push(rest.clone()),
+                Some(row) if row.list.is_null() => missing.push(rest.clone()),
                 Some(row) => self.extend(rest, &row.list),
                 None => {
                     // Gone between two requests: an issue is never given with half its history.
@@ -399,6 +402,12 @@ impl FetchedIssue {
             comments: comments + more_comments.len(),
         });
     }
+}
+
+/// Whether one of the lists that are always asked for did not come.
+fn lacks_a_list(issue: &Issue) -> bool {
+    let Issue { history, state_history, inverse_relations, .. } = issue;
+    is_absent(history.as_ref()) || is_absent(state_history.as_ref()) || is_absent(inverse_relations.as_ref())
 }
 
 /// The lists of an issue that go on.

@@ -96,7 +96,7 @@ async fn issues(linear: &Linear, live: Arc<SiteContext>, position: &IdCursor, ru
     if answer.is_incomplete("issues") {
         return Err(incomplete("issues", &answer.refusal().full()));
     }
-    let list = answer.data.issues.ok_or_else(|| no_list("issues"))?;
+    let list = answer.data.issues.filter(|list| !list.is_null()).ok_or_else(|| no_list("issues"))?;
     let (mut seen, mut open) = (Vec::new(), Vec::new());
     for row in list.nodes {
         let (id, is_open) = match row {
@@ -168,7 +168,7 @@ async fn cycles(linear: &Linear) -> Result<(Page, PageInfo)> {
             Err(error) if may_be_one(&error) => (Some(error), None),
             Err(error) => return Err(error),
         };
-        let Some(list) = data.and_then(|data| data.cycles) else {
+        let Some(list) = data.and_then(|data| data.cycles).filter(|list| !list.is_null()) else {
             let reason = error.map_or_else(String::new, |error| format!(": {error}"));
             let warnings = vec![format!("the list of cycles cannot be read, deleted ones are not noticed{reason}")];
             return Ok((Page { warnings, ..Page::default() }, PageInfo::default()));

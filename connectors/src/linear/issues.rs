@@ -21,7 +21,7 @@ use super::requests::ChangesRequest;
 use super::rows::{Odd, Row};
 use super::session::{ISSUES, Linear, SiteContext};
 use super::sizes::{self, Sizes};
-use super::wire::{Connection, IssueVersion};
+use super::wire::{Connection, IssueVersion, is_absent};
 use crate::cursor;
 
 /// Requests for ids of one page of records, for a sweep that finds hardly anything new.
@@ -255,7 +255,8 @@ impl Poll<'_> {
 
     /// A list that was asked for and did not come says nothing about what changed.
     fn note_absent(&mut self, page: &ChangedPage) {
-        let absent = [page.issues.is_none(), page.issue_relations.is_none(), page.comments.is_none()];
+        let ChangedPage { issues, issue_relations, comments } = page;
+        let absent = [is_absent(issues.as_ref()), is_absent(issue_relations.as_ref()), is_absent(comments.as_ref())];
         let names = ["issues", "links", "comments"];
         for ((scan, name), _) in self.cursor.scans().into_iter().zip(names).zip(absent).filter(|(_, absent)| *absent) {
             if scan.is_open() {

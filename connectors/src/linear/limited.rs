@@ -13,9 +13,8 @@ const MOST: usize = 250;
 /// Errors of an answer that are read.
 const MOST_ERRORS: usize = 100;
 
-/// Reads the rows of a page, and stops at the first that no page can hold: an answer may be without end. A list that is null
-/// has no rows.
-pub(super) fn limited<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+/// Reads the rows of a page, and stops at the first that no page can hold: an answer may be without end. Null is none.
+pub(super) fn limited<'de, T, D>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
@@ -28,7 +27,7 @@ pub(super) fn errors<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<V
     let json = Box::<RawValue>::deserialize(deserializer)?;
     let list = Limited { most: MOST_ERRORS, strict: false, row: PhantomData };
     let read = serde_json::Deserializer::from_str(json.get()).deserialize_any(list);
-    Ok(read.unwrap_or_else(|_| serde_json::from_str(json.get()).into_iter().collect()))
+    Ok(read.map(Option::unwrap_or_default).unwrap_or_else(|_| serde_json::from_str(json.get()).into_iter().collect()))
 }
 
 /// Reads so many elements of a list. If strict, more are an error, else they are passed over.
@@ -39,22 +38,22 @@ struct Limited<T> {
 }
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Limited<T> {
-    type Value = Vec<T>;
+    type Value = Option<Vec<T>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a list of at most {} rows", self.most)
     }
 
-    fn visit_unit<E>(self) -> Result<Vec<T>, E> {
-        Ok(Vec::new())
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut rows = Vec::new();
         while rows.len() < self.most {
             match list.next_element()? {
                 Some(row) => rows.push(row),
-                None => return Ok(rows),
+                None => return Ok(Some(rows)),
             }
         }
         while list.next_element::<serde::de::IgnoredAny>()?.is_some() {
@@ -62,7 +61,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Limited<T> {
                 return Err(A::Error::custom(format!("a page of more than {} rows", self.most)));
             }
         }
-        Ok(rows)
+        Ok(Some(rows))
     }
 }
 
@@ -75,19 +74,20 @@ mod tests {
     #[derive(Deserialize)]
     struct Connection {
         #[serde(deserialize_with = "limited")]
-        nodes: Vec<Value>,
+        nodes: Option<Vec<Value>>,
     }
 
     #[test]
     fn a_page_of_more_rows_than_any_page_has_is_not_read_on() {
         let page = |rows: usize| {
             let rows = vec!["{}"; rows].join(",");
-            serde_json::from_str::<Connection>(&format!(r#"{{"nodes": [{rows}]}}"#)).map(|page| page.nodes.len())
+            serde_json::from_str::<Connection>(&format!(r#"{{"nodes": [{rows}]}}"#))
+                .map(|page| page.nodes.unwrap().len())
         };
         assert_eq!(page(MOST).unwrap(), MOST);
         let error = page(MOST + 1).unwrap_err();
         assert!(error.is_data() && error.to_string().contains("more than 250 rows"), "{error}");
-        assert_eq!(serde_json::from_str::<Connection>(r#"{"nodes": null}"#).unwrap().nodes.len(), 0);
+        assert!(serde_json::from_str::<Connection>(r#"{"nodes": null}"#).unwrap().nodes.is_none());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod again;
 mod api;
 mod check;
 mod dialect;
+mod features;
 mod histories;
 mod ids;
 mod issues;
@@ -118,6 +119,7 @@ impl SourceSession for Linear {
     }
 
     async fn check(&self) -> Result<CheckReport> {
+        self.api.learn().await;
         check::report(self, &self.context())
     }
 

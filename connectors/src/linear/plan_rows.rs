@@ -18,7 +18,7 @@ use super::requests::PlanRequest;
 use super::rows::Row;
 use super::session::{Linear, SiteContext};
 use super::sizes::{NARROW, WIDE, Width};
-use super::wire::{Attachment, Connection, Cycle, Initiative, OneOf, Project, TeamRef};
+use super::wire::{Attachment, Connection, Cycle, Initiative, OneOf, Project, TeamRef, is_absent};
 use crate::cursor::PageInfo;
 
 /// The lists, as requests and answers name them.
@@ -155,8 +155,9 @@ impl Listed {
     /// What an answer holds of one list.
     pub(super) fn of(name: &str, answer: &mut Answer<PlanPage>) -> Self {
         let (flawed, all) = (answer.incomplete_rows(name), answer.is_incomplete(name));
-        let page = rows(name, &mut answer.data).unwrap_or_default();
-        let incomplete = all.then(|| answer.refusal().full());
+        let page = rows(name, &mut answer.data);
+        let incomplete = (all || is_absent(page.as_ref())).then(|| answer.refusal().full());
+        let page = page.unwrap_or_default();
         let mut listed = Self { page_info: page.page_info, incomplete, ..Self::default() };
         for (n, row) in page.nodes.into_iter().enumerate() {
             match id_of(&row) {
@@ -200,12 +201,10 @@ pub(super) fn id_of(row: &Row<PlanRow>) -> Option<Box<str>> {
 /// The rows of one list of an answer.
 fn rows(name: &str, page: &mut PlanPage) -> Option<Connection<Row<PlanRow>>> {
     fn wrap<T>(page: Option<Connection<Row<T>>>, of: fn(Box<T>) -> PlanRow) -> Option<Connection<Row<PlanRow>>> {
-        let Connection { page_info, nodes } = page?;
-        let wrapped = nodes.into_iter().map(|row| match row {
+        Some(page?.map(|row| match row {
             Row::Known(row) => Row::Known(of(Box::new(row))),
             Row::Odd(odd) => Row::Odd(odd),
-        });
-        Some(Connection { page_info, nodes: wrapped.collect() })
+        }))
     }
     match name {
         "cycles" => wrap(page.cycles.take(), PlanRow::Cycle),
@@ -292,8 +291,8 @@ async fn by_ids_with(linear: &Linear, name: &str, ids: &[Box<str>], width: &Widt
 impl Listed {
     /// Takes those rows in that were asked for. Returns those that did not come for a reason.
     fn take(&mut self, name: &str, answer: &mut Answer<PlanPage>, asked: &[Box<str>]) -> Vec<Box<str>> {
-        let is_whole = answer.errors.is_empty();
         let came = Self::of(name, answer);
+        let is_whole = answer.errors.is_empty() && came.incomplete.is_none();
         let mut missing: BTreeSet<&Box<str>> = asked.iter().collect();
         for row in came.rows {
             if id_of(&row).is_some_and(|id| missing.remove(&id)) {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::Row;
 use super::settings::Settings;
-use super::wire::{Connection, Named, Organization, Ref, User};
+use super::wire::{Connection, Named, Organization, Ref, User, is_absent};
 use crate::cursor::PageInfo;
 
 /// How long it is good for.
@@ -131,6 +131,21 @@ pub(super) struct ReferencePage {
     pub(super) users: Option<Connection<Row<Named>>>,
     pub(super) cycles: Option<Connection<Row<CycleRow>>>,
     pub(super) project_milestones: Option<Connection<Row<Named>>>,
+}
+
+impl ReferencePage {
+    /// The first of these lists that did not come.
+    pub(super) fn absent(&self, asked: &Cursors) -> Option<&'static str> {
+        let is_absent = |name: &str| match name {
+            "teams" => is_absent(self.teams.as_ref()),
+            "states" => is_absent(self.workflow_states.as_ref()),
+            "labels" => is_absent(self.issue_labels.as_ref()),
+            "users" => is_absent(self.users.as_ref()),
+            "cycles" => is_absent(self.cycles.as_ref()),
+            _ => is_absent(self.project_milestones.as_ref()),
+        };
+        asked.keys().copied().find(|name| is_absent(name))
+    }
 }
 
 impl Reference {
@@ -290,7 +305,7 @@ impl Reference {
 
 /// The rows of a page that can be read; if there are more, from where is noted.
 fn rows<T>(name: &'static str, page: Option<Connection<Row<T>>>, more: &mut Cursors) -> Vec<T> {
-    let Some(Connection { page_info, nodes }) = page else { return Vec::new() };
+    let Some(Connection { page_info, nodes, .. }) = page else { return Vec::new() };
     if let PageInfo { has_next_page: true, end_cursor: Some(cursor) } = page_info {
         more.insert(name, Some(cursor.into()));
     }

@@ -5,6 +5,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::left_out::{Fits, mend};
+
 use super::wire::{Act, Comment, Issue, Link, Named, Record, Ref, Span};
 
 /// A row of a list.
@@ -71,15 +73,14 @@ pub(super) fn record(json: &str) -> serde_json::Result<Record> {
 fn lenient<T: DeserializeOwned>(json: &str, mend: impl FnOnce(&mut Value) -> usize) -> serde_json::Result<(T, usize)> {
     serde_json::from_str(json).map(|read| (read, 0)).or_else(|error| {
         let mut value: Value = serde_json::from_str(json)?;
-        match mend(&mut value) {
-            0 => Err(error),
-            left_out => Ok((serde_json::from_value(value)?, left_out)),
-        }
+        let before = value.clone();
+        let left_out = mend(&mut value);
+        if value == before { Err(error) } else { Ok((serde_json::from_value(value)?, left_out)) }
     })
 }
 
-/// Whether an entry of a list can be read.
-type Fits = fn(&Value) -> bool;
+/// Who did something, as the entries of the lists name them.
+const ACTORS: [&str; 4] = ["actorId", "actor", "botActor", "user"];
 
 /// Takes the entries that cannot be read out of the lists of an issue. How many there were.
 fn mend_issue(issue: &mut Value) -> usize {
@@ -91,22 +92,15 @@ fn mend_issue(issue: &mut Value) -> usize {
         ("children", is::<Ref>),
         ("labels", is::<Named>),
     ];
-    lists.into_iter().map(|(list, fits)| keep(issue.pointer_mut(&format!("/{list}/nodes")), fits)).sum()
+    lists.into_iter().map(|(list, fits)| mend(issue.pointer_mut(&format!("/{list}/nodes")), &ACTORS, fits)).sum()
 }
 
 /// The same of a record of an issue, which holds the rests of its lists beside it.
 fn mend_record(record: &mut Value) -> usize {
     let lists: [(&str, Fits); 4] =
         [("history", is_act), ("spans", is::<Span>), ("links", is::<Link>), ("comments", is::<Comment>)];
-    let rests: usize = lists.into_iter().map(|(list, fits)| keep(record.get_mut(list), fits)).sum();
+    let rests: usize = lists.into_iter().map(|(list, fits)| mend(record.get_mut(list), &ACTORS, fits)).sum();
     rests + record.get_mut("issue").map_or(0, mend_issue)
-}
-
-fn keep(rows: Option<&mut Value>, fits: Fits) -> usize {
-    let Some(rows) = rows.and_then(Value::as_array_mut) else { return 0 };
-    let before = rows.len();
-    rows.retain(fits);
-    before - rows.len()
 }
 
 fn is<T: DeserializeOwned>(row: &Value) -> bool {

@@ -18,7 +18,7 @@ use super::parts::{Next, Part, Parts, may_be_one};
 use super::reference::{Cursors, LISTS, Reference};
 use super::settings::Settings;
 use super::sizes::Sizes;
-use super::wire::User;
+use super::wire::{User, is_absent};
 use crate::reference_data;
 use crate::refusal::{Notes, confirmed, is_refused};
 
@@ -108,6 +108,8 @@ pub(super) struct Linear {
     listed: Mutex<BTreeSet<String>>,
     /// What is to be said with the next page.
     notes: Mutex<Notes>,
+    /// What was said in this run of what Linear does not know.
+    said: Mutex<BTreeSet<String>>,
 }
 
 impl Linear {
@@ -125,10 +127,14 @@ impl Linear {
         let reference = reference_data::newest(stored, known, |reference| reference.fetched_at);
         let mut notes = Notes::default();
         let context = if run.full || reference.is_due(run.now, &BTreeSet::new()) {
+            api.forget_missing();
             fetch(&api, &settings, reference, run.now, &mut notes).await?
         } else {
             let named = reference.named(&settings);
             let identity = api.whoami(&named).await?;
+            if !named.is_empty() && is_absent(identity.teams.as_ref()) {
+                return Err(Error::new(ErrorKind::Protocol, "the list of teams did not come"));
+            }
             let seen = identity.teams.into_iter().flat_map(|teams| teams.nodes).map(|team| team.id).collect();
             let named: Vec<Box<str>> = named.into_iter().map(Box::from).collect();
             let mut reference = Reference { organization: identity.organization, ..reference };
@@ -149,6 +155,7 @@ impl Linear {
             read: Mutex::default(),
             listed: Mutex::default(),
             notes: Mutex::new(notes),
+            said: Mutex::default(),
         })
     }
 
@@ -224,6 +231,8 @@ impl Linear {
     pub(super) fn take_notes(&self) -> Notes {
         let mut notes = std::mem::take(&mut *self.notes());
         notes.warnings.extend(self.take_disputes());
+        let mut said = lock(&self.said);
+        notes.warnings.extend(self.api.lacks().into_iter().filter(|lack| said.insert(lack.clone())));
         notes
     }
 
@@ -360,6 +369,9 @@ async fn fetch_lists(api: &Api, mut from: Cursors, tries: Tries) -> Result<(Stri
             return Err(answer.refusal());
         }
         let shown = shown(&answer.data.viewer)?;
+        if let Some(name) = answer.data.absent(&from) {
+            return Err(Error::new(ErrorKind::Protocol, format!("the list of {name} did not come")));
+        }
         from = read.take(answer.data);
         if from.is_empty() {
             return Ok((shown, read));

@@ -4,27 +4,78 @@
 //! [`super::normalise`] with a reason, and nothing else suffers. Field names are those of the published schema.
 
 use contextcore_core::Millis;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::limited;
-use crate::cursor::PageInfo;
+use crate::cursor::{Came, PageInfo};
 
 /// A page of rows.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(rename_all = "camelCase", from = "Answered<T>", bound(deserialize = "T: Deserialize<'de>"))]
 pub(super) struct Connection<T> {
-    #[serde(default)]
     pub(super) page_info: PageInfo,
-    #[serde(default = "Vec::new", deserialize_with = "limited::limited")]
     pub(super) nodes: Vec<T>,
+    #[serde(skip)]
+    came: Came,
+}
+
+/// A page of rows as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
+struct Answered<T> {
+    #[serde(default)]
+    page_info: PageInfo,
+    #[serde(default = "Nodes::not_asked")]
+    nodes: Nodes<T>,
+}
+
+/// Rows, and whether they came.
+struct Nodes<T>(Vec<T>, Came);
+
+impl<T> Nodes<T> {
+    const fn not_asked() -> Self {
+        Self(Vec::new(), Came::NotAsked)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nodes<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let rows = limited::limited(deserializer)?;
+        let came = if rows.is_some() { Came::Listed } else { Came::Null };
+        Ok(Self(rows.unwrap_or_default(), came))
+    }
+}
+
+impl<T> From<Answered<T>> for Connection<T> {
+    fn from(Answered { page_info, nodes: Nodes(nodes, came) }: Answered<T>) -> Self {
+        Self { page_info, nodes, came }
+    }
 }
 
 impl<T> Default for Connection<T> {
     fn default() -> Self {
-        Self { page_info: PageInfo::default(), nodes: Vec::new() }
+        Self { page_info: PageInfo::default(), nodes: Vec::new(), came: Came::NotAsked }
     }
+}
+
+impl<T> Connection<T> {
+    /// Whether there is null instead of its rows.
+    pub(super) fn is_null(&self) -> bool {
+        self.came == Came::Null
+    }
+
+    /// The same list of rows that were read in another way.
+    pub(super) fn map<U>(self, read: impl FnMut(T) -> U) -> Connection<U> {
+        let Self { page_info, nodes, came } = self;
+        Connection { page_info, nodes: nodes.into_iter().map(read).collect(), came }
+    }
+}
+
+/// Whether a list that was asked for did not come: that is not an empty list.
+pub(super) fn is_absent<T>(list: Option<&Connection<T>>) -> bool {
+    list.is_none_or(Connection::is_null)
 }
 
 /// Something by its id.

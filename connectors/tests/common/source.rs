@@ -173,6 +173,7 @@ impl Outcome {
         for record in &page.records {
             self.take(session.normalise(record));
         }
+        self.warnings.extend(session.remarks());
         self.records.extend(page.records);
     }
 

@@ -230,3 +230,29 @@ async fn a_list_that_was_refused_is_read_once_permission_returns() {
     rig.github.set_tokens(vec![Token::fine_grained(Github::TOKEN)]);
     assert!(deployed(&rig.sync().await), "though nothing happened in the repository since");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_does_not_come_is_not_an_empty_one() {
+    let null = |list: &'static str| {
+        Fault::rewrite(move |body: &str| {
+            let (items, null) = (format!("\"{list}\":["), format!("\"{list}\":null,\"odd\":["));
+            body.replace(&items, &null)
+        })
+    };
+    let world = || World::history(NOW, 12, 6, 0, 0, 3);
+    let calm = Rig::shop(world()).await.sync().await;
+    // Iterations: a warning, and what was known stays.
+    let mut rig = Rig::shop(world()).await;
+    let first = rig.sync().await;
+    rig.github.faults().on("POST */graphql", When::Always, null("completedIterations"));
+    let torn = rig.sync().await;
+    assert!(torn.warnings.iter().any(|text| text.contains("iterations of")), "{:?}", torn.warnings);
+    assert_eq!((torn.open_sprints, torn.tasks.len()), (first.open_sprints, 0));
+    // A list of tasks: nothing is gone, and all of it is read later.
+    let mut rig = Rig::shop(world()).await;
+    rig.github.faults().on("POST */graphql", When::Range(2..=40), null("nodes"));
+    let torn = rig.run(&["items", "ids"]).await;
+    assert!(torn.as_ref().is_err() || torn.is_ok_and(|torn| torn.tasks.is_empty() && torn.nameless));
+    rig.github.faults().clear();
+    assert_eq!(rig.sync().await.tasks, calm.tasks);
+}

@@ -341,6 +341,12 @@ pub trait SourceSession: Send + Sync {
     /// [`crate::ErrorKind::Protocol`] for a record that cannot be understood.
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>>;
 
+    /// What is to be said of the records that were translated since the last call, such as entries of their histories that had to
+    /// be left out.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The guidance for agents in the repositories that are configured, each as its default branch has it: whoever writes to another
     /// branch, or to a clone, writes none of it.
     fn guidance(&self) -> Vec<ForgeFile> {

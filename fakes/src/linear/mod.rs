@@ -18,7 +18,7 @@ mod view;
 mod workspace;
 
 use crate::faults::{Fault, Twist};
-use crate::graphql::{self, Engine, Query, Refusal};
+use crate::graphql::{self, Engine, Query, Refusal, Without};
 use crate::message::{Call, Reply};
 use crate::server::{Handle, Settings, Vendor};
 use crate::world::{IssueId, SprintId, UserId, World};
@@ -56,6 +56,8 @@ pub struct Options {
     pub retention: i64,
     /// Roots that this workspace has not paid for.
     pub unpaid: Vec<&'static str>,
+    /// Types and fields of them that its schema does not have.
+    pub older: Vec<(&'static str, &'static str)>,
     /// The team of this key is a sub-team of all others: it has a copy of each of their cycles.
     pub sub_team: Option<&'static str>,
     pub clock: Clock,
@@ -75,6 +77,7 @@ impl Default for Options {
             archive_after: Some(90 * 24 * 3_600_000),
             retention: 30 * 24 * 3_600_000,
             unpaid: vec![],
+            older: vec![],
             sub_team: None,
             clock: Clock::system(),
             latency: Duration::ZERO,
@@ -229,10 +232,20 @@ impl Vendor for Site {
     }
 }
 
+/// The schema without these fields. One that lacks some lives as long as the process.
+fn engine(older: &[(&str, &str)]) -> io::Result<&'static Engine> {
+    let whole = graphql::linear()?;
+    if older.is_empty() {
+        return Ok(whole);
+    }
+    let less = whole.without(&Without { fields: older, ..Without::default() }).map_err(io::Error::other)?;
+    Ok(Box::leak(Box::new(less)))
+}
+
 impl Site {
     fn new(world: World, options: Options) -> io::Result<Self> {
         Ok(Self {
-            engine: graphql::linear()?,
+            engine: engine(&options.older)?,
             world: Arc::new(Mutex::new(world)),
             credentials: Mutex::new(options.credentials.clone()),
             pools: Mutex::new(price::Pools::new(&options)),

@@ -28,6 +28,7 @@ fn reference(settings: &Settings) -> Reference {
 fn read_with(settings: &Settings, record: &Value) -> Result<Vec<Observation>> {
     let reference = reference(settings);
     task(&Context { settings, reference: &reference, transfers: &Transfers::default() }, &record.to_string())
+        .map(|read| read.observations)
 }
 
 fn task_of(observations: Vec<Observation>) -> TaskObservation {
@@ -385,6 +386,48 @@ fn a_record_that_lacks_what_it_needs_is_an_error() {
         let error = read_with(&plain(), &record).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{record}");
     }
+}
+
+#[test]
+fn an_odd_entry_of_a_history_costs_itself_and_an_odd_actor_nothing_else() {
+    let labelled = |day: u32, more: Value| {
+        let mut event = event("LabeledEvent", day, &json!({"label": {"name": "ui"}, "actor": {"login": "ada"}}));
+        more.as_object().unwrap().iter().for_each(|(name, value)| event[name] = value.clone());
+        event
+    };
+    let read = |events: &[Value]| {
+        let record = issue(&json!({"labels": {"nodes": [{"name": "ui"}]}}), &json!([]), events);
+        let (settings, reference) = (plain(), reference(&plain()));
+        let transfers = Transfers::default();
+        task(&Context { settings: &settings, reference: &reference, transfers: &transfers }, &record.to_string())
+    };
+    let actors =
+        |read: Read| task_of(read.observations).history.into_iter().map(|event| event.actor).collect::<Vec<_>>();
+    for actor in [json!(7), json!({"login": 7}), json!("ada")] {
+        let read = read(&[labelled(5, json!({"actor": actor}))]).unwrap();
+        assert_eq!((read.left_out, read.key()), (0, Some("acme/web#12")));
+        assert_eq!(actors(read), [Some("ada".to_owned()), None], "the author of the issue, and nobody: {actor}");
+    }
+    for odd in [json!({"label": 7}), json!({"id": {}}), json!({"assignee": "x"})] {
+        let read = read(&[labelled(5, odd.clone()), labelled(6, json!({"id": "other"}))]).unwrap();
+        assert_eq!(read.left_out, 1, "{odd}");
+        assert_eq!(actors(read).len(), 2);
+    }
+    for time in [json!("soon"), json!("99999-01-01T00:00:00Z"), json!(7), json!(null)] {
+        let error = read(&[labelled(5, json!({"createdAt": time, "label": 7}))]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{time}");
+    }
+}
+
+#[test]
+fn a_list_that_is_null_costs_the_record() {
+    for list in ["timelineItems", "labels", "assignees"] {
+        let error = read_with(&plain(), &issue(&json!({list: {"nodes": null}}), &json!([]), &[])).unwrap_err();
+        assert!(error.full().contains(list), "{}", error.full());
+    }
+    let mut record = captured();
+    record["node"]["fieldValues"]["nodes"] = Value::Null;
+    assert!(read_with(&plain(), &record).unwrap_err().full().contains("fieldValues"));
 }
 
 #[test]

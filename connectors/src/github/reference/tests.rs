@@ -84,10 +84,63 @@ fn project(status: &str, iterations: &[(&str, &str, &str)]) -> ProjectAnswer {
         {"id": "F1", "name": "Status", "dataType": "SINGLE_SELECT", "options": [{"id": "o1", "name": status}]},
         field("F2", "Iteration", &iterations),
         field("F3", "Quarter", &quarter),
-        {"__typename": "ProjectV2MultiSelectField"},
-        {"id": 7, "name": ["odd"]}
+        {"__typename": "ProjectV2MultiSelectField"}
     ]}}))
     .unwrap()
+}
+
+/// The project with another value in its fields, by JSON pointer.
+fn with(answer: &ProjectAnswer, fields: &[(&str, Value)]) -> ProjectAnswer {
+    let field = |at: usize| answer.fields().nth(at).unwrap();
+    let shown = |at: usize| {
+        let FieldAnswer { id, name, data_type, options, configuration } = field(at);
+        json!({"id": id, "name": name, "dataType": data_type, "options": options, "configuration": configuration})
+    };
+    let mut project = json!({"id": answer.id, "fields": {"nodes": [shown(0), shown(1), shown(2)]}});
+    for (pointer, value) in fields {
+        *project.pointer_mut(pointer).unwrap() = value.clone();
+    }
+    serde_json::from_value(project).unwrap()
+}
+
+#[test]
+fn a_list_that_did_not_come_leaves_what_was_known_as_it_was() {
+    let whole = project("Done", &[("a", "One", "2026-01-01"), ("b", "Two", "2026-01-15")]);
+    let known = read(&whole, None);
+    assert_eq!(known.unread(&whole), Vec::<String>::new());
+    let iterations = "/fields/nodes/1/configuration";
+    let (open, done) = (format!("{iterations}/iterations"), format!("{iterations}/completedIterations"));
+    let odd = [json!(null), json!(7), json!({"iterations": []}), json!([{"title": "no id"}])];
+    let mut cases: Vec<(String, Value, &str)> = Vec::new();
+    for value in &odd {
+        cases.push((open.clone(), value.clone(), "iterations of Iteration"));
+        cases.push((done.clone(), value.clone(), "iterations of Iteration"));
+        cases.push((iterations.to_owned(), value.clone(), "iterations of Iteration"));
+        cases.push(("/fields/nodes/0/options".to_owned(), value.clone(), "options of Status"));
+    }
+    cases.push(("/fields/nodes/1".to_owned(), json!(null), "fields"));
+    cases.push(("/fields/nodes/1".to_owned(), json!({"id": 7}), "fields"));
+    cases.push(("/fields/nodes/0/name".to_owned(), json!(["odd"]), "fields"));
+    cases.push(("/fields/nodes".to_owned(), json!(null), "fields"));
+    cases.push(("/fields".to_owned(), json!(null), "fields"));
+    for (pointer, value, what) in cases {
+        let answer = with(&whole, &[(&pointer, value.clone())]);
+        let now = read(&answer, Some(&known));
+        assert_eq!((listed(&now), &now.fields), (listed(&known), &known.fields), "{pointer} {value}");
+        assert_eq!(now.statuses, known.statuses, "{pointer} {value}");
+        let unread = now.unread(&answer);
+        assert!(matches!(unread.as_slice(), [one] if one.contains(what)), "{pointer} {value}: {unread:?}");
+    }
+}
+
+#[test]
+fn what_is_listed_beside_a_list_that_did_not_come_is_taken_in() {
+    let known = read(&project("Done", &[("a", "One", "2026-01-01")]), None);
+    let later = project("Done", &[("b", "Two", "2026-01-15")]);
+    let torn = with(&later, &[("/fields/nodes/1/configuration/completedIterations", json!(null))]);
+    let now = read(&torn, Some(&known));
+    assert_eq!(listed(&now), [("F2:a", "One"), ("F2:b", "Two")]);
+    assert_eq!(listed(&read(&later, Some(&now))), [("F2:b", "Two")], "then it is known to be gone");
 }
 
 /// The native ids of the iterations that are listed, each with its title.
@@ -146,11 +199,12 @@ fn iterations_made_anew_go_on_and_deleted_ones_are_gone() {
 fn an_odd_iteration_costs_itself_and_does_not_end() {
     let first = read(&project("Todo", &[("a1", "One", "2026-01-05"), ("a2", "Two", "2026-01-19")]), None);
     let mut odd = project("Todo", &[("a1", "One", "2026-01-05"), ("a2", "Two", "2026-01-19")]);
-    for field in &mut odd.fields.nodes {
-        if let Some(OddOr::Read(FieldAnswer { configuration: Some(configuration), .. })) = field {
-            configuration.iterations.iter_mut().for_each(|one| one["duration"] = json!(-1));
-            configuration.iterations.push(json!({"id": "a3", "startDate": {}}));
-            configuration.iterations.push(json!("odd"));
+    for field in &mut odd.fields.as_mut().unwrap().nodes {
+        let Some(OddOr::Read(FieldAnswer { configuration, .. })) = field else { continue };
+        if let Some(iterations) = configuration["iterations"].as_array_mut() {
+            iterations.iter_mut().for_each(|one| one["duration"] = json!(-1));
+            iterations.push(json!({"id": "a3", "startDate": {}}));
+            iterations.push(json!("odd"));
         }
     }
     assert_eq!(listed(&read(&odd, Some(&first))), listed(&first));

@@ -16,7 +16,7 @@ pub(super) fn points_field(reference: &Reference, record: &Record, project: &str
         points.any(|field| *field.id != *id && field.is_named(name) && has_value(&field.id))
     };
     let changed = |id: &str| {
-        let mut items = record.histories.iter().flat_map(|history| &history.items);
+        let mut items = record.histories.iter().flat_map(|history| history.items.iter());
         items.any(|item| match item.field_id.as_deref() {
             Some(field) => field == id,
             None => known(id).is_some_and(|field| field.is_named(&item.field)) && !is_shared(id, &item.field),
@@ -30,7 +30,7 @@ pub(super) fn points_field(reference: &Reference, record: &Record, project: &str
 /// Today's resolution as the history wrote it, else as the issue shows it.
 pub(super) fn resolution_in_history(record: &Record) -> Option<SmolStr> {
     let today = record.issue.fields.resolution.as_ref()?;
-    let items = record.histories.iter().flat_map(|history| &history.items);
+    let items = record.histories.iter().flat_map(|history| history.items.iter());
     let mut same = items.filter(|item| {
         item.field_id.as_deref() == Some("resolution") && item.to.is_some() && item.to.as_deref() == today.id.as_deref()
     });

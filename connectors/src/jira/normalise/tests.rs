@@ -57,8 +57,12 @@ fn site(statuses: &str, board: Option<&str>, types: Option<&str>) -> Reference {
 fn record(answer: &str) -> String {
     let issue = Issue::from_answer(answer).unwrap();
     let inline: Inline = serde_json::from_str(answer).unwrap();
-    serde_json::to_string(&Record { issue, histories: inline.changelog.unwrap().histories, inherited: Vec::new() })
-        .unwrap()
+    serde_json::to_string(&Record {
+        issue,
+        histories: inline.changelog.unwrap().histories.unwrap(),
+        inherited: Vec::new(),
+    })
+    .unwrap()
 }
 
 fn read(settings: &Settings, reference: &Reference, answer: &str) -> Result<Read> {
@@ -486,6 +490,18 @@ fn of_two_fields_of_one_name_the_one_with_a_value_has_the_history() {
 }
 
 #[test]
+fn an_odd_comment_costs_itself_and_an_odd_author_nothing_else() {
+    let at = "2026-01-06T10:00:00.000+0000";
+    let comment = json!({"total": 5, "comments": [null, 7, {"id": "7", "created": "soon"}, {"created": at},
+        {"id": "8", "author": 7, "created": at}]});
+    let site = site(SP_STATUSES, None, None);
+    let settings = plain().with_comments(CommentPrivacy::Count);
+    let read = task(&settings, &site, &made(json!({"comment": comment}), json!([])));
+    assert!(matches!(whats(&read)[1..], [Change::Commented(_)]), "{:?}", read.history);
+    assert_eq!(read.history[1].actor, None);
+}
+
+#[test]
 fn odd_parts_of_a_history_cost_themselves_and_an_impossible_time_its_record() {
     let histories = json!([null, 7, {"id": "1", "author": 5, "created": "2026-01-06T10:00:00.000+0000", "items": [
         null, [], "x", {"field": null}, {"field": "labels", "fieldId": "labels", "fromString": "", "toString": "a"}]}]);
@@ -495,4 +511,8 @@ fn odd_parts_of_a_history_cost_themselves_and_an_impossible_time_its_record() {
     let error =
         read(&plain(), &site, &made(json!({"created": "99999-01-01T00:00:00.000+0000"}), json!([]))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
+    let undated = json!([{"id": "1", "created": "99999-01-01T00:00:00.000+0000", "items": [
+        {"field": "labels", "fieldId": "labels", "fromString": "", "toString": "a"}]}]);
+    let error = read(&plain(), &site, &made(json!({"labels": ["a"]}), undated)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol, "what it changed happened: the past would be another one");
 }

@@ -44,6 +44,7 @@ impl Job<'_> {
         self.out_of_scope += page.out_of_scope;
         self.nameless |= page.nameless;
         let records = normalise(session, std::mem::take(&mut page.records));
+        self.report.warnings.extend(session.remarks());
         let doubt = doubt(&records, &page.unreadable);
         let (count, before) = (records.len() as u64, self.report.changes);
         let mut transaction = self.store.begin()?;
