@@ -680,7 +680,11 @@ async fn check_shows_what_a_sync_would_do() {
     let review = report.statuses.iter().find(|(name, ..)| name == "In Review (PLAT)").unwrap();
     assert_eq!(review.1, "in_review");
     assert_eq!((report.warnings.len(), report.problems.len()), (0, 1), "{report:?}");
-    assert_eq!(rig.linear.requests().len(), 1);
+    assert_eq!(
+        rig.linear.requests().len(),
+        6,
+        "one for what is there, five that ask whether this Linear knows what a sync asks for"
+    );
 }
 
 #[tokio::test]

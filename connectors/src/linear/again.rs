@@ -5,7 +5,8 @@ use contextcore_core::ingest::connector::{Page, Unreadable};
 
 use super::histories;
 use super::parts::may_be_one;
-use super::plan_rows::{self, NAMES, PlanRow, record_of};
+use super::plan_rows::{self, PlanRow, record_of};
+use super::requests::PLAN_LISTS;
 use super::rows::Row;
 use super::session::{ISSUES, Linear, PLAN};
 use crate::refusal::{confirmed, is_refused};
@@ -24,7 +25,7 @@ pub(super) async fn read(linear: &Linear, ids: &[String]) -> Result<Page> {
     let mut page = Page { unreadable: fetched.unreadable(), ..Page::default() };
     page.records = fetched.records(linear, &live, ISSUES)?;
     let mut refused = Vec::new();
-    for name in NAMES {
+    for name in PLAN_LISTS {
         if left.is_empty() {
             break;
         }

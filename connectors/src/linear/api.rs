@@ -18,12 +18,11 @@ use tracing::info;
 use super::dialect::{BUCKETS, GRAPHQL, LinearDialect, REASON, SCHEMA, Trouble};
 use super::features::Missing;
 use super::limited;
-use super::plan_rows::NAMES;
 use super::queries::Reference;
 use super::reference::{Cursors, ReferencePage};
 use super::requests::{
-    ChangesRequest, PlanRequest, Rest, RestBody, changed_variables, in_teams, issues_variables, plan_rows_variables,
-    plan_variables, reference_variables, whoami_variables,
+    ChangesRequest, PLAN_LISTS, PlanRequest, Rest, RestBody, changed_variables, in_teams, issues_variables,
+    plan_rows_variables, plan_variables, reference_variables, whoami_variables,
 };
 use super::rows::Row;
 use super::settings::Settings;
@@ -259,7 +258,7 @@ impl Api {
         let ids = [Box::from("00000000-0000-0000-0000-000000000000")];
         let price = sizes::Sizes::default().price(true);
         drop(self.issues(&ids, &price, ONCE).await);
-        for list in NAMES {
+        for list in PLAN_LISTS {
             drop(self.plan_rows(list, &ids, &sizes::NARROW).await);
         }
     }

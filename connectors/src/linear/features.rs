@@ -1,7 +1,7 @@
 //! What a Linear may not know of what we ask for: names that its schema got late, or that it may lose.
 //!
 //! A server refuses a whole request over one unknown name, and says which it is. So a refused name that the tasks can do without is
-//! left out of every document from then on ([`Missing::learn`], [`Missing::cut`]), and people are told what is lost by it. A name
+//! left out of every document from then on ([`Missing::learn`], [`Missing::cut`]), and `check` and `status` say what is lost by it. A name
 //! that nothing can be understood without is no feature: its refusal stays an error.
 
 use std::collections::BTreeSet;

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::api::{Answer, FEW_TRIES, PlanPage};
 use super::paged_scan::PagedScan;
 use super::parts::may_be_one;
-use super::plan_rows::{self, Listed, NAMES, record_of};
-use super::requests::PlanRequest;
+use super::plan_rows::{self, Listed, record_of};
+use super::requests::{PLAN_LISTS, PlanRequest};
 use super::rows::Row;
 use super::session::{Linear, PLAN, SiteContext};
 use super::sizes;
@@ -53,7 +53,7 @@ impl PlanCursor {
     fn open(&mut self, now: Millis) {
         let under_way = self.is_open();
         let is_left_out = |name: &str| self.left_out.get(name).is_some_and(|left_out| !left_out.is_due(now));
-        for name in NAMES.into_iter().filter(|name| !is_left_out(name)) {
+        for name in PLAN_LISTS.into_iter().filter(|name| !is_left_out(name)) {
             let scan = self.scans.entry(name.to_owned()).or_default();
             if !under_way || scan.is_open() {
                 scan.open(now);
@@ -63,7 +63,7 @@ impl PlanCursor {
 
     /// What to request: the lists that have pages left and are not refused, or those that are.
     fn request(&self, refused: bool) -> PlanRequest {
-        let names = NAMES.into_iter().filter(|name| self.is_refused(name) == refused);
+        let names = PLAN_LISTS.into_iter().filter(|name| self.is_refused(name) == refused);
         let known = names.filter_map(|name| Some((name, self.scans.get(name)?)));
         let open: Vec<(&'static str, &PagedScan)> = known.filter(|(_, scan)| scan.is_open()).collect();
         let many = open.iter().any(|(_, scan)| scan.is_first() || !scan.is_at_start());
@@ -230,7 +230,7 @@ impl Gathered<'_> {
         request: &PlanRequest,
         mut answer: Answer<PlanPage>,
     ) -> Result<()> {
-        for name in NAMES {
+        for name in PLAN_LISTS {
             let listed = Listed::of(name, &mut answer);
             if cursor.requested(request, name).is_some() {
                 let listed = listed.complete(self.linear, name).await?;

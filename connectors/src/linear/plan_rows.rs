@@ -21,9 +21,6 @@ use super::sizes::{NARROW, WIDE, Width};
 use super::wire::{Attachment, Connection, Cycle, Initiative, OneOf, Project, TeamRef, is_absent};
 use crate::cursor::PageInfo;
 
-/// The lists, as requests and answers name them.
-pub(super) const NAMES: [&str; 4] = ["cycles", "projects", "initiatives", "attachments"];
-
 /// A row of one of the lists.
 #[derive(Debug)]
 pub(super) enum PlanRow {

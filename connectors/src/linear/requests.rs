@@ -11,6 +11,9 @@ use super::sizes::{self, NARROW, Price, Width};
 use super::wire::List;
 use crate::graphql::Operation;
 
+/// The lists beside that of issues, as requests and answers name them.
+pub(super) const PLAN_LISTS: [&str; 4] = ["cycles", "projects", "initiatives", "attachments"];
+
 /// What a page of changes asks for.
 #[derive(Debug, Clone)]
 pub(super) struct ChangesRequest<'a> {

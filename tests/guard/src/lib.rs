@@ -80,13 +80,21 @@ mod tests {
 
     use super::*;
 
+    /// Starts a program that says when it treats signals as it is to.
+    fn ready(program: &str, arguments: &[&str]) -> Child {
+        let mut child = Command::new(program).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = [0; 5];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut said).unwrap();
+        child
+    }
+
     #[test]
     fn what_it_watches_ends_with_it() {
         for (ending, signal) in [(Ending::Kill, 9), (Ending::Quit, 3)] {
             let folder = tempfile::tempdir().unwrap().keep();
             let mut guard = Guard::over(&folder, ending);
             // What a shell runs in the background ignores SIGQUIT, and so does all that it starts.
-            let mut child = Command::new("env").args(["--default-signal=QUIT", "sleep", "600"]).spawn().unwrap();
+            let mut child = ready("env", &["--default-signal=QUIT", "sh", "-c", "echo ready; exec sleep 600"]);
             guard.watch(child.id());
             assert!(child.try_wait().unwrap().is_none());
             drop(guard);
@@ -99,11 +107,7 @@ mod tests {
     fn what_does_not_stop_is_killed() {
         let folder = tempfile::tempdir().unwrap().keep();
         let mut guard = Guard::over(&folder, Ending::Quit);
-        // The shell says when it ignores the signal.
-        let script = "trap '' QUIT; echo ready; while true; do sleep 0.1; done";
-        let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut ready = [0; 5];
-        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        let mut child = ready("sh", &["-c", "trap '' QUIT; echo ready; while true; do sleep 0.1; done"]);
         guard.watch(child.id());
         drop(guard);
         assert_eq!(child.wait().unwrap().signal(), Some(9));
