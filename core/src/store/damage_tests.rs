@@ -74,6 +74,15 @@ fn large(path: &Path) {
     assert!(files::log_length(path) > 1 << 20 && files::has_blobs(path));
 }
 
+/// A large store, where a damaged copy of it goes, and all that it holds. The engine has let go of it.
+fn good_and_bad(dir: &Path) -> (PathBuf, PathBuf, Vec<Pair>) {
+    let (good, bad) = (dir.join("good"), dir.join("bad"));
+    large(&good);
+    let truth = contents(&opened(&good).unwrap()).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    (good, bad, truth)
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::remove_dir_all(to).unwrap_or_default();
     fs::create_dir_all(to).unwrap();
@@ -114,10 +123,7 @@ fn complete_or_refused(path: &Path, truth: &[Pair], what: &str) -> bool {
 #[test]
 fn a_store_that_is_cut_is_complete_or_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let (good, bad) = (dir.path().join("good"), dir.path().join("bad"));
-    large(&good);
-    let truth = contents(&opened(&good).unwrap()).unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    let (good, bad, truth) = good_and_bad(dir.path());
     let length = files::log_length(&good);
     let lengths = (0..length).step_by(usize::try_from(length / 37).unwrap());
     let mut refused = 0;
@@ -142,10 +148,7 @@ fn a_store_that_is_cut_is_complete_or_refused() {
 #[test]
 fn a_log_older_than_its_damaged_snapshot_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let (good, bad) = (dir.path().join("good"), dir.path().join("bad"));
-    large(&good);
-    let truth = contents(&opened(&good).unwrap()).unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    let (good, bad, truth) = good_and_bad(dir.path());
     let length = files::log_length(&good);
     // The engine can need a snapshot for the last segment of a whole log.
     for (length, is_cut) in [(length, false), (length / 2, true), (length / 4, true)] {
@@ -162,10 +165,7 @@ fn a_log_older_than_its_damaged_snapshot_is_refused() {
 #[test]
 fn a_changed_byte_or_a_zeroed_page_is_found_when_it_matters() {
     let dir = tempfile::tempdir().unwrap();
-    let (good, bad) = (dir.path().join("good"), dir.path().join("bad"));
-    large(&good);
-    let truth = contents(&opened(&good).unwrap()).unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    let (good, bad, truth) = good_and_bad(dir.path());
     let mut refused = 0;
     for (file, bytes) in bytes_of(&good).iter().filter(|(file, _)| !file.ends_with(witness::FILE)) {
         let step = (bytes.len() / 14).max(1);
@@ -187,10 +187,7 @@ fn a_changed_byte_or_a_zeroed_page_is_found_when_it_matters() {
 #[test]
 fn files_that_are_missing_or_of_another_kind_are_found() {
     let dir = tempfile::tempdir().unwrap();
-    let (good, bad) = (dir.path().join("good"), dir.path().join("bad"));
-    large(&good);
-    let truth = contents(&opened(&good).unwrap()).unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    let (good, bad, truth) = good_and_bad(dir.path());
     let names = fs::read_dir(&good).unwrap().map(|file| file.unwrap().file_name()).collect::<Vec<_>>();
     for name in names {
         for how in ["missing", "a directory", "empty", "garbage"] {
