@@ -9,7 +9,7 @@ use contextcore_core::model::operation::{
     GuidanceAdd, GuidanceEnd, Operation, TaskComment, TaskFields, TaskOnly, TaskStatus,
 };
 use contextcore_core::progress::Quiet;
-use contextcore_core::query::{TaskFilter, TaskView, Viewer};
+use contextcore_core::query::{TaskFilter, TaskSelector, TaskView, Viewer};
 use contextcore_core::store::{Destination, Quarantined, Store};
 use contextcore_spool::{LaneDir, StateDir, Writer};
 use tokio_util::sync::CancellationToken;
@@ -202,6 +202,52 @@ async fn work_on_a_task_of_a_synced_tool_becomes_artifacts_of_that_task() {
         assert_eq!((&artifact.to["kind"], artifact.actor.as_deref()), (&"reported".into(), Some("claude")));
         assert_eq!(task.status.as_str(), if derive { "in_progress" } else { "todo" });
     }
+}
+
+/// The line of one task of the tool.
+fn in_the_tool(home: &Installation, key: &str) {
+    let created = "2026-11-17T08:00:00Z";
+    let line = format!(
+        "{{\"id\": \"{key}\", \"project\": \"PROJ\", \"title\": \"In the tool\", \"status\": \"todo\", \"created\": \"{created}\"}}\n"
+    );
+    std::fs::write(home.dir.path().join("tasks.jsonl"), line).unwrap();
+}
+
+#[tokio::test]
+async fn work_that_was_reported_before_the_tool_had_the_task_becomes_artifacts_of_that_task_too() {
+    let home = Installation::new(false);
+    let mut writer = home.writer();
+    writer.append(Millis(NOW), None, start("PROJ-1", "Checkout"), Some("claude".into())).unwrap();
+    writer.append(Millis(NOW), None, start("OTHER-9", "Other"), None).unwrap();
+    home.sync("sdk", NOW + 1_000).await;
+    in_the_tool(&home, "PROJ-1");
+    home.sync("jira", NOW + 2_000).await;
+    writer.append(Millis(NOW + 3_000), None, status("PROJ-1", "done"), Some("claude".into())).unwrap();
+    home.sync("sdk", NOW + 4_000).await;
+    let tasks = |now: i64| {
+        let tasks = home.tasks(now);
+        let mut open: Vec<(String, String)> =
+            tasks.into_iter().filter(|task| task.deleted.is_none()).map(|task| (task.source, task.id)).collect();
+        open.sort();
+        open
+    };
+    let both = [("jira".to_owned(), "PROJ-1".to_owned()), ("sdk".to_owned(), "OTHER-9".to_owned())];
+    assert_eq!(tasks(NOW + 5_000), both);
+    let viewer = Viewer::new(&home.store, &home.config, Millis(NOW + 5_000));
+    let task = viewer.show(&TaskSelector { key: "PROJ-1".into(), source: None }).unwrap().task;
+    assert_eq!(task.source, "jira");
+    let artifacts = task.timeline.iter().filter(|event| event.kind.as_str() == "artifact");
+    assert_eq!(artifacts.map(|event| event.to["kind"].clone()).collect::<Vec<_>>(), ["reported", "reported"]);
+    assert!(home.store.verify().unwrap().problems.is_empty());
+    // The tool loses it: what is reported then is a task of its own again.
+    let file = home.dir.path().join("tasks.jsonl");
+    let line = std::fs::read_to_string(&file).unwrap();
+    let deleted = "\"deleted\": \"2026-11-18T12:26:45Z\"";
+    std::fs::write(&file, line.replace("\"status\"", &format!("{deleted}, \"status\""))).unwrap();
+    home.sync("jira", NOW + 6_000).await;
+    writer.append(Millis(NOW + 7_000), None, status("PROJ-1", "in_progress"), None).unwrap();
+    home.sync("sdk", NOW + 8_000).await;
+    assert!(tasks(NOW + 9_000).contains(&("sdk".to_owned(), "PROJ-1".to_owned())));
 }
 
 #[tokio::test]

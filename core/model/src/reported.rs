@@ -58,7 +58,7 @@ pub fn merge(
     let stored = known.map(|known| known.timeline.as_slice()).unwrap_or_default();
     let seqs: HashMap<EventId, u64> = stored.iter().map(|stored| (stored.event.id, stored.seq)).collect();
     let own: HashSet<EventId> = fold.events.iter().map(|event| event.id).collect();
-    let derived = stored.iter().filter(|stored| !stored.event.change.is_from_tool() && !own.contains(&stored.event.id));
+    let derived = stored.iter().filter(|stored| !is_folded(&stored.event.change) && !own.contains(&stored.event.id));
     let added = own.iter().filter(|id| !seqs.contains_key(id)).count();
     let events =
         fold.events.into_iter().map(|event| StoredEvent { seq: seqs.get(&event.id).copied().unwrap_or(seq), event });
@@ -73,6 +73,11 @@ pub fn merge(
         timeline,
     };
     Some(Merged { record, added })
+}
+
+/// Whether a change comes from reports, rather than from activities, links, or a tool that has the same task.
+const fn is_folded(change: &Change) -> bool {
+    change.is_from_tool() && !matches!(change, Change::Deleted | Change::Restored)
 }
 
 /// The id of the creation of a task whose start nobody reported. Once somebody does, the creation has another one.

@@ -60,7 +60,7 @@ impl From<TaskView> for ChildView {
 }
 
 impl Viewer<'_> {
-    /// The selected task with its children and links.
+    /// The selected task with its children and links. One that is there comes before those of its name that were deleted.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Config`] when several sources have one or there is no such
@@ -69,6 +69,9 @@ impl Viewer<'_> {
         let TaskSelector { key, source } = selector;
         self.check_source(source.as_deref())?;
         let mut found = self.find(key, source.as_deref())?;
+        if found.iter().any(|task| task.deleted.is_none()) {
+            found.retain(|task| task.deleted.is_none());
+        }
         if found.len() > 1 {
             let sources: Vec<&str> = found.iter().map(|task| task.source.as_str()).collect();
             let message = format!("`{key}` is a task in each of {}: choose one with --source", sources.join(", "));

@@ -83,7 +83,7 @@ impl Job<'_> {
     }
 
     /// Adds activities to a record and counts them. Returns whether any was new.
-    fn attach(
+    pub(super) fn attach(
         &mut self,
         to: &Transaction<'_>,
         key: &TaskKey,

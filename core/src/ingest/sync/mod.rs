@@ -2,7 +2,8 @@
 //!
 //! [`sync_source`] is the loop. [`page`] stores one page, [`prefetch`] reads ahead for it, [`attach`] brings activities to the
 //! tasks they belong to (of whatever source), [`blocking`] derives blocked time from links, [`sprints`] ends those that were
-//! deleted, [`reports`] merges what many writers reported, [`mod@inherit`] takes over what a helper stored of that, [`quiet`] passes over what is no news, [`pass`] decides what absence from a complete pass means, and [`again`] reads what could not be read before. A run that dies anywhere continues from the last page it stored. Only when all streams of a
+//! deleted, [`reports`] merges what many writers reported, [`twins`] finds the task of a tool
+//! that they reported of, [`mod@inherit`] takes over what a helper stored of that, [`quiet`] passes over what is no news, [`pass`] decides what absence from a complete pass means, and [`again`] reads what could not be read before. A run that dies anywhere continues from the last page it stored. Only when all streams of a
 //! source were read to their end is the source *sealed*: half a sweep is never exported, because in it a child may come before
 //! its parent.
 
@@ -18,6 +19,7 @@ mod prefetch;
 mod quiet;
 mod reports;
 mod sprints;
+mod twins;
 
 use std::collections::BTreeMap;
 use std::time::Instant;

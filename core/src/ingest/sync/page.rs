@@ -148,6 +148,7 @@ impl Job<'_> {
         self.report.changes += delta.added as u64;
         self.report.repaired += delta.repaired as u64;
         self.attach_pending(to, &key, known, &mut delta.record)?;
+        self.adopt(to, &key, known, &mut delta.record)?;
         to.put_task(&key, known, &delta.record, true)
     }
 

@@ -156,7 +156,7 @@ fn absent(key: &TaskKey, record: &TaskRecord, seq: u64, now: Millis) -> (TaskRec
 }
 
 /// The record of a task that is deleted as of now.
-fn deleted(key: &TaskKey, record: &TaskRecord, seq: u64, now: Millis) -> TaskRecord {
+pub(super) fn deleted(key: &TaskKey, record: &TaskRecord, seq: u64, now: Millis) -> TaskRecord {
     let mut next = record.clone();
     let at = next.timeline.last().map_or(now, |last| last.event.at.max(now));
     let id = EventId::of(key, &format!("deleted:{}", at.0));

@@ -40,6 +40,7 @@ impl Job<'_> {
             }
         }
         to.load(wanted)?;
+        self.load_twins(to, observations())?;
         to.load_lineage(moving)
     }
 
@@ -87,11 +88,43 @@ impl Job<'_> {
         let known = to.task(&key)?;
         let before = known.as_deref().map(names_ever).unwrap_or_default();
         names_of(seen).difference(&before).for_each(|name| wanted.pending(&name.to_uppercase()));
+        names_of(seen).difference(&before).for_each(|name| wanted.named(&name.to_uppercase()));
         if known.is_none() {
             wanted.pending(&activity::name_of_id(&key));
         }
         moving.extend(seen.present.parent.as_ref().map(|parent| self.key(&parent.native_id)));
         moving.insert(key);
+        Ok(())
+    }
+
+    /// What was reported under the new names of tasks.
+    fn load_twins<'a>(
+        &self,
+        to: &mut Transaction<'_>,
+        observations: impl Iterator<Item = &'a Observation>,
+    ) -> Result<()> {
+        let mut wanted = Wanted::default();
+        for observation in observations {
+            match observation {
+                Observation::Task(seen) => {
+                    let known = to.task(&self.key(&seen.native_id))?;
+                    let before = known.as_deref().map(names_ever).unwrap_or_default();
+                    for name in names_of(seen).difference(&before) {
+                        self.want_twins(to, &mut wanted, name)?;
+                    }
+                }
+                Observation::Operations(of) => self.want_twins(to, &mut wanted, &of.id)?,
+                _ => {}
+            }
+        }
+        to.load(wanted)
+    }
+
+    fn want_twins(&self, to: &Transaction<'_>, wanted: &mut Wanted, name: &str) -> Result<()> {
+        for key in to.named(&name.to_uppercase())?.into_iter().filter(|key| key.source != self.name()) {
+            wanted.reported(false, &key);
+            wanted.task(key);
+        }
         Ok(())
     }
 

@@ -4,16 +4,15 @@
 //! cursor past them. A report that comes twice counts once.
 
 use super::job::Job;
-use crate::lock;
-use crate::model::TaskKey;
-use crate::model::activity::StoredActivity;
 use crate::model::error::Result;
 use crate::model::guidance::stored::AllGuidance;
 use crate::model::observation::Operations;
 use crate::model::operation;
-use crate::model::report::{Report, Reported, SprintReport};
+use crate::model::report::{Report, SprintReport};
 use crate::model::reported;
-use crate::model::timeline::{self, State};
+use crate::model::time::Millis;
+use crate::model::timeline;
+use crate::model::{Change, Event, EventId, StoredEvent, TaskKey, TaskRecord};
 use crate::store::{GUIDANCE, Transaction};
 
 impl Job<'_> {
@@ -67,14 +66,10 @@ impl Job<'_> {
         key: &TaskKey,
         Operations { project, id, reports }: Operations<Report>,
     ) -> Result<()> {
-        let known = to.task(key)?;
-        if known.is_none()
-            && let Some(twin) = self.twin(to, &project, &id)?
-        {
-            let activities: Vec<StoredActivity> = reports.iter().map(|report| self.activity(report)).collect();
-            self.work.activities.entry(twin).or_default().extend(activities);
-            return Ok(());
+        if let Some(twin) = self.twin(to, &project, &id)? {
+            return self.hand_over(to, key, twin, &reports);
         }
+        let known = to.task(key)?;
         let mut all = to.reported(false, key)?;
         if !reported::add(&mut all, reports) {
             return Ok(());
@@ -86,44 +81,9 @@ impl Job<'_> {
         let Some(merged) = reported::merge(key, (&project, &id), known, &all, derives, to.seq()) else { return Ok(()) };
         self.report.changes += merged.added as u64;
         let mut record = merged.record;
+        restore(key, &mut record, to.seq(), self.run.now);
         self.attach_pending(to, key, known, &mut record)?;
         if known != Some(&record) { to.put_task(key, known, &record, true) } else { Ok(()) }
-    }
-
-    /// The task of another source that has this key in the same project of the portfolio, if there is exactly one: what is
-    /// reported is work on that one.
-    fn twin(&self, to: &Transaction<'_>, project: &str, id: &str) -> Result<Option<TaskKey>> {
-        let ours = self.project_id(self.name(), project);
-        let mut twins = Vec::new();
-        for key in to.named(&id.to_uppercase())? {
-            if key.source == self.name() {
-                continue;
-            }
-            let state = to.task(&key)?.and_then(|record| timeline::last(&record.timeline));
-            let has_key = |state: &State| state.deleted.is_none() && state.facts.key == id;
-            if state.is_some_and(|state| has_key(&state) && self.project_id(&key.source, &state.facts.project) == ours)
-            {
-                twins.push(key);
-            }
-        }
-        Ok(if twins.len() == 1 { twins.pop() } else { None })
-    }
-
-    /// The project of the portfolio that a native project belongs to, or the native project itself.
-    fn project_id(&self, source: &str, project: &str) -> String {
-        let portfolio = lock(&self.source.portfolio);
-        let known = portfolio.iter().find(|known| known.includes(source, project));
-        known.map_or(project, |known| &known.id).to_owned()
-    }
-
-    fn activity(&self, reported: &Reported<Report>) -> StoredActivity {
-        StoredActivity {
-            source: self.name().to_owned(),
-            native_id: format!("op:{}:{}", reported.writer, reported.seq),
-            at: reported.at,
-            actor: reported.actor.clone(),
-            artifact: reported.report.artifact(),
-        }
     }
 
     pub(super) fn store_sprint_reports(
@@ -139,4 +99,15 @@ impl Job<'_> {
         to.put_reported(true, key, &all)?;
         self.store_sprint(to, &key.native_id, reported::sprint(&project, &id, &all))
     }
+}
+
+/// A task that was deleted because a tool had it is there again when it is reported of and the tool has it no longer.
+fn restore(key: &TaskKey, record: &mut TaskRecord, seq: u64, now: Millis) {
+    if timeline::last(&record.timeline).is_none_or(|state| state.deleted.is_none()) {
+        return;
+    }
+    let at = record.timeline.last().map_or(now, |last| last.event.at.max(now));
+    let id = EventId::of(key, &format!("restored:{}", at.0));
+    let event = Event { id, at, actor: None, observed: true, change: Change::Restored };
+    record.timeline.push(StoredEvent { event, seq });
 }
