@@ -21,20 +21,21 @@ const FIRST_FEW: usize = 20;
 
 pub(crate) async fn run(context: &Context, command: &args::Store) -> Outcome {
     let json = context.is_json("store")?;
-    let config = context.config()?;
+    // A copy of one named store to another needs no other configuration.
+    let ours = || Ok::<_, Failure>(context.config()?.store);
     match command {
-        args::Store::Compact if config.store.path().is_none() => {
-            Err(Failure::usage("PostgreSQL reclaims unused space by itself (autovacuum); there is nothing to compact"))
-        }
-        args::Store::Compact => compact(app::open_existing(&config.store).await?, json),
-        args::Store::Export { file } => export(&app::read_store(&config, &Copies::default()).await?, file, json).await,
-        args::Store::Import { file } => import(&config.store, file, json).await,
         args::Store::Copy { from, to } => {
-            let from = from.as_deref().map_or_else(|| Ok(config.store.clone()), place)?;
+            let from = from.as_deref().map_or_else(ours, place)?;
             copy(&from, &place(to)?, json).await
         }
+        args::Store::Compact => compact(&ours()?, json).await,
+        args::Store::Import { file } => import(&ours()?, file, json).await,
+        args::Store::Export { file } => {
+            let config = context.config()?;
+            export(&app::read_store(&config, &Copies::default()).await?, file, json).await
+        }
         args::Store::Verify => {
-            let found = match app::read_store(&config, &Copies::default()).await? {
+            let found = match app::read_store(&context.config()?, &Copies::default()).await? {
                 Access::Store(store) => store.verify()?,
                 Access::Held(local) => local.get("/v1/verify", &()).await.map_err(unanswered)?,
             };
@@ -43,8 +44,12 @@ pub(crate) async fn run(context: &Context, command: &args::Store) -> Outcome {
     }
 }
 
-fn compact(store: Store, json: bool) -> Outcome {
-    let (before, after) = store.compact()?;
+async fn compact(at: &StoreConfig, json: bool) -> Outcome {
+    if at.path().is_none() {
+        let reason = "PostgreSQL reclaims unused space by itself (autovacuum); there is nothing to compact";
+        return Err(Failure::usage(reason));
+    }
+    let (before, after) = app::open_existing(at).await?.compact()?;
     let text = format!("compacted: {} before, {} after", humanize::bytes(before), humanize::bytes(after));
     print(json, &json!({"bytes_before": before, "bytes_after": after}), &text)
 }
