@@ -129,6 +129,12 @@ impl Replica {
         *self = replica(home, name);
     }
 
+    /// Has it read its configuration again, as it is now.
+    fn reload(&self, home: &Installation) {
+        std::fs::write(self.directory.join("contextcore.yaml"), home.config_text()).unwrap();
+        self.service.run.signal("HUP");
+    }
+
     fn report(&self, number: u64) -> bool {
         report(&self.service, number)
     }
@@ -374,6 +380,14 @@ async fn sources_move_on_request_and_any_replica_takes_reports_and_webhooks() {
     until(&home, "what was reported to either is stored", |_| {
         let tasks = home.tasks();
         ["A-1", "A-2"].iter().all(|id| tasks.iter().any(|task| task["id"] == *id))
+    });
+
+    let file = home.path().join("work.jsonl");
+    let more = format!("  - {{name: more, kind: file, path: '{}', {NEVER}}}\n", file.display());
+    home.write(&home.config_text().replace("sources:\n", &format!("sources:\n{more}")));
+    [&one, &two].into_iter().for_each(|replica| replica.reload(&home));
+    until(&home, "a source that a reload brought is read", |status| {
+        is_read(status) && owner_in(status, "more").is_some()
     });
 
     drop(one.service.stop());

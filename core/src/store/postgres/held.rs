@@ -139,6 +139,13 @@ impl State {
         Ok(false)
     }
 
+    /// Notes in the lease of this replica which units it knows; false when it is not held any more.
+    pub(super) async fn describe(&self, held: &Held, units: Vec<String>) -> Result<bool, Failure> {
+        let mut values = self.values(held, vec![format!("{REPLICA}{}", held.owner)]);
+        values.push(texts(units));
+        Ok(!self.connections.query(&self.sql.describe, &values).await?.is_empty())
+    }
+
     /// Keeps what was taken if a statement says that nobody else has it.
     pub(super) async fn kept_if(&self, sql: &str, held: Held) -> Result<bool, Failure> {
         let is_ours = self.connections.read(sql, &[]).await?.first().is_some_and(|row| row.get(0));

@@ -111,16 +111,21 @@ impl Lease {
         self.begin(async move { state.take_whole().await })
     }
 
-    /// Joins those that share the store, to work on some of these units, unless a process has all of it.
+    /// Joins those that share the store, to work on some of these units, unless a process has all of it. One that has joined already
+    /// says that it knows these units from now on.
     ///
     /// # Errors
     /// As [`Lease::acquire`].
     pub fn join(&self, units: &[Unit]) -> Result<bool> {
-        if self.state.current().is_some() {
-            return Ok(true);
-        }
         let (state, units) = (Arc::clone(&self.state), units.iter().map(Unit::lease).collect());
-        self.begin(async move { state.join(units).await })
+        match self.state.current() {
+            None => self.begin(async move { state.join(units).await }),
+            Some(_) if self.is_exclusive() => Ok(true),
+            Some(held) => {
+                let told = self.client.wait(async move { state.describe(&held, units).await })?;
+                told.map_err(|failure| failure.into_error("say which sources it reads", self.client.place()))
+            }
+        }
     }
 
     fn begin(&self, taking: impl Future<Output = Result<bool, Failure>> + Send + 'static) -> Result<bool> {

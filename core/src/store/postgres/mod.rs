@@ -104,7 +104,8 @@ impl PgKv {
             if from >= FORMAT {
                 return Ok(opened);
             }
-            match opened.client.script(opened.sql.migrate(from)) {
+            let has_schema = from > 0 || opened.has_schema()?;
+            match opened.client.script(opened.sql.migrate(from, has_schema)) {
                 // Another process may have done it at the same time.
                 Err(failure) if opened.version().is_ok_and(|version| version.unwrap_or(0) <= from) => {
                     return Err(opened.failed(failure, "make the tables of the store"));
@@ -144,6 +145,11 @@ impl PgKv {
         Ok(Some(format))
     }
 
+    fn has_schema(&self) -> Result<bool> {
+        let name: Value = (Box::new(self.sql.schema()), Type::TEXT);
+        Ok(self.client.read(self.sql.has_schema, vec![name])?.first().is_some_and(|row: &Row| row.get(0)))
+    }
+
     /// Who may write.
     pub(super) fn lease(&self) -> Arc<Lease> {
         Arc::clone(&self.lease)
@@ -160,7 +166,10 @@ impl PgKv {
     /// When it cannot be made, or the lease is not held.
     pub(super) fn beside(&self, schema: &str) -> Result<Self> {
         self.lease.proof(None)?;
-        self.client.script(self.sql.make_beside()).map_err(|failure| self.failed(failure, "make a table"))?;
+        let run = |script| self.client.script(script).map_err(|failure| self.failed(failure, "make a table"));
+        run(self.sql.make_beside())?;
+        let grants = self.client.read(&self.sql.grants(), Vec::new())?;
+        run(grants.first().map(|row| row.get(0)).unwrap_or_default())?;
         let sql = Arc::new(Sql::new(schema, true));
         let (client, lease) = (Arc::clone(&self.client), Arc::clone(&self.lease));
         Ok(Self { client, sql, lease, is_unsure: AtomicBool::default(), is_beside: true, is_read: false, moment: None })

@@ -343,3 +343,30 @@ fn tables_of_the_version_before_are_brought_up_to_date() {
     assert_eq!(two.metadata::<u64>("test", "x").unwrap(), Some(2));
     assert_eq!(server.sql(&format!("SELECT format, min_writer FROM {schema}.lease WHERE name = ''")), "2|2");
 }
+
+#[test]
+fn a_replica_that_has_joined_says_what_else_it_knows() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("reloads");
+    let (one, two) = (joined(server, &schema, &["a"]), joined(server, &schema, &["b"]));
+    let known = |of: &Store| {
+        let name = of.lease().unwrap().name();
+        two.lease()
+            .unwrap()
+            .survey()
+            .unwrap()
+            .into_iter()
+            .find(|row| row.unit.is_none() && row.owner == name)
+            .unwrap()
+            .units
+    };
+    let more = Unit::all(["a", "c"]);
+    assert!(one.join(&more).unwrap());
+    assert_eq!(known(&one), more.into_iter().collect(), "the database knows it");
+    assert_eq!(known(&two), units().into_iter().collect(), "others are as they were");
+    assert_eq!(held(&one), BTreeSet::from([source("a")]), "what it holds stays");
+    count(&one, "a", "x").unwrap();
+    expire(server, &schema);
+    drop(server.sql(&format!("DELETE FROM {schema}.lease WHERE name LIKE 'replica/%'")));
+    assert!(!one.join(&units()).unwrap(), "it has lost its lease without knowing");
+}

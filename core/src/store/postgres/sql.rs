@@ -60,11 +60,13 @@ pub(super) struct Sql {
     pub(super) write: String,
     pub(super) size: String,
     pub(super) exists: String,
+    pub(super) has_schema: &'static str,
     pub(super) lease: String,
     pub(super) committed: String,
     pub(super) acquire: String,
     pub(super) is_alone: String,
     pub(super) join: String,
+    pub(super) describe: String,
     pub(super) make_head: String,
     pub(super) has_no_owner: String,
     pub(super) survey: String,
@@ -115,6 +117,7 @@ impl Sql {
             write: write(&lease, &kv),
             size: format!("SELECT pg_total_relation_size('{}'::regclass)", kv.replace('\'', "''")),
             exists: "SELECT to_regclass($1) IS NOT NULL".to_owned(),
+            has_schema: "SELECT to_regnamespace($1) IS NOT NULL",
             lease: format!("SELECT token, owner, {left}, format, min_writer FROM {lease} WHERE name = ''"),
             committed: format!("SELECT committed FROM {lease} WHERE name = $1"),
             acquire: format!(
@@ -131,6 +134,10 @@ impl Sql {
                  ON CONFLICT (name) DO UPDATE SET token = {lease}.token + 1, nonce = EXCLUDED.nonce, owner = EXCLUDED.owner,
                      expires = EXCLUDED.expires, units = EXCLUDED.units
                  WHERE {lease}.expires <= {now} RETURNING token, committed"
+            ),
+            describe: format!(
+                "WITH mine AS ({mine}) UPDATE {lease} AS own SET units = $6 FROM mine
+                 WHERE own.name = mine.name AND own.nonce IN ($1, $2) AND {may_write} AND $3::bigint > 0 RETURNING own.name"
             ),
             make_head: format!("INSERT INTO {kv} VALUES ('', $1, $2) ON CONFLICT DO NOTHING"),
             has_no_owner: format!("SELECT EXISTS (SELECT 1 FROM {lease} WHERE name = '' AND expires <= {now})"),
@@ -181,14 +188,20 @@ impl Sql {
         table(&self.schema, "lease")
     }
 
+    /// The name of the schema, as SQL reads it.
+    pub(super) fn schema(&self) -> String {
+        quoted(&self.schema)
+    }
+
     /// What brings tables of version `from` to [`FORMAT`], in one transaction. Two programs may try at once.
-    pub(super) fn migrate(&self, from: i32) -> String {
+    pub(super) fn migrate(&self, from: i32, has_schema: bool) -> String {
         let (schema, lease, kv) = (quoted(&self.schema), table(&self.schema, "lease"), table(&self.schema, "kv"));
         let steps = MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or(0)).copied().collect::<String>();
         let steps = steps.replace("{lease}", &lease).replace("{kv}", &kv);
         let steps = steps.replace("{wakes}", &table(&self.schema, "wakes"));
         let steps = steps.replace("{inbox}", &table(&self.schema, "inbox"));
-        let make = if from == 0 { format!("CREATE SCHEMA IF NOT EXISTS {schema};") } else { String::new() };
+        // To say it needs the right to make schemas, even where there is one.
+        let make = if has_schema { String::new() } else { format!("CREATE SCHEMA IF NOT EXISTS {schema};") };
         format!("BEGIN; SET LOCAL lock_timeout = '10s'; {make}{steps} UPDATE {lease} SET format = {FORMAT}; COMMIT;")
     }
 
@@ -196,6 +209,20 @@ impl Sql {
     pub(super) fn make_beside(&self) -> String {
         let (beside, kv) = (table(&self.schema, BESIDE), table(&self.schema, "kv"));
         format!("BEGIN; DROP TABLE IF EXISTS {beside}; CREATE TABLE {beside} (LIKE {kv} INCLUDING ALL); COMMIT;")
+    }
+
+    /// The statements that grant on that table what is granted on the store's.
+    pub(super) fn grants(&self) -> String {
+        let (beside, kv) = (table(&self.schema, BESIDE), table(&self.schema, "kv"));
+        format!(
+            "SELECT coalesce(string_agg(format('GRANT %s ON {} TO %s;', granted.privilege_type,
+                 CASE granted.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(role.rolname) END), ' '), '')
+             FROM pg_class AS known CROSS JOIN LATERAL aclexplode(known.relacl) AS granted
+             LEFT JOIN pg_roles AS role ON role.oid = granted.grantee
+             WHERE known.oid = '{}'::regclass AND granted.grantee <> known.relowner",
+            beside.replace('\'', "''").replace('%', "%%"),
+            kv.replace('\'', "''")
+        )
     }
 
     /// Puts that table in the place of the store's, unless the lease was lost.

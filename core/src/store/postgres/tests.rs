@@ -384,3 +384,36 @@ fn a_store_is_copied_both_ways_and_an_import_fills_a_database() {
     assert_eq!(Store::import(&Destination::Database(&other), &mut text.as_slice()).unwrap().counts.tasks, 4);
     assert!(store_tests::exported(&other) == text);
 }
+
+/// The address for a role that may do nothing yet but log in.
+fn role(server: &Postgres, name: &str) -> String {
+    drop(server.sql(&format!("CREATE ROLE {name} LOGIN PASSWORD 'a-password:of@tests'")));
+    server.url().replacen("//postgres:", &format!("//{name}:"), 1)
+}
+
+#[test]
+fn users_need_no_more_than_is_documented_and_an_import_keeps_what_they_were_granted() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("least");
+    let (owner, service) = (format!("{schema}_owner"), format!("{schema}_service"));
+    let (owner_url, service_url) = (role(server, &owner), role(server, &service));
+    let open = |url: &str| Store::connect_to_write(&config(&schema), &Secret::new(url.to_owned()));
+    let error = open(&owner_url).map(drop).unwrap_err();
+    assert!(error.to_string().contains("lacks a privilege"), "without a schema: {error}");
+    drop(server.sql(&format!("CREATE SCHEMA {schema} AUTHORIZATION {owner}")));
+    let filled = store_tests::exported(&store_tests::filled(&(Arc::new(MemoryKv::default()) as _)));
+    let store = open(&owner_url).unwrap();
+    drop(server.sql(&format!(
+        "GRANT USAGE ON SCHEMA {schema} TO {service};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {service}"
+    )));
+    assert!(store.take_lease().unwrap());
+    Store::import(&Destination::Database(&store), &mut filled.as_slice()).unwrap();
+    store.lease().unwrap().release();
+    let service = open(&service_url).unwrap();
+    assert!(service.take_lease().unwrap());
+    assert!(store_tests::exported(&service) == filled);
+    let mut transaction = service.begin().unwrap();
+    transaction.put_seen(&store_tests::of("1"), 1).unwrap();
+    transaction.commit().unwrap();
+}
