@@ -12,7 +12,7 @@
 //! (`contextcore --version`, two milliseconds) would be all noise. They are held to CPU and not to the clock, since what they
 //! wait for is the disk.
 //!
-//! The goal is 2 floors for reading alone and 3 for a whole sync. Reading from Jira is there. The other budgets are what holds today
+//! The goal is 2 floors for reading alone and 3 for a whole sync. Neither is reached. The budgets are what holds today
 //! with some room, so that it gets no worse; whoever makes the product faster lowers them.
 
 mod floor;

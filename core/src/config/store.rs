@@ -24,7 +24,7 @@ const LONGEST_LEASE: Duration = Duration::from_secs(600);
 pub(super) struct RawStore {
     /// Directory of the store; a relative one is taken from the directory of this file. Absent: `./data`, unless `postgres` is there.
     pub path: Option<String>,
-    /// A PostgreSQL database in place of a directory, so that several replicas can stand by.
+    /// A PostgreSQL database in place of a directory, so that several replicas share the sources.
     pub postgres: Option<RawPostgres>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct RawPostgres {
     /// The schema that holds the tables.
     #[schemars(regex(pattern = r"^[a-z_][a-z0-9_]{0,62}$"))]
     pub schema: String,
-    /// How long the replica that writes keeps that right without renewing it: how long the others wait after it died.
+    /// How long a replica keeps the sources it reads without renewing that: how long they wait for another after it died.
     #[schemars(regex(pattern = duration::PATTERN))]
     pub lease_ttl: String,
 }
