@@ -97,7 +97,7 @@ pub(crate) fn decision() -> Value {
 
 fn question() -> Value {
     json!({"op": "insight.emit", "id": QUESTION, "type": "question", "summary": "Which region?", "agent": "claude",
-        "blocking": true, "to": "human"})
+        "blocking": true, "to": "human", "task": "T-1"})
 }
 
 fn update(id: &str, action: &str, who: Value) -> Value {
@@ -146,6 +146,9 @@ async fn an_insight_is_one_final_span_and_each_change_a_log_record() {
     assert_eq!(span.links[1].trace_id, "0af7651916cd43dd8448eb211c80319c");
     let waiting = of_role(&machine.backend.spans(), "insight_snapshot");
     assert_eq!(waiting.iter().filter_map(|span| text(span, "agent.insight.status")).collect::<Vec<_>>(), ["open"]);
+    let tasks = of_role(&machine.backend.spans(), "snapshot");
+    let asked = format!("question {QUESTION}");
+    assert_eq!(tasks.iter().map(|span| text(span, "task.waits_for")).collect::<Vec<_>>(), [Some(&*asked)]);
     // Said again, answered, and answered once more: one record each, and no second span.
     let ada = json!({"by": "ada"});
     machine.write(

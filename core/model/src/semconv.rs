@@ -103,7 +103,7 @@ attributes! {
     TASK_URL = "task.url", Text, Span, "its address in the tool";
     TASK_DUE_DATE = "task.due_date", Text, Span, "when it is due, `YYYY-MM-DD`";
     TASK_BLOCKED_BY = "task.blocked_by", Texts, Span, "keys of tasks that block it";
-    TASK_WAITS_FOR = "task.waits_for", Text, Span, "keys of the unfinished tasks that block it, as one text, because Grafana's tables omit lists (snapshots; empty when blocked by no task)";
+    TASK_WAITS_FOR = "task.waits_for", Text, Span, "keys of the unfinished tasks that block it, and ids of the open questions that do, as one text, because Grafana's tables omit lists (snapshots; empty when blocked by neither)";
     TASK_HOLDS_UP = "task.holds_up", Text, Span, "keys of the open tasks that it blocks, as one text (snapshots; empty when it is blocked and blocks none)";
     TASK_BLOCKED_REASON = "task.blocked_reason", Text, Span, "why it is blocked";
     TASK_PERCENT_COMPLETE = "task.percent_complete", Double, Span, "done descendants, in percent; of a task without any, what was reported (SDK)";

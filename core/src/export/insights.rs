@@ -1,7 +1,7 @@
 //! Insights as telemetry: a final span when one is reported, a log record for each later change, the waiting ones in snapshots,
 //! and numbers without any text. What leaves of their texts, `privacy.insights` says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{ExportContext, ResourceKey};
 use super::lineage::{self, TimelineCache};
@@ -203,6 +203,18 @@ impl InsightRender<'_> {
 /// The tasks that an insight applies to.
 fn tasks(insight: &Insight) -> impl Iterator<Item = &str> {
     insight.applies_to.iter().filter_map(|scope| scope.strip_prefix("task:"))
+}
+
+/// The open questions that the tasks of a project wait for, by the keys of the tasks.
+pub(super) fn blocking_questions(open: &[InsightRecord], now: Millis) -> BTreeMap<String, BTreeSet<String>> {
+    let mut questions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let folded = open.iter().filter_map(insight::fold).map(|folded| folded.insight.at(now));
+    for insight in folded.filter(|insight| insight.insight_type == InsightType::Question && insight.blocking) {
+        for task in insight.task.as_deref().into_iter().chain(tasks(&insight)) {
+            questions.entry(task.to_owned()).or_default().insert(format!("question {}", insight.id));
+        }
+    }
+    questions
 }
 
 /// The span that a `traceparent` names.

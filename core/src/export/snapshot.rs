@@ -67,10 +67,10 @@ pub(super) async fn run(
         let Some(_working) = store.enter(&unit) else { continue };
         let store = store.of(unit);
         claim(&store, project_id, tick)?;
-        let tasks = OpenTasks { open, waiting: &waiting };
-        let waiting = insights.get(project_id).map(Vec::as_slice).unwrap_or_default();
+        let open_insights = insights.get(project_id).map(Vec::as_slice).unwrap_or_default();
+        let tasks = OpenTasks { open, waiting: &waiting, questions: insights::blocking_questions(open_insights, tick) };
         let mut snapshot =
-            Snapshot::new(RenderContext { cache, context: &context }, project_id, (&tasks, waiting), tick);
+            Snapshot::new(RenderContext { cache, context: &context }, project_id, (&tasks, open_insights), tick);
         while let Some(batch) = snapshot.next()? {
             sender.wait_for_room(&batch).await?;
             sent.entry(project_id.clone()).or_default().spans += sender.send(project_id, batch).await?;
@@ -102,6 +102,8 @@ struct OpenTasks<'a> {
     /// The open tasks of the project.
     open: &'a Open,
     waiting: &'a Waiting,
+    /// What each of them waits for besides tasks, by the key that people use.
+    questions: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Which open task is blocked by which, over all projects, by key and in order.
@@ -137,14 +139,22 @@ impl Waiting {
         Ok(waiting)
     }
 
-    /// Adds the attributes with the keys of the tasks it waits for and holds up. A blocked task gets them even if
+    /// Adds the attributes with what it waits for and the tasks that it holds up. A blocked task gets them even if
     /// empty, so that a table of blocked tasks always has the columns.
-    fn add_to(&self, attributes: Attributes, key: &TaskKey, blocked: bool) -> Attributes {
+    fn add_to(
+        &self,
+        attributes: Attributes,
+        key: &TaskKey,
+        blocked: bool,
+        questions: Option<&BTreeSet<String>>,
+    ) -> Attributes {
         let mut attributes = attributes;
-        for (name, all) in [(names::TASK_WAITS_FOR, &self.waits_for), (names::TASK_HOLDS_UP, &self.holds_up)] {
-            let keys = all.get(key).map(|keys| keys.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
-            if let Some(keys) = keys.or(blocked.then(String::new)) {
-                attributes = attributes.text(name, &keys);
+        let waits_for = [self.waits_for.get(key), questions];
+        for (name, all) in [(names::TASK_WAITS_FOR, &waits_for[..]), (names::TASK_HOLDS_UP, &[self.holds_up.get(key)])]
+        {
+            let all: Vec<&str> = all.iter().copied().flatten().flatten().map(String::as_str).collect();
+            if blocked || !all.is_empty() {
+                attributes = attributes.text(name, &all.join(", "));
             }
         }
         attributes
@@ -339,7 +349,8 @@ fn span(
         .double(names::TASK_BLOCKED_TIME, summary.blocked_time)
         .double(names::TASK_STATUS_AGE, tick.seconds_since(summary.status_since).max(0.0))
         .flag(names::TASK_STALE, stale);
-    let attributes = tasks.waiting.add_to(render.work(attributes, record, tick), key, blocked);
+    let attributes =
+        tasks.waiting.add_to(render.work(attributes, record, tick), key, blocked, tasks.questions.get(&*facts.key));
     let mut links = Vec::new();
     if let Some((trace, anchor)) = lineage::current(render.cache, key)? {
         links.push(Link { trace, span: anchor, kind: "history" });
