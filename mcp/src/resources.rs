@@ -24,7 +24,7 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
     };
     vec![
         template("project/{id}", "project", "A project in numbers: is it on track?", JSON),
-        template("task/{key}", "task", "A task with its timeline and blockers", JSON),
+        template("task/{key}", "task", "A task with its timeline, blockers and artifacts", JSON),
         template("insight/{id}", "insight", "An insight in full, with its history", JSON),
         template("guidance/{project}", "guidance", "Guidance from people for agents in a project", "text/markdown"),
     ]
@@ -59,7 +59,9 @@ pub(crate) fn read(
     };
     let (text, kind) = match kind {
         "project" => (call("get_project", json!({"project": name}))?.json, JSON),
-        "task" => (call("get_task", json!({"key": name, "include": ["timeline", "blockers"]}))?.json, JSON),
+        "task" => {
+            (call("get_task", json!({"key": name, "include": ["timeline", "blockers", "artifacts"]}))?.json, JSON)
+        }
         "insight" => (call("find_insights", json!({"id": name}))?.json, JSON),
         "guidance" => (guidance(backend, caller, &name)?, "text/markdown"),
         _ => return Err(missing()),

@@ -1,10 +1,10 @@
 //! `get_task`: what `contextcore show` prints, in parts that a caller chooses.
 
-use contextcore_core::query::{EventKind, InsightQuery, ShowView};
+use contextcore_core::query::{InsightQuery, ShowView};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Call, budget_of, task};
+use super::{Call, budget_of, history, task};
 use crate::answer::{Answer, Problem};
 use crate::fence::Fenced;
 
@@ -31,13 +31,13 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
         put("blockers", blockers(call, &view));
     }
     if wants("timeline") {
-        put("timeline", task::timeline(&view));
+        put("timeline", history::timeline(&view));
     }
     if wants("children") {
         put("children", children(&view));
     }
     if wants("artifacts") {
-        put("artifacts", artifacts(&view));
+        put("artifacts", history::artifacts(&view));
     }
     if wants("insights") {
         put("insights", insights(call, &view)?);
@@ -83,18 +83,13 @@ fn children(view: &ShowView) -> Vec<Value> {
     view.children.iter().map(row).collect()
 }
 
-fn artifacts(view: &ShowView) -> Vec<Value> {
-    let events = view.task.timeline.iter().rev().filter(|event| event.kind == EventKind::Artifact);
-    events.map(|event| json!({"at": event.at, "what": task::artifact(&event.to), "by": event.actor})).collect()
-}
-
 /// What people and programs wrote, fenced.
 fn texts(call: &Call<'_>, view: &ShowView) -> Vec<Fenced> {
     let key = &view.task.id;
-    let comments = view.task.timeline.iter().rev().filter(|event| event.kind == EventKind::Commented);
-    let fenced = comments.filter_map(|event| {
+    let written = view.task.timeline.iter().rev().filter_map(|event| Some((event, history::written(event)?)));
+    let fenced = written.map(|(event, (what, text))| {
         let by = event.actor.as_deref().unwrap_or("somebody");
-        Some(call.fence.around(&format!("comment by {by} on {key}"), &event.at.to_string(), event.to.as_str()?))
+        call.fence.around(&format!("{what} by {by} on {key}"), &event.at.to_string(), &text)
     });
     fenced.take(TEXTS).collect()
 }
