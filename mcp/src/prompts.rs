@@ -46,6 +46,11 @@ pub(crate) fn list() -> Vec<Prompt> {
     ALL.iter().map(prompt).collect()
 }
 
+/// The name of a prompt, if there is one of it.
+pub(crate) fn known(name: &str) -> &'static str {
+    ALL.iter().map(|prompt| prompt.0).find(|known| *known == name).unwrap_or("unknown")
+}
+
 /// A prompt with its argument.
 pub(crate) fn get(name: &str, arguments: &Map<String, Value>) -> Result<GetPromptResult, String> {
     let known = || ALL.iter().map(|prompt| prompt.0).collect::<Vec<_>>().join(", ");
