@@ -162,6 +162,7 @@ fn fitting(rows: &[Value], budget: usize) -> usize {
     let fits = |row: &&Value| {
         let mut row = (*row).clone();
         clean::answer(&mut row);
+        budget::shorten_times(&mut row);
         let text = row.to_string();
         tokens += budget::tokens(&text) + 1;
         bytes += text.len();
@@ -195,6 +196,7 @@ fn finish(answer: Answer, freshness: &contextcore_core::query::Freshness, budget
         clean::answer(&mut stale);
         fields.insert("stale".to_owned(), stale);
     }
+    fields.values_mut().for_each(budget::shorten_times);
     budget::fit(&mut fields, budget, answer.lists);
     let value = Value::Object(fields);
     Ok(Outcome { json: value.to_string(), value, is_untrusted, project })
