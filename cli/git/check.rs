@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use contextcore_core::model::{printable, trailers};
-use contextcore_core::query::TaskSelector;
+use contextcore_core::model::printable;
+use contextcore_core::query::{ShowView, TaskSelector};
+use contextcore_core::{Error, ErrorKind};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{message, repository};
+use super::{message, remote, repository};
 use crate::app::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::guide::found::configuration;
@@ -39,8 +40,7 @@ pub(super) async fn run(context: &Context, range: &str) -> Outcome {
         Failure::usage(format!("git does not know the range `{range}`: fetch it, or write it like origin/main..HEAD"))
     })?;
     let commits: Vec<Commit> = printed.split('\0').filter_map(commit).collect();
-    let remote = repository.git(&["config", "--get", "remote.origin.url"]);
-    let remote = remote.and_then(|url| trailers::repository_of_remote(url.trim()));
+    let remote = remote(&repository);
     let known = Known::open(context).await?;
     let mut findings = Vec::new();
     let mut asked = BTreeMap::new();
@@ -85,14 +85,20 @@ impl Known {
 
     async fn has(&self, key: &str) -> Result<bool, Failure> {
         let Some(reader) = &self.0 else { return Ok(true) };
-        match reader.show(&TaskSelector { key: key.into(), source: None }).await {
-            Ok(_) => Ok(true),
-            // Unknown, or in several sources.
-            Err(failure) if failure.exit == Exit::Usage => {
-                Ok(failure.lines.iter().any(|line| line.contains("several")))
-            }
-            Err(failure) => Err(failure),
-        }
+        let selector = TaskSelector { key: key.into(), source: None };
+        is_known(reader.view("show", &selector, |viewer| viewer.show(&selector)).await)
+    }
+}
+
+/// Whether there is a task, by what the store answers. One in several sources is known, too.
+fn is_known(found: Result<ShowView, Error>) -> Result<bool, Failure> {
+    match found {
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            ErrorKind::Config => Ok(true),
+            ErrorKind::NotFound => Ok(false),
+            _ => Err(error.into()),
+        },
     }
 }
 
@@ -124,4 +130,17 @@ async fn finding(
     };
     let subject = commit.message.lines().next().unwrap_or_default().to_owned();
     Ok(Some(Finding { commit: commit.hash.clone(), subject, problem }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_several_sources_have_is_known() {
+        let found = |kind| is_known(Err(Error::new(kind, "`A-1` is a task in each of one, two"))).ok();
+        assert_eq!(found(ErrorKind::Config), Some(true));
+        assert_eq!(found(ErrorKind::NotFound), Some(false));
+        assert_eq!(found(ErrorKind::Store), None);
+    }
 }

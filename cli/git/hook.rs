@@ -2,17 +2,18 @@
 //!
 //! Merges, squashes, rebases, reverts and picks are left alone: their messages are other commits'.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use contextcore_core::config;
+use contextcore_core::config::{self, Config};
 use contextcore_core::model::agents::{self, KnownAgents};
 use contextcore_core::model::operation::{Operation, TaskEvent, TaskLink};
 use contextcore_core::model::trailers;
 use contextcore_core::repository::Repository;
 
-use super::{message, repository};
+use super::{message, remote, repository};
 use crate::app::Context;
 use crate::args::{GitHook, Place};
 use crate::failure::{Exit, Failure, Outcome};
@@ -132,16 +133,17 @@ fn link(context: &Context, repository: &Repository) -> Outcome {
     let mut lines = shown.splitn(4, '\n');
     let (commit, parents, author) = (lines.next(), lines.next().unwrap_or_default(), lines.next());
     let (Some(commit), Some(text)) = (commit, lines.next()) else { return Ok(Exit::Done) };
-    let tasks = trailers::tasks(text, None);
+    let tasks = linked(text, || remote(repository));
     if parents.contains(' ') || tasks.is_empty() {
         return Ok(Exit::Done);
     }
     let place =
         Place { project: None, actor: None, at: None, state: None, endpoint: None, protocol: None, no_drain: false };
-    let named = found::project(&place, configuration(context).ok().flatten().as_ref(), Some(repository));
+    let config = configuration(context).ok().flatten();
+    let named = found::project(&place, config.as_ref(), Some(repository));
     let state = lanes::state_dir(None)?;
     let project = project::find(context, named.as_deref(), &state)?;
-    let agent = agents::named(text, &KnownAgents::default());
+    let agent = agents::named(text, &known_agents(config.as_ref()));
     let links = tasks.into_iter().flat_map(|task| {
         let evidence = agent.as_deref().map(|agent| Operation::Event(TaskEvent::of_agent(&task, agent)));
         let link = TaskLink { task, kind: "commit".to_owned(), reference: commit.to_owned(), url: None };
@@ -149,6 +151,20 @@ fn link(context: &Context, repository: &Repository) -> Outcome {
     });
     record_quietly(&state, &project, &place, links.collect())?;
     Ok(Exit::Done)
+}
+
+/// The tasks that trailers name. Git is only asked for the repository where one names a bare number, as `Closes: #60`.
+fn linked(text: &str, remote: impl FnOnce() -> Option<String>) -> BTreeSet<String> {
+    let has_number = trailers::tasks(text, Some("this/repository")) != trailers::tasks(text, None);
+    let remote = if has_number { remote() } else { None };
+    trailers::tasks(text, remote.as_deref())
+}
+
+/// The agents that everybody knows, and those that the configuration names.
+fn known_agents(config: Option<&Config>) -> KnownAgents {
+    let sources = config.into_iter().flat_map(|config| &config.sources);
+    let names: Vec<String> = sources.flat_map(|source| source.agents.iter().cloned()).collect();
+    KnownAgents::with(&names)
 }
 
 /// A message without its comments, where the repository marks them otherwise than by `#`. Git is only asked where it matters.
@@ -165,4 +181,31 @@ fn without_own_comments(repository: &Repository, text: &str) -> String {
 /// A message. Not all are UTF-8; what is not is left as it is by git.
 fn read(file: &Path) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&fs::read(file)?).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_number_is_a_task_of_the_repository() {
+        let tasks = |text: &str, remote: Option<&str>| -> Vec<String> {
+            linked(text, || remote.map(str::to_owned)).into_iter().collect()
+        };
+        let text = "Fix it\n\nCloses: #60\nTask: PROJ-1\n";
+        let known = tasks(text, Some("acme/shop"));
+        assert!(known.iter().any(|key| key.eq_ignore_ascii_case("acme/shop#60")), "{known:?}");
+        assert_eq!(tasks(text, None), ["PROJ-1"]);
+        let asked = linked("Fix it\n\nTask: PROJ-1\n", || panic!("nothing needs the repository"));
+        assert_eq!(asked.len(), 1);
+    }
+
+    #[test]
+    fn the_agents_that_the_configuration_names_are_agents() {
+        let text = "store: {path: x}\nagents: {names: [Codexine]}\nsources: [{name: a, kind: sdk, path: state}]\n";
+        let config = config::parse(text, "x.yaml", &crate::app::kinds()).unwrap();
+        let message = "Fix it\n\nCo-authored-by: Codexine <bot@codexine.example>\n";
+        assert!(agents::named(message, &known_agents(Some(&config))).is_some());
+        assert!(agents::named(message, &known_agents(None)).is_none());
+    }
 }

@@ -9,6 +9,7 @@ mod hook;
 mod install;
 mod message;
 
+use contextcore_core::model::trailers;
 use contextcore_core::repository::Repository;
 
 use crate::app::Context;
@@ -29,4 +30,10 @@ fn repository() -> Result<Repository, Failure> {
     let here = std::env::current_dir()?;
     let found = Repository::around(&here);
     found.ok_or_else(|| Failure::usage(format!("{} is in no git repository", here.display())))
+}
+
+/// The repository that `origin` means, as `owner/name`.
+pub(crate) fn remote(repository: &Repository) -> Option<String> {
+    let url = repository.git(&["config", "--get", "remote.origin.url"])?;
+    trailers::repository_of_remote(url.trim())
 }

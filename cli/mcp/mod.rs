@@ -188,7 +188,7 @@ impl Backend for Local {
     }
 
     fn tasks_near(&self, paths: &[String]) -> Option<Vec<String>> {
-        history::tasks(&std::env::current_dir().ok()?, paths)
+        history::tasks(&Repository::around(&std::env::current_dir().ok()?)?, paths)
     }
 
     fn remember(&self, agent: &str, change: &mut dyn FnMut(Option<String>) -> String) -> Result<(), Error> {

@@ -1,16 +1,16 @@
 //! What tools read: the store of the configuration and those of the helpers on this machine, each directly or through the process
 //! that holds it. A question about a project, a task or an insight goes to the store that knows it.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use contextcore_core::config::{self, Config};
 use contextcore_core::model::config::ProjectConfig;
 use contextcore_core::model::guidance::GuidanceItem;
 use contextcore_core::query::{
-    self, Found, Freshness, InsightQuery, InsightSelector, InsightView, ListQuery, ProjectQuery, ProjectReport,
-    ShowView, TaskFilter, TaskSelector, TaskView,
+    self, Cursor, Found, Freshness, InsightQuery, InsightSelector, InsightView, ListOptions, ListQuery, ProjectQuery,
+    ProjectReport, ShowView, TaskFilter, TaskSelector, TaskView,
 };
 use contextcore_core::repository::Repository;
 use contextcore_core::store::Copies;
@@ -28,6 +28,9 @@ use crate::failure::Failure;
 use crate::guide::found::of_spools;
 use crate::list;
 use crate::reader::Reader;
+
+/// What the number of a store stands between in a cursor; no cursor of a store has it.
+const STORE: char = '.';
 
 /// The stores of this machine.
 pub(crate) struct Stores {
@@ -88,22 +91,56 @@ impl Stores {
         Err(unknown.unwrap_or_else(nothing))
     }
 
+    /// A page of the tasks of every store, those of the configuration's first: what agents report into the store of a helper is listed after
+    /// them.
     async fn tasks(&self, query: &ListQuery<TaskFilter>) -> Result<TaskPage, Error> {
-        let is_empty = Cell::new(false);
-        let page = self.first(async |reader| {
-            let page = page(reader, query).await?;
-            if page.total > 0 {
-                return Ok(page);
+        let (mut all, mut unknown, mut is_known) = (TaskPage::default(), None, false);
+        let (begin, mut cursor) = split(query.options.cursor.as_ref());
+        let limit = query.options.limit;
+        for (number, reader) in self.readers.iter().enumerate() {
+            let left = limit.map(|limit| limit.get() - all.tasks.len().min(limit.get()));
+            // Of a store before the cursor, or after a full page, only the number counts.
+            let counts_only = number < begin || all.next.is_some() || left == Some(0);
+            let options = ListOptions {
+                limit: if counts_only { NonZeroUsize::new(1) } else { left.and_then(NonZeroUsize::new) },
+                cursor: if number == begin { cursor.take() } else { None },
+                ..query.options.clone()
+            };
+            match page(reader, &ListQuery { filter: query.filter.clone(), options }).await {
+                Ok(found) => {
+                    is_known = true;
+                    all.total += found.total;
+                    if counts_only {
+                        let is_next = number > begin && all.next.is_none() && found.total > 0;
+                        all.next = if is_next { Some(joined(number, "")) } else { all.next };
+                    } else {
+                        all.tasks.extend(found.tasks);
+                        all.next = found.next.map(|next| joined(number, &next));
+                    }
+                }
+                // The first refusal is of the store that most is in, and names what is near.
+                Err(error) if is_unknown(&error) => drop(unknown.get_or_insert(error)),
+                Err(error) => return Err(error),
             }
-            // Another store may have some.
-            is_empty.set(true);
-            Err(nothing())
-        });
-        match page.await {
-            Err(error) if is_unknown(&error) && is_empty.get() => Ok(TaskPage::default()),
-            page => page,
         }
+        if is_known { Ok(all) } else { Err(unknown.unwrap_or_else(nothing)) }
     }
+}
+
+/// A cursor and the number of the store that it is of.
+fn split(cursor: Option<&Cursor>) -> (usize, Option<Cursor>) {
+    let Some(text) = cursor.map(ToString::to_string) else { return (0, None) };
+    let of_store = text.strip_prefix(STORE).and_then(|rest| rest.split_once(STORE));
+    match of_store.and_then(|(number, rest)| Some((number.parse().ok()?, rest))) {
+        Some((number, "")) => (number, None),
+        Some((number, rest)) => (number, Some(Cursor::from(rest.to_owned()))),
+        None => (0, Some(Cursor::from(text))),
+    }
+}
+
+/// The cursor of a store as one of all stores.
+fn joined(number: usize, cursor: &str) -> String {
+    if number == 0 { cursor.to_owned() } else { format!("{STORE}{number}{STORE}{cursor}") }
 }
 
 fn nothing() -> Error {
@@ -159,6 +196,15 @@ impl Reads for Blocking {
     fn project(&self, query: &ProjectQuery) -> Result<ProjectReport, Error> {
         let ask = async |reader: &Reader| reader.view("project", query, |viewer| viewer.project(query)).await;
         self.runtime.block_on(self.stores.first(ask))
+    }
+
+    fn reported_beside(&self, project: &str) -> usize {
+        let filter = TaskFilter { project: Some(project.to_owned()), ..TaskFilter::default() };
+        let options = ListOptions { limit: NonZeroUsize::new(1), ..ListOptions::default() };
+        let query = ListQuery { filter, options };
+        let totals = self.stores.readers.iter().filter_map(|reader| self.runtime.block_on(page(reader, &query)).ok());
+        // The first store that has some is the one whose numbers are shown.
+        totals.map(|page| page.total).filter(|total| *total > 0).skip(1).sum()
     }
 
     fn projects(&self) -> Result<Vec<ProjectReport>, Error> {
@@ -237,5 +283,22 @@ impl Reads for Blocking {
         let found = query::guidance(self.stores.config.as_ref(), repository, (&stored, &forges), Some(&known));
         found.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(found.items)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_knows_its_store() {
+        let round = |number, text: &str| {
+            let (found, cursor) = split(Some(&Cursor::from(joined(number, text))));
+            (found, cursor.map(|cursor| cursor.to_string()))
+        };
+        assert_eq!(round(0, "WyJ0YXNr"), (0, Some("WyJ0YXNr".to_owned())));
+        assert_eq!(round(2, "WyJ0YXNr"), (2, Some("WyJ0YXNr".to_owned())));
+        assert_eq!(round(1, ""), (1, None));
+        assert_eq!(split(None), (0, None));
     }
 }

@@ -24,6 +24,11 @@ impl Problem {
         Self::new("usage", text.as_ref())
     }
 
+    /// There is no such thing.
+    pub(crate) fn not_found(text: impl AsRef<str>) -> Self {
+        Self::new("not_found", text.as_ref())
+    }
+
     /// It is not allowed.
     pub(crate) fn refused(text: impl AsRef<str>) -> Self {
         Self::new("refused", text.as_ref())
@@ -62,6 +67,8 @@ pub(crate) struct Answer {
     pub(crate) budget: Option<usize>,
     /// Fenced texts, which are added after the rest was cleaned.
     pub(crate) untrusted: Vec<crate::fence::Fenced>,
+    /// The project that it is about, where the caller's next step needs to know.
+    pub(crate) project: Option<String>,
 }
 
 impl Answer {

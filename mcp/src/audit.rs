@@ -1,12 +1,12 @@
-//! The record of each call: which tool, which project, who, how large and how long, and how it ended. Never what was asked.
+//! The record of each call of a tool and each read of a resource or prompt: which, which project, who, how large and how long, and how it ended. Never what was asked.
 
 use contextcore_core::export::calls::Call;
 
 /// Writes the record to the log of this process.
 pub(crate) fn record(call: &Call) {
-    let Call { tool, project, agent, bytes, tokens, took, error, parent, .. } = call;
+    let Call { method, tool, project, agent, bytes, tokens, took, error, parent, .. } = call;
     tracing::info!(
-        mcp.method.name = "tools/call",
+        mcp.method.name = method,
         gen_ai.tool.name = tool,
         project = project.as_deref().unwrap_or_default(),
         agent,

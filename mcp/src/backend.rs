@@ -109,6 +109,11 @@ pub trait Reads {
     /// As [`contextcore_core::query::Viewer::project`].
     fn project(&self, query: &ProjectQuery) -> Result<ProjectReport>;
 
+    /// How many tasks of a project are in stores whose numbers are not in [`Self::project`]: what agents reported into that of a helper.
+    fn reported_beside(&self, _project: &str) -> usize {
+        0
+    }
+
     /// Every project in numbers.
     ///
     /// # Errors

@@ -1,21 +1,25 @@
 //! A backend in memory for tests: the queries are those of the program, on a store that nobody else has.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use contextcore_core::config::{self, Config};
+use contextcore_core::export::calls::Call;
+use contextcore_core::lock;
 use contextcore_core::model::config::ProjectConfig;
 use contextcore_core::model::guidance::GuidanceItem;
-use contextcore_core::model::insight::{InsightRecord, InsightReport, Said};
+use contextcore_core::model::insight::{Insight, InsightRecord, InsightReport, Said, fold};
 use contextcore_core::model::operation::{InsightEmit, Operation};
 use contextcore_core::model::time::DAY;
+use contextcore_core::model::{Change, Facts, Status, StoredEvent, TaskKey};
 use contextcore_core::query::{
     Found, Freshness, InsightQuery, InsightSelector, InsightView, ListQuery, ProjectQuery, ProjectReport, ShowView,
     TaskFilter, TaskSelector, Viewer,
 };
 use contextcore_core::store::{MemoryKv, Store};
 use contextcore_core::{Millis, Result};
+use contextcore_model::samples;
 
 use crate::backend::{Backend, BudgetLeft, Reads, TaskPage, Written};
 
@@ -26,12 +30,32 @@ pub(crate) struct Fake {
     store: Store,
     config: Config,
     last: AtomicU64,
+    records: Mutex<BTreeMap<String, InsightRecord>>,
+    pub(crate) guidance: Mutex<Vec<GuidanceItem>>,
+    /// Projects beside those of the store.
+    pub(crate) projects: Mutex<Vec<String>>,
+    /// Whether what is written is not stored yet.
+    pub(crate) is_late: AtomicBool,
+    /// What was given to whom, and what was called.
+    pub(crate) given: Mutex<Vec<(String, String)>>,
+    pub(crate) calls: Mutex<Vec<Call>>,
 }
 
 impl Default for Fake {
     fn default() -> Self {
         let store = Store::over(Arc::new(MemoryKv::default())).unwrap();
-        Self { store, config: config::parse("{}", "fake.yaml", &[]).unwrap(), last: AtomicU64::new(0) }
+        let config = config::parse("{}", "fake.yaml", &[]).unwrap();
+        Self {
+            store,
+            config,
+            last: AtomicU64::new(0),
+            records: Mutex::default(),
+            guidance: Mutex::default(),
+            projects: Mutex::default(),
+            is_late: AtomicBool::new(false),
+            given: Mutex::default(),
+            calls: Mutex::default(),
+        }
     }
 }
 
@@ -40,11 +64,46 @@ impl Fake {
     pub(crate) fn emit(&self, project: &str, emits: impl IntoIterator<Item = InsightEmit>) {
         let mut transaction = self.store.begin().unwrap();
         for emit in emits {
-            let number = self.last.fetch_add(1, Ordering::Relaxed);
             let mut record = InsightRecord::new("agents", project, &emit.id);
-            record.add([InsightReport::new("0f", number, NOW, None, Said::Emit(Box::new(emit)))]);
+            record.add([self.report(Said::Emit(Box::new(emit)))]);
             transaction.put_insight(None, &record).unwrap();
+            lock(&self.records).insert(record.id.clone(), record);
         }
+        transaction.commit().unwrap();
+    }
+
+    fn report(&self, said: Said) -> InsightReport {
+        let number = self.last.fetch_add(1, Ordering::Relaxed);
+        InsightReport::new("0f", number, NOW, None, said)
+    }
+
+    /// Stores what is said of an insight.
+    pub(crate) fn say(&self, project: &str, id: &str, said: Said) {
+        let mut records = lock(&self.records);
+        let record = records.entry(id.to_owned()).or_insert_with(|| InsightRecord::new("agents", project, id));
+        let before = fold(record);
+        record.add([self.report(said)]);
+        let mut transaction = self.store.begin().unwrap();
+        transaction.put_insight(before.as_ref(), record).unwrap();
+        transaction.commit().unwrap();
+    }
+
+    /// The insights that are stored.
+    pub(crate) fn stored(&self) -> Vec<Insight> {
+        lock(&self.records).values().filter_map(fold).map(|folded| folded.insight).collect()
+    }
+
+    /// Stores a task.
+    pub(crate) fn task(&self, key: &str, title: &str, more: Vec<StoredEvent>) {
+        let facts = Facts {
+            key: key.into(),
+            project: "shop".into(),
+            title: title.into(),
+            ..samples::facts(Status::InProgress)
+        };
+        let timeline = std::iter::once(samples::stored(1, Change::Created(Box::new(facts)))).chain(more).collect();
+        let mut transaction = self.store.begin().unwrap();
+        transaction.put_task(&TaskKey::new("agents", key), None, &samples::record(timeline), false).unwrap();
         transaction.commit().unwrap();
     }
 
@@ -58,8 +117,24 @@ impl Backend for Fake {
         Ok(Box::new(Open(self)))
     }
 
-    fn write(&self, _: &str, _: Operation, _: &str) -> Result<Written> {
-        Ok(Written { is_visible: false })
+    fn write(&self, project: &str, operation: Operation, _: &str) -> Result<Written> {
+        let is_visible = !self.is_late.load(Ordering::Relaxed);
+        match operation {
+            Operation::InsightEmit(emit) if is_visible => self.say(project, &emit.id.clone(), Said::Emit(emit)),
+            Operation::InsightUpdate(update) if is_visible => {
+                self.say(project, &update.id.clone(), Said::Update(update))
+            }
+            _ => return Ok(Written { is_visible: false }),
+        }
+        Ok(Written { is_visible })
+    }
+
+    fn served(&self, ids: Vec<String>, agent: &str) {
+        lock(&self.given).extend(ids.into_iter().map(|id| (agent.to_owned(), id)));
+    }
+
+    fn called(&self, call: Call) {
+        lock(&self.calls).push(call);
     }
 
     fn tasks_near(&self, _: &[String]) -> Option<Vec<String>> {
@@ -96,7 +171,12 @@ impl Reads for Open<'_> {
     }
 
     fn projects(&self) -> Result<Vec<ProjectReport>> {
-        self.0.viewer().projects()
+        let mut all = self.0.viewer().projects()?;
+        if let Some(first) = all.first().cloned() {
+            let named = |id: &String| ProjectReport { id: id.clone(), name: id.clone(), ..first.clone() };
+            all.extend(lock(&self.0.projects).iter().map(named));
+        }
+        Ok(all)
     }
 
     fn freshness(&self) -> Result<Freshness> {
@@ -124,6 +204,6 @@ impl Reads for Open<'_> {
     }
 
     fn guidance(&self, _: &str) -> Result<Vec<GuidanceItem>> {
-        Ok(Vec::new())
+        Ok(lock(&self.0.guidance).clone())
     }
 }

@@ -43,9 +43,17 @@ pub(crate) struct Fenced {
 impl Fenced {
     /// As a part of an answer. Goes in after the answer was cleaned, which would take the marks away.
     pub(crate) fn json(&self) -> Value {
-        let Self { from, at, text, nonce } = self;
-        let fenced = format!("<<<untrusted {nonce}\n{text}\n{nonce} untrusted>>>");
-        json!({"untrusted": {"from": from, "at": at, "text": fenced}})
+        json!({"untrusted": {"from": self.from, "at": self.at, "text": self.fenced()}})
+    }
+
+    /// As a part of a text.
+    pub(crate) fn markdown(&self) -> String {
+        format!("From {}:\n\n{}", self.from, self.fenced())
+    }
+
+    fn fenced(&self) -> String {
+        let Self { text, nonce, .. } = self;
+        format!("<<<untrusted {nonce}\n{text}\n{nonce} untrusted>>>")
     }
 }
 

@@ -11,6 +11,8 @@ mod arguments;
 mod attacks;
 mod audit;
 pub mod backend;
+#[cfg(test)]
+mod behaviour;
 mod budget;
 mod caller;
 mod clean;

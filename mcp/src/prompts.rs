@@ -11,8 +11,8 @@ const ALL: [(&str, &str, &str, &str); 3] = [
         "prepare_task",
         "What to know and do before work on a task begins",
         "key",
-        "I am about to work on task {}. Call get_context with task \"{}\" and get_task with key \"{}\", include timeline and blockers. \
-         Then say in a few lines: what the task is and where it stands; which guidance binds, with severity; which decisions and \
+        "I am about to work on task {}. Call get_context with task \"{}\" and get_task with key \"{}\", include timeline, blockers and \
+         artifacts. Then say in a few lines: what the task is and where it stands; which guidance binds, with severity; which decisions and \
          lessons apply, with their review; what it waits for; and which questions are open. If guidance with severity blocking \
          forbids the work, or something is unclear that only a person can say, use ask_human before anything else. When the way \
          is clear, call report_task with op start.",
@@ -44,6 +44,11 @@ pub(crate) fn list() -> Vec<Prompt> {
         Prompt::new(*name, Some(*about), Some(vec![argument]))
     };
     ALL.iter().map(prompt).collect()
+}
+
+/// The name of a prompt, if there is one of it.
+pub(crate) fn known(name: &str) -> &'static str {
+    ALL.iter().map(|prompt| prompt.0).find(|known| *known == name).unwrap_or("unknown")
 }
 
 /// A prompt with its argument.

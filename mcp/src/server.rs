@@ -1,24 +1,23 @@
 //! The protocol: what a client may ask, and which answer of [`tools`] it gets. No state is kept between two requests, but for what an
 //! agent has written lately and which forms were used.
 
+mod forms;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use contextcore_core::export::calls::Call;
-use contextcore_core::lock;
+use contextcore_core::{Millis, lock};
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult, ElicitRequest,
-    ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, ErrorData, GetPromptRequestParams,
-    GetPromptResponse, Implementation, InputRequest, InputRequiredResult, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
-    ReadResourceRequestParams, ReadResourceResponse, RequestStateCodec, SealOptions, ServerCapabilities, ServerConfig,
-    Tool,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult, ErrorData,
+    GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
+    RequestStateCodec, ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::answer::Problem;
 use crate::backend::Backend;
@@ -31,8 +30,6 @@ use crate::{audit, budget, clean, prompts, resources};
 /// How long lists may be kept by a client, in milliseconds; and what is read.
 const LISTS: u64 = 3_600_000;
 const READS: u64 = 30_000;
-/// How long a form may stay open.
-const FORM: Duration = Duration::from_secs(900);
 /// How long a call may take, from its first step to its last.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -63,11 +60,19 @@ struct Inner {
     used: Mutex<BTreeSet<String>>,
 }
 
-/// What a form is about, sealed so that only we can have made it.
-#[derive(Serialize, Deserialize)]
-struct Form {
-    id: String,
+/// What somebody asks for, for the record of it. Never the arguments.
+struct Asked {
+    method: &'static str,
+    /// The tool, the kind of the resource, or the prompt.
+    name: String,
+    project: Option<String>,
+    at: Millis,
+    begun: Instant,
+    parent: Option<String>,
 }
+
+/// What the name of somebody is in the library of the protocol when a client gives none.
+const NO_NAME: &str = "rmcp";
 
 impl Server {
     /// A server that answers from `backend`. `caller` is whoever asks, unless a request says otherwise by an extension of its HTTP
@@ -97,7 +102,8 @@ impl Server {
     fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
         let parts = context.extensions.get::<http::request::Parts>();
         let given = parts.and_then(|parts| parts.extensions.get::<Caller>());
-        let claimed = context.client_info().map(|client| clean::cut(&clean::one_line(&client.name), 100));
+        let named = context.client_info().map(|client| client.name.clone());
+        let claimed = claimed(named, parts.map(|parts| &parts.headers));
         let caller = given.unwrap_or(&self.0.caller).clone();
         // Without a name from whoever started this program, the client's own is all there is.
         let unnamed = || claimed.clone().unwrap_or_else(|| "agent".to_owned());
@@ -130,6 +136,40 @@ impl Server {
         let backend = Arc::clone(&self.0.backend);
         let done = tokio::task::spawn_blocking(move || work(&*backend)).await;
         done.unwrap_or_else(|error| Err(Problem::refused(format!("the call broke off: {error}"))))
+    }
+
+    /// Begins the record of a request.
+    fn asked(&self, context: &RequestContext<RoleServer>, method: &'static str, name: &str) -> Asked {
+        let short = |text: &str, most| clean::cut(&clean::one_line(text), most);
+        Asked {
+            method,
+            name: short(name, 100),
+            project: None,
+            at: self.0.backend.now(),
+            begun: Instant::now(),
+            parent: context.meta.get_traceparent().map(|parent| short(parent, 100)),
+        }
+    }
+
+    /// What every answer goes through, of tools, resources and prompts alike: the insights in `read` count as given to the caller, and
+    /// who asked for what is recorded.
+    fn ended(&self, caller: &Caller, asked: Asked, answer: &str, read: &str, error: Option<&'static str>) {
+        self.note_served(caller, read);
+        let project = asked.project.as_deref().or(caller.project.as_deref());
+        let call = Call {
+            method: asked.method,
+            tool: asked.name,
+            project: project.map(|project| clean::cut(&clean::one_line(project), 200)),
+            agent: caller.agent.clone(),
+            bytes: answer.len(),
+            tokens: budget::tokens(answer),
+            begun: asked.at,
+            took: asked.begun.elapsed(),
+            error,
+            parent: asked.parent,
+        };
+        audit::record(&call);
+        self.0.backend.called(call);
     }
 
     /// Counts the insights in an answer as given to the caller.
@@ -166,6 +206,17 @@ impl Server {
         Ok(outcome)
     }
 
+    /// Reads a resource. Untrusted text in it is remembered as that of a tool is.
+    async fn read(&self, caller: &Caller, uri: String) -> Result<resources::Read, Problem> {
+        let (asking, random) = (caller.clone(), rand::random());
+        let read = self.blocking(move |backend| resources::read(backend, &asking, &uri, random)).await?;
+        if let Some(subject) = read.untrusted.clone() {
+            let now = self.0.backend.now();
+            self.remember(caller.agent.clone(), move |memory| memory.taint(&subject, now)).await?;
+        }
+        Ok(read)
+    }
+
     /// Counts a write of an agent. Gives the task whose untrusted text it read within a day.
     async fn may_write(&self, agent: &str) -> Result<Option<String>, Problem> {
         let now = self.0.backend.now();
@@ -200,85 +251,25 @@ impl Server {
         };
         self.blocking(changed).await
     }
+}
 
-    /// A client brings back the form that `ask_human` sent.
-    async fn form_returned(
-        &self,
-        caller: &Caller,
-        request: &CallToolRequestParams,
-        sealed: &str,
-    ) -> Result<Outcome, Problem> {
-        let bound = binding(caller, request);
-        let Form { id } = self.0.forms.open_json_with(sealed, &bound).map_err(|_| {
-            Problem::refused("this form is not one that was sent for this question, or its time is over")
-        })?;
-        if !lock(&self.0.used).insert(id.clone()) {
-            return Err(Problem::refused("this form was brought back before"));
-        }
-        let given = request.input_responses.as_ref().and_then(|all| all.get("answer"));
-        let answered = given.and_then(|given| serde_json::from_value::<ElicitResult>(given.clone()).ok());
-        let accepted =
-            answered.filter(|result| result.action == ElicitationAction::Accept).and_then(|result| result.content);
-        let text = accepted.and_then(|content| Some(content.get("answer")?.as_str()?.to_owned()));
-        let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
-            let answer = crate::answer::Answer::new(json!({"id": id, "status": "open"}), &[]);
-            let caller = caller.clone();
-            return self.blocking(move |backend| tools::with(backend, &caller, 0, |_| Ok(answer))).await;
-        };
-        let caller = caller.clone();
-        self.blocking(move |backend| tools::keep_answer(backend, &caller, &id, &text)).await
-    }
-
-    /// The form that a client shows for a question, if the caller wants that and the client can.
-    fn form(
-        &self,
-        caller: &Caller,
-        request: &CallToolRequestParams,
-        context: &RequestContext<RoleServer>,
-        outcome: &Outcome,
-    ) -> Option<InputRequiredResult> {
-        let arguments = request.arguments.as_ref()?;
-        let wants = request.name == "ask_human"
-            && request.request_state.is_none()
-            && arguments.get("wait") == Some(&json!(true));
-        let is_new = context
-            .protocol_version()
-            .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str());
-        let can = context.client_capabilities().is_some_and(|can| can.elicitation.is_some());
-        if !(wants && is_new && can) {
-            return None;
-        }
-        let form = Form { id: outcome.value.get("id")?.as_str()?.to_owned() };
-        let bound = binding(caller, request);
-        let options = SealOptions::new().associated_data(&bound).ttl(FORM);
-        let state = self.0.forms.seal_json_with(&form, &options).ok()?;
-        let asked = InputRequest::Elicitation(ElicitRequest::new(elicitation(arguments)?));
-        Some(InputRequiredResult::new(Some([("answer".to_owned(), asked)].into()), Some(state)))
-    }
+/// What a client says its name is. One that speaks HTTP without a conversation says it in no message, but as browsers do.
+fn claimed(named: Option<String>, headers: Option<&http::HeaderMap>) -> Option<String> {
+    let of_program = |headers: &http::HeaderMap| {
+        let text = headers.get(http::header::USER_AGENT)?.to_str().ok()?;
+        text.split(['/', ' ']).next().map(str::to_owned)
+    };
+    let named = match headers {
+        Some(headers) => named.filter(|name| name != NO_NAME).or_else(|| of_program(headers)),
+        None => named,
+    };
+    named.map(|name| clean::cut(&clean::one_line(&name), 100)).filter(|name| !name.is_empty())
 }
 
 /// Waits as long as a call may take. What blocks goes on unheard: it cannot be stopped.
 async fn in_time<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
     let late = || Err(Problem::refused("the call took longer than 10 s; ask for less"));
     tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| late())
-}
-
-/// What a form is bound to: who asks, and what.
-fn binding(caller: &Caller, request: &CallToolRequestParams) -> Vec<u8> {
-    json!([caller.agent, request.name, request.arguments]).to_string().into_bytes()
-}
-
-/// A form with one field.
-fn elicitation(arguments: &Map<String, Value>) -> Option<ElicitRequestParams> {
-    let message = clean::one_line(arguments.get("question")?.as_str()?);
-    let options = arguments.get("options").and_then(Value::as_array).filter(|options| !options.is_empty());
-    let field = match options {
-        Some(options) => json!({"type": "string", "title": "Answer", "enum": options}),
-        None => json!({"type": "string", "title": "Answer"}),
-    };
-    let schema = json!({"type": "object", "properties": {"answer": field}, "required": ["answer"]});
-    let requested_schema = ElicitationSchema::from_json_schema(schema.as_object()?.clone()).ok()?;
-    Some(ElicitRequestParams::FormElicitationParams { meta: None, message, requested_schema })
 }
 
 fn unknown_tool(name: &str) -> String {
@@ -332,30 +323,25 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let (at, begun) = (self.0.backend.now(), Instant::now());
         let caller = self.caller(&context);
-        let tool = self.tool(&caller, &request.name)?;
+        let mut asked =
+            self.asked(&context, "tools/call", Definition::of(&request.name).map_or("unknown", |tool| &tool.name));
+        let given = request.arguments.as_ref().and_then(|given| given.get("project")).and_then(Value::as_str);
+        asked.project = given.map(str::to_owned);
+        let tool = match self.tool(&caller, &request.name) {
+            Ok(tool) => tool,
+            Err(error) => {
+                self.ended(&caller, asked, "", "", Some("refused"));
+                return Err(error);
+            }
+        };
         let answer = in_time(self.answer(&caller, tool, &request)).await;
         let form = answer.as_ref().ok().and_then(|outcome| self.form(&caller, &request, &context, outcome));
-        let json = answer.as_ref().map(|outcome| outcome.json.clone()).unwrap_or_default();
-        if !tool.write {
-            self.note_served(&caller, &json);
-        }
+        let (json, read) = answer
+            .as_ref()
+            .map_or_else(|_| Default::default(), |outcome| (outcome.json.clone(), outcome.read(tool.write)));
         let (result, error) = result(answer);
-        let given = request.arguments.as_ref().and_then(|given| given.get("project")).and_then(Value::as_str);
-        let call = Call {
-            tool: tool.name.clone(),
-            project: given.or(caller.project.as_deref()).map(|project| clean::cut(&clean::one_line(project), 200)),
-            agent: caller.agent.clone(),
-            bytes: json.len(),
-            tokens: budget::tokens(&json),
-            begun: at,
-            took: begun.elapsed(),
-            error,
-            parent: context.meta.get_traceparent().map(|parent| clean::cut(&clean::one_line(parent), 100)),
-        };
-        audit::record(&call);
-        self.0.backend.called(call);
+        self.ended(&caller, asked, &json, &read, error);
         Ok(form.map_or_else(|| result.into(), CallToolResponse::from))
     }
 
@@ -365,16 +351,19 @@ impl ServerHandler for Server {
 
     async fn list_resources(
         &self,
-        _: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         let caller = self.caller(&context);
-        let listed = in_time(self.blocking(move |backend| resources::list(backend, &caller))).await;
-        let listed = listed.unwrap_or_else(|problem| {
+        let cursor = request.and_then(|request| request.cursor);
+        let listed = move |backend: &dyn Backend| resources::list(backend, &caller, cursor.as_deref());
+        let (listed, next) = in_time(self.blocking(listed)).await.unwrap_or_else(|problem| {
             tracing::debug!(%problem, "could not list the projects");
-            Vec::new()
+            (Vec::new(), None)
         });
-        Ok(ListResourcesResult::with_all_items(listed).with_ttl_ms(READS).with_cache_scope(CacheScope::Private))
+        let mut result = ListResourcesResult::with_all_items(listed);
+        result.next_cursor = next;
+        Ok(result.with_ttl_ms(READS).with_cache_scope(CacheScope::Private))
     }
 
     async fn list_resource_templates(
@@ -393,11 +382,18 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let caller = self.caller(&context);
-        let (uri, random) = (request.uri.clone(), rand::random());
-        let read = in_time(self.blocking(move |backend| Ok(resources::read(backend, &caller, &uri, random)))).await;
-        let failed = |problem: Problem| ErrorData::internal_error(problem.to_string(), None);
-        match read.map_err(failed)? {
-            Ok(found) => Ok(found.with_ttl_ms(READS).with_cache_scope(CacheScope::Private).into()),
+        let asked = self.asked(&context, "resources/read", resources::kind(&request.uri));
+        let read = in_time(self.read(&caller, request.uri.clone())).await;
+        let (text, error) = match &read {
+            Ok(read) => (read.text.as_str(), None),
+            Err(problem) => ("", Some(problem.kind)),
+        };
+        self.ended(&caller, asked, text, text, error);
+        match read {
+            Ok(read) => Ok(read.result.with_ttl_ms(READS).with_cache_scope(CacheScope::Private).into()),
+            Err(problem) if matches!(problem.kind, "refused" | "failed") => {
+                Err(ErrorData::internal_error(problem.to_string(), None))
+            }
             Err(problem) => Err(ErrorData::resource_not_found(problem.to_string(), Some(json!({"uri": request.uri})))),
         }
     }
@@ -413,11 +409,14 @@ impl ServerHandler for Server {
     async fn get_prompt(
         &self,
         request: GetPromptRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
+        let asked = self.asked(&context, "prompts/get", prompts::known(&request.name));
         let arguments = request.arguments.unwrap_or_default();
-        let prompt = prompts::get(&request.name, &arguments).map_err(|text| ErrorData::invalid_params(text, None))?;
-        Ok(prompt.into())
+        let prompt = prompts::get(&request.name, &arguments);
+        let text = prompt.as_ref().ok().and_then(|prompt| serde_json::to_string(prompt).ok()).unwrap_or_default();
+        self.ended(&self.caller(&context), asked, &text, "", prompt.is_err().then_some("usage"));
+        Ok(prompt.map_err(|text| ErrorData::invalid_params(text, None))?.into())
     }
 }
 
@@ -445,6 +444,22 @@ mod tests {
         let problem = call.await.unwrap_err();
         assert!(problem.to_string().contains("longer than 10 s"), "{problem}");
         drop(ended);
+    }
+
+    #[test]
+    fn a_client_without_a_name_is_the_program_that_it_says_it_is() {
+        let headers = |agent: &str| {
+            let mut headers = http::HeaderMap::new();
+            headers.insert(http::header::USER_AGENT, agent.parse().unwrap());
+            headers
+        };
+        let named = |name: Option<&str>, headers: Option<&http::HeaderMap>| claimed(name.map(str::to_owned), headers);
+        let python = headers("python-httpx/0.28 (x)");
+        assert_eq!(named(Some(NO_NAME), Some(&python)).as_deref(), Some("python-httpx"));
+        assert_eq!(named(Some("claude-code"), Some(&python)).as_deref(), Some("claude-code"));
+        assert_eq!(named(Some(NO_NAME), Some(&http::HeaderMap::new())), None);
+        assert_eq!(named(Some(NO_NAME), None).as_deref(), Some(NO_NAME), "over stdio it is what the client said");
+        assert_eq!(named(None, Some(&headers("/"))), None);
     }
 
     #[test]

@@ -184,7 +184,7 @@ attributes! {
     LINK_TYPE = "link.type", Text, Link, "`blocked_by`, `history`, `moved_from`, `continues`, `parent`, `task` or `runtime`";
 
     SERVICE_INSTANCE_ID = "service.instance.id", Text, Resource, "which process it was (calls of agents only)";
-    MCP_METHOD_NAME = "mcp.method.name", Text, Span, "the method of the Model Context Protocol, `tools/call` (calls of agents only)";
+    MCP_METHOD_NAME = "mcp.method.name", Text, Span, "the method of the Model Context Protocol, such as `tools/call` (calls of agents only)";
     GEN_AI_TOOL_NAME = "gen_ai.tool.name", Text, Span, "the tool that was called";
     NETWORK_TRANSPORT = "network.transport", Text, Span, "`pipe` (stdio) or `tcp` (HTTP)";
     MCP_CALL_BYTES = "mcp.call.bytes", Int, Span, "length of the answer";
@@ -262,7 +262,7 @@ events! {
     SPRINT_CLOSED = "sprint.closed", "a sprint was closed";
     INSIGHT_UPDATED = "insight.updated", "something became of an insight after it was reported";
     CONTEXT_CHANGED = "project.context_changed", "the spec of a ProjectContext was created, changed or deleted (the controller; log records only)";
-    MCP_CALL = "mcp.call", "an agent called a tool over the Model Context Protocol; what it asked is not recorded (log records only)";
+    MCP_CALL = "mcp.call", "an agent called a tool, or read a resource or prompt, over the Model Context Protocol; what it asked is not recorded (log records only)";
     CANARY = "contextcore.canary", "test data of `check`, which sends it and reads it back";
 }
 

@@ -1,4 +1,4 @@
-//! Calls of agents over the Model Context Protocol as telemetry: a span, a log record `mcp.call` and the histogram
+//! Requests of agents over the Model Context Protocol as telemetry: a span, a log record `mcp.call` and the histogram
 //! `mcp.server.operation.duration`, by the conventions for GenAI. What was asked is in none of them.
 //!
 //! Unlike the history of tasks this is of the moment, so nothing of it is stored: what a backend does not take within a moment is
@@ -37,12 +37,15 @@ const WAITING: usize = 2_000;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The buckets that the conventions advise, in seconds.
 const BOUNDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
-const METHOD: &str = "tools/call";
+/// The method of calls of tools.
+const TOOLS: &str = "tools/call";
 
-/// A call that ended.
+/// A request for something that ended: a call of a tool, or a resource or prompt that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// The tool.
+    /// The method: `tools/call`, `resources/read` or `prompts/get`.
+    pub method: &'static str,
+    /// The tool, the kind of the resource, or the prompt; one of those that there are, or `unknown`.
     pub tool: String,
     /// The project, if one was meant.
     pub project: Option<String>,
@@ -76,8 +79,11 @@ pub struct Calls {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<Call>,
-    durations: BTreeMap<(String, Option<&'static str>), Durations>,
+    durations: BTreeMap<Kind, Durations>,
 }
+
+/// What is measured together: the method, the tool, and the kind of problem.
+type Kind = (&'static str, String, Option<&'static str>);
 
 #[derive(Debug, Clone, Default)]
 struct Durations {
@@ -95,7 +101,9 @@ impl Calls {
     pub fn add(&self, call: Call) {
         let mut state = lock(&self.state);
         let seconds = call.took.as_secs_f64();
-        let durations = state.durations.entry((call.tool.clone(), call.error)).or_default();
+        // Without the attribute for it, one name more would be the same series again.
+        let name = if call.method == TOOLS { call.tool.clone() } else { String::new() };
+        let durations = state.durations.entry((call.method, name, call.error)).or_default();
         durations.buckets[BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len())] += 1;
         durations.sum += seconds;
         if state.waiting.len() >= WAITING {
@@ -137,13 +145,13 @@ impl Calls {
 
     fn attributes(&self, call: &Call) -> Vec<KeyValue> {
         let mut all = vec![
-            text(names::MCP_METHOD_NAME, METHOD),
-            text(names::GEN_AI_TOOL_NAME, &call.tool),
+            text(names::MCP_METHOD_NAME, call.method),
             text(names::NETWORK_TRANSPORT, self.transport),
             text(names::AGENT_ID, &call.agent),
             number(names::MCP_CALL_BYTES, call.bytes),
             number(names::MCP_CALL_TOKENS, call.tokens),
         ];
+        all.extend(tool(call.method, &call.tool));
         all.extend(call.project.as_ref().map(|project| text(names::PROJECT_ID, project)));
         all.extend(call.error.map(|kind| text(names::ERROR_TYPE, kind)));
         all
@@ -166,7 +174,7 @@ impl Calls {
             trace_id,
             span_id: self.id(place, call)[..8].to_vec(),
             parent_span_id,
-            name: format!("{METHOD} {}", call.tool),
+            name: format!("{} {}", call.method, call.tool),
             kind: SpanKind::Server.into(),
             start_time_unix_nano: begun,
             end_time_unix_nano: begun + u64::try_from(call.took.as_nanos()).unwrap_or(0),
@@ -197,7 +205,7 @@ impl Calls {
                 severity_number: SeverityNumber::Info.into(),
                 severity_text: "INFO".to_owned(),
                 event_name: names::MCP_CALL.to_owned(),
-                body: Some(any(&format!("{} called {}: {outcome}", call.agent, call.tool))),
+                body: Some(any(&format!("{} {}: {outcome}", call.agent, words(call)))),
                 attributes,
                 trace_id: span.trace_id,
                 span_id: span.span_id,
@@ -222,12 +230,10 @@ impl Calls {
 
     fn metric(&self, now: Millis) -> Metric {
         let metric = names::M_MCP_DURATION;
-        let point = |((tool, error), durations): (&(String, Option<&'static str>), &Durations)| {
-            let mut attributes = vec![
-                text(names::MCP_METHOD_NAME, METHOD),
-                text(names::GEN_AI_TOOL_NAME, tool),
-                text(names::NETWORK_TRANSPORT, self.transport),
-            ];
+        let point = |((method, name, error), durations): (&Kind, &Durations)| {
+            let mut attributes = vec![text(names::MCP_METHOD_NAME, method)];
+            attributes.extend(tool(method, name));
+            attributes.push(text(names::NETWORK_TRANSPORT, self.transport));
             attributes.extend(error.map(|kind| text(names::ERROR_TYPE, kind)));
             HistogramDataPoint {
                 attributes,
@@ -255,6 +261,16 @@ async fn send(config: &OtlpConfig, signal: Signal, request: &[u8]) -> Result<()>
     let Some(target) = OtlpTarget::of(config, signal)? else { return Ok(()) };
     let delivery = Delivery::new(otlp::connect(&target, signal)?, CancellationToken::new());
     delivery.deliver(Batch::decode(signal, request), &mut ProgressDeadline::new(PATIENCE)).await.map(drop)
+}
+
+/// The attribute that names a tool, if it is one.
+fn tool(method: &str, name: &str) -> Option<KeyValue> {
+    (method == TOOLS).then(|| text(names::GEN_AI_TOOL_NAME, name))
+}
+
+fn words(call: &Call) -> String {
+    let verb = if call.method == TOOLS { "called" } else { "read" };
+    format!("{verb} {}", call.tool)
 }
 
 /// The ids of trace and span in a `traceparent`.
@@ -300,6 +316,7 @@ mod tests {
 
     fn call(tool: &str, error: Option<&'static str>) -> Call {
         Call {
+            method: TOOLS,
             tool: tool.into(),
             project: Some("shop".into()),
             agent: "ci".into(),
@@ -325,6 +342,9 @@ mod tests {
         assert!(span.attributes.iter().any(|attribute| attribute.key == "error.type"));
         let record = &calls.records(&all).resource_logs[0].scope_logs[0].log_records[0];
         assert_eq!((record.event_name.as_str(), record.trace_id.len()), ("mcp.call", 16));
+        let read = Call { method: "resources/read", ..call("task", None) };
+        assert_eq!((calls.span(0, &read).name.as_str(), words(&read).as_str()), ("resources/read task", "read task"));
+        assert!(calls.attributes(&read).iter().all(|attribute| attribute.key != names::GEN_AI_TOOL_NAME));
         let text = calls.exposition(Millis(1_795_000_001_000));
         let line = "mcp_server_operation_duration_seconds_bucket{mcp_method_name=\"tools/call\",gen_ai_tool_name=\"get_task\",\
                     network_transport=\"tcp\",le=\"0.05\"} 1";

@@ -63,7 +63,7 @@ fn is_trusted(refs: &[String], branch: &str) -> bool {
 }
 
 /// The guidance of a project, or of all: from the configuration's projects, from the forges, from a repository on this machine, and
-/// from what was reported. What a repository here says is about `project`, or about the one that it names itself.
+/// from what was reported. What a repository here says is about the project that it names itself; about `project` only if it names none.
 pub fn guidance(
     config: Option<&Config>,
     repository: Option<&Repository>,
@@ -76,9 +76,11 @@ pub fn guidance(
     for forge in forges.iter().filter(|forge| is_wanted(&forge.project)) {
         add_forge(&mut found, forge);
     }
-    if let Some(repository) = repository {
+    let own = repository.and_then(Repository::project);
+    let is_of_project = |project: &str| own.as_ref().is_none_or(|own| own.eq_ignore_ascii_case(project));
+    if let Some(repository) = repository.filter(|_| project.is_none_or(is_of_project)) {
         let refs = config.map(|config| config.guidance.trusted_refs.as_slice()).unwrap_or_default();
-        let named = project.map(str::to_owned).or_else(|| repository.project()).unwrap_or_default();
+        let named = project.map(str::to_owned).or(own).unwrap_or_default();
         let of_repository = repository.guidance(&named, refs);
         let is_known = |item: &GuidanceItem| found.items.iter().any(|known| is_of_forge(known) && known.says_as(item));
         let new: Vec<_> = of_repository.items.into_iter().filter(|item| !is_known(item)).collect();
@@ -107,12 +109,29 @@ mod tests {
     use crate::config::{self, ProjectConfig};
     use crate::model::guidance::in_force;
     use crate::model::time::Millis;
+    use std::fs;
 
     fn project() -> ProjectConfig {
         let (id, name) = (String::new(), String::new());
         let (owner, criticality, value, epic) = (None, None, None, None);
         let (include, repositories, contexts) = (Vec::new(), Vec::new(), Vec::new());
         ProjectConfig { id, name, owner, criticality, value, epic, include, repositories, contexts }
+    }
+
+    #[test]
+    fn what_a_repository_says_is_about_the_project_that_it_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let git = std::process::Command::new("git").arg("-C").arg(dir.path()).args(["init", "-q"]).status().unwrap();
+        assert!(git.success());
+        fs::create_dir(dir.path().join(".contextcore")).unwrap();
+        fs::write(dir.path().join(PATH), "constraints: [{id: api, rule: Keep it}]").unwrap();
+        let about = |project: Option<&str>| {
+            let repository = Repository::around(dir.path());
+            guidance(None, repository.as_ref(), (&AllGuidance::default(), &[]), project).items.len()
+        };
+        assert_eq!((about(Some("shop")), about(Some("blog")), about(None)), (1, 1, 1), "it names none");
+        fs::write(dir.path().join(".contextcore/project"), "shop\n").unwrap();
+        assert_eq!((about(Some("Shop")), about(Some("blog")), about(None)), (1, 0, 1));
     }
 
     #[test]

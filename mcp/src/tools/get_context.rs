@@ -1,6 +1,6 @@
 //! `get_context`: what must be known before a file, a service or a task is touched, from every source, the binding first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use contextcore_core::ErrorKind;
@@ -8,9 +8,9 @@ use contextcore_core::model::Status;
 use contextcore_core::model::config::ProjectConfig;
 use contextcore_core::model::config::project::{ServiceContext, Slo};
 use contextcore_core::model::guidance::{GuidanceItem, GuidanceKind, Trust, covering, in_force};
-use contextcore_core::model::insight::{Insight, InsightType, Review};
+use contextcore_core::model::insight::{Insight, InsightType, Review, lifecycle};
 use contextcore_core::query::{
-    AnyOf, InsightQuery, ListOptions, ListQuery, ProjectQuery, StatusFilter, TaskFilter, TaskSort,
+    AnyOf, FoundInsight, InsightQuery, ListOptions, ListQuery, ProjectQuery, StatusFilter, TaskFilter, TaskSort,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -57,14 +57,15 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     call.make_relative(&mut given.paths);
     let project = context_project(call, &given)?;
     let config = call.reads.project_config(&project);
-    let insights = insights(call, &project, &given)?;
+    let (insights, beyond) = insights(call, &project, &given)?;
     let of = |types: &[InsightType], view: fn(&Insight) -> Value| {
         insights.iter().filter(|insight| types.contains(&insight.insight_type)).map(view).collect::<Vec<Value>>()
     };
-    let (tasks, near) = tasks(call, &project, &given, &insights)?;
+    let (tasks, more_tasks, near) = tasks(call, &project, &given, &insights)?;
     let guidance = guidance(call, &project, &given.paths)?;
     // Anybody who can write to a branch may have written these: they are text, not guidance.
     let (untrusted, guidance): (Vec<_>, Vec<_>) = guidance.into_iter().partition(|item| item.trust == Trust::Untrusted);
+    let more_untrusted = untrusted.len().saturating_sub(UNTRUSTED);
     let untrusted = untrusted
         .iter()
         .take(UNTRUSTED)
@@ -96,6 +97,8 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     let mut fields = Map::from_iter([("project".to_owned(), about(&project, config.as_ref()))]);
     let budget = budget_of(given.budget);
     cap(&mut fields, lists, if given.question.is_some() { MOST_ASKED } else { MOST }, budget);
+    let more = beyond.into_iter().chain([("tasks", more_tasks), ("text", more_untrusted)]);
+    more.for_each(|(list, count)| budget::omit(&mut fields, list, count));
     fields.insert("near".to_owned(), json!(near));
     let untrusted = untrusted.collect();
     Ok(Answer { budget: Some(budget), untrusted, ..Answer::new(Value::Object(fields), LISTS) })
@@ -197,8 +200,14 @@ fn objective(context: &ServiceContext, slo: &Slo) -> Value {
     }
 }
 
+/// The lists of [`KINDS`] that are counted. Handoffs to others are none of a context's.
+const COUNTED: [(&str, usize); 4] = [("decisions", 0), ("questions", 1), ("lessons", 2), ("risks", 4)];
+
+/// The insights of a context, and how many more there are for each list.
+type Insights = (Vec<Insight>, Vec<(&'static str, usize)>);
+
 /// The open insights that apply to what is about to be touched, and those that answer the question, the best first.
-fn insights(call: &Call<'_>, project: &str, given: &Arguments) -> Result<Vec<Insight>, Problem> {
+fn insights(call: &Call<'_>, project: &str, given: &Arguments) -> Result<Insights, Problem> {
     let near = InsightQuery {
         project: Some(project.to_owned()),
         reader: Some(call.caller.agent.clone()),
@@ -214,21 +223,47 @@ fn insights(call: &Call<'_>, project: &str, given: &Arguments) -> Result<Vec<Ins
         let mut answers = Vec::new();
         for kind in kinds {
             let limit = NonZeroUsize::new(WORDED);
-            let worded = InsightQuery { text: given.question.clone(), types: vec![*kind], limit, ..near.clone() };
+            // What a person answered is an answer to who asks the same.
+            let status = "open,suggested,answered,noted".parse().unwrap_or_default();
+            let text = given.question.clone();
+            let worded = InsightQuery { text, types: vec![*kind], status, limit, ..near.clone() };
             answers.extend(call.insights_or_none(&worded)?);
         }
         all.extend(diverse::ordered(answers));
     }
     // What is merely on record is an answer to who asks, and otherwise in the way.
-    all.extend(call.insights_or_none(&InsightQuery { status: "open,suggested".parse().unwrap_or_default(), ..near })?);
+    let near = InsightQuery { status: "open,suggested".parse().unwrap_or_default(), ..near };
+    let scoped = call.insights_or_none(&near)?;
+    let beyond = if scoped.len() < SCOPED { Vec::new() } else { beyond(call, &near, all.iter().chain(&scoped))? };
+    all.extend(scoped);
     let mut seen = BTreeSet::new();
     // What rests on words that anybody may have written waits until somebody has looked at it.
     let is_safe = |insight: &Insight| !insight.from_untrusted || insight.review != Review::Unreviewed;
-    Ok(all
-        .into_iter()
-        .map(|found| found.insight)
-        .filter(|insight| is_safe(insight) && seen.insert(insight.id.clone()))
-        .collect())
+    let insights = all.into_iter().map(|found| found.insight);
+    Ok((insights.filter(|insight| is_safe(insight) && seen.insert(insight.id.clone())).collect(), beyond))
+}
+
+/// How many insights there are for each list besides those that were looked at.
+fn beyond<'a>(
+    call: &Call<'_>,
+    near: &InsightQuery,
+    looked_at: impl Iterator<Item = &'a FoundInsight>,
+) -> Result<Vec<(&'static str, usize)>, Problem> {
+    let is_counted = |insight: &&Insight| lifecycle::is_live(insight.insight_type, insight.status);
+    let seen: BTreeMap<&str, InsightType> = looked_at
+        .map(|found| &found.insight)
+        .filter(is_counted)
+        .map(|insight| (insight.id.as_str(), insight.insight_type))
+        .collect();
+    let mut counts = Vec::new();
+    for (list, kinds) in COUNTED {
+        let kinds = KINDS[kinds].to_vec();
+        let seen = seen.values().filter(|kind| kinds.contains(kind)).count();
+        let all = InsightQuery { types: kinds, limit: NonZeroUsize::new(1), ..near.clone() };
+        let total = usize::try_from(call.reads.insights(&all)?.total).unwrap_or(usize::MAX);
+        counts.push((list, total.saturating_sub(seen)));
+    }
+    Ok(counts)
 }
 
 /// The handoffs to this agent, or to anybody.
@@ -240,20 +275,22 @@ fn handoffs(call: &Call<'_>, insights: &[Insight]) -> Vec<Value> {
     insights.iter().filter(is_mine).map(insight::handoff).collect()
 }
 
-/// The tasks near what is about to be touched that are in progress or blocked, and what to know about how they were found.
+/// The tasks near what is about to be touched that are in progress or blocked, how many more there are, and what to know about how they
+/// were found.
 fn tasks(
     call: &Call<'_>,
     project: &str,
     given: &Arguments,
     insights: &[Insight],
-) -> Result<(Vec<Value>, Option<&'static str>), Problem> {
+) -> Result<(Vec<Value>, usize, Option<&'static str>), Problem> {
     let mut keys: Vec<String> = given.task.iter().cloned().collect();
     let from_git = if given.paths.is_empty() { Some(Vec::new()) } else { call.backend.tasks_near(&given.paths) };
     let note = (from_git.is_none())
         .then_some("the history of these paths is not known here; tasks are those that insights name");
     let is_targeted = given.task.is_some() || !given.paths.is_empty() || given.service.is_some();
     if !is_targeted {
-        return Ok((busy(call, project)?, None));
+        let (busy, more) = busy(call, project)?;
+        return Ok((busy, more, None));
     }
     let named = insights.iter().filter(|_| !given.paths.is_empty() || given.service.is_some());
     let named = named
@@ -269,11 +306,11 @@ fn tasks(
     let rows = found
         .filter(|(key, view)| is_near(key, view.task.status))
         .map(|(_, view)| task::row(&view.task, &task::DEFAULT, call.now));
-    Ok((rows.collect(), note))
+    Ok((rows.collect(), 0, note))
 }
 
 /// What is blocked or in progress in the project, the last changed first.
-fn busy(call: &Call<'_>, project: &str) -> Result<Vec<Value>, Problem> {
+fn busy(call: &Call<'_>, project: &str) -> Result<(Vec<Value>, usize), Problem> {
     let busy = [Status::Blocked, Status::InProgress, Status::InReview].map(StatusFilter::Is);
     let filter = TaskFilter {
         project: Some(project.to_owned()),
@@ -283,9 +320,12 @@ fn busy(call: &Call<'_>, project: &str) -> Result<Vec<Value>, Problem> {
     };
     let options = ListOptions { limit: NonZeroUsize::new(NEAR), ..ListOptions::default() };
     match call.reads.tasks(&ListQuery { filter, options }) {
-        Ok(page) => Ok(page.tasks.iter().map(|found| task::row(found, &task::DEFAULT, call.now)).collect()),
+        Ok(page) => {
+            let rows = page.tasks.iter().map(|found| task::row(found, &task::DEFAULT, call.now));
+            Ok((rows.collect(), page.total.saturating_sub(page.tasks.len())))
+        }
         // A project that has insights or guidance and no task yet, or a machine that has no store yet.
-        Err(error) if matches!(error.kind(), ErrorKind::Config | ErrorKind::NotFound) => Ok(Vec::new()),
+        Err(error) if matches!(error.kind(), ErrorKind::Config | ErrorKind::NotFound) => Ok((Vec::new(), 0)),
         Err(error) => Err(error.into()),
     }
 }

@@ -6,23 +6,47 @@ use serde_json::{Map, Value, json};
 
 use super::Call;
 use crate::answer::{Answer, Problem};
+use crate::budget;
 
 #[derive(Deserialize)]
 struct Arguments {
     project: Option<String>,
     sprint: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
 }
+
+/// How many projects an answer has at most.
+const MOST: usize = 50;
 
 pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Answer, Problem> {
     let given: Arguments = crate::arguments::read(arguments)?;
     if given.project.is_none() && given.sprint.is_none() {
-        let visible = call.reads.projects()?.into_iter().filter(|project| call.caller.sees(&project.id));
-        let lines: Vec<Value> = visible.map(|project| line(&project)).collect();
-        return Ok(Answer::new(json!({"projects": lines}), &["projects"]));
+        return all(call, given.limit.unwrap_or(MOST), given.cursor.as_deref());
     }
     let project = call.project(given.project.as_deref())?;
+    let beside = call.reads.reported_beside(&project);
     let report = call.reads.project(&ProjectQuery { project, sprint: given.sprint })?;
-    Ok(Answer::new(json!({"project": whole(&report)}), &[]))
+    let mut shown = whole(&report);
+    if beside > 0 {
+        // They are in another store on this machine, and in none of these numbers.
+        shown["reported_beside"] = json!(beside);
+    }
+    Ok(Answer::new(json!({"project": shown}), &[]))
+}
+
+/// The projects in sight in the order of their ids, from the one after `cursor` on, as many as fit.
+fn all(call: &Call<'_>, limit: usize, cursor: Option<&str>) -> Result<Answer, Problem> {
+    let mut projects = call.reads.projects()?;
+    projects.retain(|project| call.caller.sees(&project.id));
+    projects.sort_by(|one, other| one.id.cmp(&other.id));
+    let total = projects.len();
+    projects.retain(|project| cursor.is_none_or(|last| project.id.as_str() > last));
+    let mut lines: Vec<Value> = projects.iter().map(line).collect();
+    let fitting = super::fitting(&lines, budget::DEFAULT).clamp(1, limit.max(1));
+    let next = (fitting < lines.len()).then(|| projects.get(fitting - 1).map(|project| &project.id)).flatten();
+    lines.truncate(fitting);
+    Ok(Answer::new(json!({"projects": lines, "total": total, "next": next}), &["projects"]))
 }
 
 fn line(project: &ProjectReport) -> Value {

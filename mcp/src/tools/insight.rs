@@ -1,6 +1,6 @@
 //! An insight as agents see it: data that another agent or a person wrote, with who said it, when, and how far others stand behind it.
 
-use contextcore_core::model::insight::{Insight, InsightType};
+use contextcore_core::model::insight::{Answer, Insight, InsightType};
 use serde_json::{Map, Value, json};
 
 /// Who said it: `claude-checkout for ada`.
@@ -32,6 +32,15 @@ pub(crate) fn finding(insight: &Insight) -> Value {
     Value::Object(fields)
 }
 
+/// What was answered, by whom and how.
+fn add_answer(fields: &mut Map<String, Value>, insight: &Insight) {
+    if let Some(Answer { text, by, via, .. }) = &insight.answer {
+        fields.insert("answer".to_owned(), json!(text));
+        fields.insert("answered_by".to_owned(), json!(by));
+        fields.insert("answered_via".to_owned(), json!(via));
+    }
+}
+
 /// As a question stands in a context.
 pub(crate) fn question(insight: &Insight) -> Value {
     let mut fields = common(insight);
@@ -39,7 +48,7 @@ pub(crate) fn question(insight: &Insight) -> Value {
     fields.insert("status".to_owned(), json!(insight.status));
     fields.insert("blocking".to_owned(), json!(insight.blocking.then_some(true)));
     fields.insert("options".to_owned(), json!(insight.options));
-    fields.insert("answer".to_owned(), json!(insight.answer.as_ref().map(|answer| &answer.text)));
+    add_answer(&mut fields, insight);
     Value::Object(fields)
 }
 
@@ -72,7 +81,7 @@ pub(crate) fn row(insight: &Insight) -> Value {
     fields.insert("applies_to".to_owned(), json!(insight.applies_to));
     fields.insert("task".to_owned(), json!(insight.task));
     fields.insert("to".to_owned(), json!(insight.to));
-    fields.insert("answer".to_owned(), json!(insight.answer.as_ref().map(|answer| &answer.text)));
+    add_answer(&mut fields, insight);
     Value::Object(fields)
 }
 
@@ -85,10 +94,8 @@ pub(crate) fn whole(insight: &Insight) -> Value {
                 fields.remove(name);
             }
         }
-        if let Some(Value::Object(answer)) = fields.remove("answer") {
-            fields.insert("answer".to_owned(), answer.get("text").cloned().unwrap_or_default());
-            fields.insert("answered_by".to_owned(), answer.get("by").cloned().unwrap_or_default());
-        }
+        fields.remove("answer");
+        add_answer(fields, insight);
     }
     value
 }

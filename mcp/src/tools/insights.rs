@@ -5,12 +5,12 @@ use std::num::NonZeroUsize;
 
 use contextcore_core::model::insight::search::Wanted;
 use contextcore_core::model::insight::{
-    AuthorKind, InsightAction, InsightStatus, InsightType, identity, lifecycle, limits,
+    AuthorKind, InsightAction, InsightEvent, InsightStatus, InsightType, identity, lifecycle, limits,
 };
 use contextcore_core::model::operation::{InsightEmit, InsightUpdate, Operation, Support};
 use contextcore_core::query::{Cursor, FoundInsight, InsightQuery, InsightSelector, InsightView};
 use contextcore_core::{Error, ErrorKind};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Call, budget_of, insight};
@@ -55,7 +55,13 @@ pub(super) fn find(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<An
     }
     // What is merely on record is listed to who asks for its type.
     let is_noted = |kind: &InsightType| lifecycle::first(*kind) == InsightStatus::Noted;
-    let usual = if given.types.iter().any(is_noted) { "open,noted" } else { "open" };
+    let usual = match (given.types.iter().any(is_noted), given.text.is_some()) {
+        (true, true) => "open,suggested,answered,noted",
+        (true, false) => "open,noted",
+        // Who asks in words wants to know what was answered before.
+        (false, true) => "open,suggested,answered",
+        (false, false) => "open",
+    };
     let status: Wanted =
         given.status.as_deref().unwrap_or(usual).parse().map_err(|error| Problem::usage(format!("status: {error}")))?;
     let mut query = InsightQuery {
@@ -164,10 +170,10 @@ pub(super) fn record(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
         return Ok(Answer::new(fields, &[]));
     }
     let similar = similar(call, &project, kind, &emit)?;
-    let (id, status) = (emit.id.clone(), known.as_ref().map_or(lifecycle::first(kind), |known| known.insight.status));
+    let id = emit.id.clone();
     call.emit(&project, emit)?;
-    let fields = json!({"id": id, "created": known.is_none(), "status": status, "similar": similar});
-    Ok(Answer::new(fields, &["similar"]))
+    let recorded = call.recorded(&project, &id, known.is_some())?;
+    Ok(Answer::new(json!({"id": id, "created": recorded.0, "status": recorded.1, "similar": similar}), &["similar"]))
 }
 
 fn cleaned(support: Support) -> Support {
@@ -198,21 +204,35 @@ fn check_superseded(call: &Call<'_>, project: &str, kind: InsightType, ids: &[St
 
 /// Open insights that say nearly the same: "supersede or confirm?".
 fn similar(call: &Call<'_>, project: &str, kind: InsightType, emit: &InsightEmit) -> Result<Vec<Value>, Problem> {
-    let query = InsightQuery {
-        project: Some(project.to_owned()),
-        text: Some(emit.summary.clone()),
-        types: vec![kind],
-        limit: NonZeroUsize::new(20),
-        ..InsightQuery::default()
-    };
-    let found = call.insights_or_none(&query)?;
-    let near =
-        found.into_iter().filter(|found| found.insight.id != emit.id && found.relevance.is_some_and(|how| how > NEAR));
+    let found = call.similar(project, kind, &emit.summary, "open")?;
+    let others = found.into_iter().filter(|found| found.insight.id != emit.id);
     let row = |found: FoundInsight| json!({"id": found.insight.id, "summary": found.insight.summary, "by": insight::by(&found.insight)});
-    Ok(near.take(NEAREST).map(row).collect())
+    Ok(others.take(NEAREST).map(row).collect())
 }
 
 impl Call<'_> {
+    /// The insights of a type in these states that say nearly the same.
+    pub(super) fn similar(
+        &self,
+        project: &str,
+        kind: InsightType,
+        text: &str,
+        states: &str,
+    ) -> Result<Vec<FoundInsight>, Problem> {
+        let query = InsightQuery {
+            project: Some(project.to_owned()),
+            text: Some(text.to_owned()),
+            types: vec![kind],
+            status: states.parse().unwrap_or_default(),
+            limit: NonZeroUsize::new(20),
+            ..InsightQuery::default()
+        };
+        let mut found = self.insights_or_none(&query)?;
+        found.retain(|found| found.relevance.is_some_and(|how| how > NEAR));
+        found.truncate(NEAREST + 1);
+        Ok(found)
+    }
+
     /// The insights that fit, none for a project of which nothing is known yet.
     pub(super) fn insights_or_none(&self, query: &InsightQuery) -> Result<Vec<FoundInsight>, Problem> {
         match self.reads.insights(query) {
@@ -220,6 +240,15 @@ impl Call<'_> {
             Err(error) if matches!(error.kind(), ErrorKind::Config | ErrorKind::NotFound) => Ok(Vec::new()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether an insight that was just written is new, and its state, as what is stored has it now. Another agent may have recorded
+    /// the same, or people have ended it, between the two.
+    fn recorded(&self, project: &str, id: &str, was_known: bool) -> Result<(bool, After), Problem> {
+        let selector = InsightSelector { id: id.to_owned(), project: Some(project.to_owned()) };
+        let Ok(now) = self.backend.open()?.insight(&selector) else { return Ok((!was_known, After::Pending)) };
+        let is_mine = now.insight.author.id.as_deref() == Some(self.caller.agent.as_str());
+        Ok((!was_known && is_mine, After::Is(now.insight.status)))
     }
 
     /// Who says something: set by us, not by the caller.
@@ -247,16 +276,17 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Checks what is to become of an insight, writes it, and returns the state after it.
+    /// Checks what is to become of an insight, writes it, and reads what became of it: the state, or that it is not known yet.
     pub(super) fn update(
         &self,
         view: &InsightView,
         action: InsightAction,
         text: Option<String>,
         evidence: Vec<Support>,
-    ) -> Result<InsightStatus, Problem> {
+    ) -> Result<After, Problem> {
         let insight = &view.insight;
-        let status = lifecycle::after(insight.insight_type, insight.status, action, false).map_err(Problem::usage)?;
+        lifecycle::after(insight.insight_type, insight.status, action, false).map_err(Problem::usage)?;
+        self.check_taker(view, action)?;
         let update = InsightUpdate {
             id: insight.id.clone(),
             action: action.as_str().to_owned(),
@@ -266,8 +296,52 @@ impl Call<'_> {
             ..InsightUpdate::default()
         };
         self.backend.write(&insight.project, Operation::InsightUpdate(Box::new(update)), &self.caller.agent)?;
-        Ok(status)
+        self.after(view, action)
     }
+
+    /// Only the agent that accepted a handoff completes or rejects it.
+    fn check_taker(&self, view: &InsightView, action: InsightAction) -> Result<(), Problem> {
+        let accepts = |entry: &&InsightEvent| entry.action == InsightAction::Accept.as_str() && entry.refused.is_none();
+        let taker = view.entries.iter().find(accepts).filter(|entry| entry.kind == AuthorKind::Agent);
+        let ends = matches!(action, InsightAction::Complete | InsightAction::Reject);
+        match taker.and_then(|entry| entry.by.as_deref()) {
+            Some(taker) if ends && taker != self.caller.agent => {
+                Err(Problem::refused(format!("`{taker}` accepted this handoff, and only it can {action} it")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What became of a change that was just written. Another agent may have been faster.
+    fn after(&self, before: &InsightView, action: InsightAction) -> Result<After, Problem> {
+        let selector = InsightSelector { id: before.insight.id.clone(), project: Some(before.insight.project.clone()) };
+        // What is read was opened before the change was written.
+        let Ok(now) = self.backend.open()?.insight(&selector) else { return Ok(After::Pending) };
+        let is_new = |entry: &&InsightEvent| !before.entries.contains(entry);
+        let is_mine = |entry: &&InsightEvent| {
+            entry.action == action.as_str() && entry.by.as_deref() == Some(self.caller.agent.as_str())
+        };
+        match now.entries.iter().rev().filter(is_new).find(is_mine) {
+            Some(InsightEvent { refused: Some(why), .. }) => Err(Problem::refused(why)),
+            Some(_) => Ok(After::Is(now.insight.status)),
+            None => Ok(After::Pending),
+        }
+    }
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum After {
+    /// The state that the insight is in now.
+    Is(InsightStatus),
+    /// It is written down, and what is stored does not show it yet: ask again.
+    #[serde(serialize_with = "pending")]
+    Pending,
+}
+
+fn pending<S: serde::Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str("pending")
 }
 
 #[derive(Deserialize)]

@@ -6,6 +6,7 @@ mod find_tasks;
 pub(crate) mod get_context;
 mod get_project;
 mod get_task;
+mod history;
 mod insight;
 mod insights;
 mod people;
@@ -49,6 +50,17 @@ pub(crate) struct Outcome {
     pub(crate) value: Value,
     /// Whether it holds untrusted text.
     pub(crate) is_untrusted: bool,
+    /// The project that it is about, where the caller's next step needs to know.
+    pub(crate) project: Option<String>,
+}
+
+impl Outcome {
+    /// The answer without the id of what the call itself is about: who writes an insight does not read it.
+    pub(crate) fn read(&self, is_write: bool) -> String {
+        let Value::Object(fields) = &self.value else { return self.json.clone() };
+        let is_shown = |name: &String| !is_write || name != "id";
+        Value::Object(fields.clone().into_iter().filter(|(name, _)| is_shown(name)).collect()).to_string()
+    }
 }
 
 /// The ids of the insights in an answer, each once.
@@ -93,9 +105,25 @@ pub(crate) fn check(tool: &Definition, arguments: &Map<String, Value>) -> Result
 }
 
 /// Keeps the answer that a client collected for a question. May block.
-pub(crate) fn keep_answer(backend: &dyn Backend, caller: &Caller, id: &str, text: &str) -> Result<Outcome, Problem> {
+pub(crate) fn keep_answer(
+    backend: &dyn Backend,
+    caller: &Caller,
+    (project, id): (&str, &str),
+    text: &str,
+) -> Result<Outcome, Problem> {
     refuse_secrets(&Map::from_iter([("answer".to_owned(), json!(text))]))?;
-    with(backend, caller, 0, |call| people::answered(call, id, text))
+    with(backend, caller, 0, |call| people::answered(call, (project, id), text))
+}
+
+/// Makes a change of an insight that was read a while ago.
+#[cfg(test)]
+pub(crate) fn change(
+    backend: &dyn Backend,
+    caller: &Caller,
+    before: &contextcore_core::query::InsightView,
+    action: contextcore_core::model::insight::InsightAction,
+) -> Result<Outcome, Problem> {
+    with(backend, caller, 0, |call| call.update(before, action, None, Vec::new()).map(|_| Answer::default()))
 }
 
 /// Opens what is stored, gets an answer, and finishes it.
@@ -134,6 +162,7 @@ fn fitting(rows: &[Value], budget: usize) -> usize {
     let fits = |row: &&Value| {
         let mut row = (*row).clone();
         clean::answer(&mut row);
+        budget::shorten_times(&mut row);
         let text = row.to_string();
         tokens += budget::tokens(&text) + 1;
         bytes += text.len();
@@ -144,6 +173,7 @@ fn fitting(rows: &[Value], budget: usize) -> usize {
 
 /// Cleans an answer, adds the time and age of the data and the fenced texts, and cuts it to its budget.
 fn finish(answer: Answer, freshness: &contextcore_core::query::Freshness, budget: usize) -> Result<Outcome, Problem> {
+    let project = answer.project;
     let mut value = Value::Object(answer.fields);
     let changed = clean::answer(&mut value);
     let Value::Object(cleaned) = value else { return Err(Problem::refused("the answer is no object")) };
@@ -166,9 +196,10 @@ fn finish(answer: Answer, freshness: &contextcore_core::query::Freshness, budget
         clean::answer(&mut stale);
         fields.insert("stale".to_owned(), stale);
     }
+    fields.values_mut().for_each(budget::shorten_times);
     budget::fit(&mut fields, budget, answer.lists);
     let value = Value::Object(fields);
-    Ok(Outcome { json: value.to_string(), value, is_untrusted })
+    Ok(Outcome { json: value.to_string(), value, is_untrusted, project })
 }
 
 /// Refuses a call that holds what looks like a secret, wherever it stands.

@@ -1,7 +1,7 @@
 //! `ask_human` and `hand_off`: what goes from an agent to a person or to another agent.
 
-use contextcore_core::model::insight::{InsightAction, InsightType};
-use contextcore_core::model::operation::{Attributes, InsightEmit, Scalar};
+use contextcore_core::model::insight::{ANSWERED_VIA, InsightAction, InsightType};
+use contextcore_core::model::operation::{Attributes, InsightEmit, InsightUpdate, Operation, Scalar};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -30,6 +30,7 @@ pub(super) fn ask(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Ans
     let given: Ask = crate::arguments::read(arguments)?;
     let project = call.project(given.project.as_deref())?;
     let id = call.random_id();
+    let similar = similar(call, &project, &given.question)?;
     call.emit(
         &project,
         InsightEmit {
@@ -45,23 +46,28 @@ pub(super) fn ask(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Ans
             ..call.said()
         },
     )?;
-    Ok(Answer::new(json!({"id": id, "status": "open"}), &[]))
+    let fields = json!({"id": id, "status": "open", "similar": similar});
+    Ok(Answer { project: Some(project), ..Answer::new(fields, &["similar"]) })
+}
+
+/// Questions that ask nearly the same, with what was answered: the caller may not have to wait.
+fn similar(call: &Call<'_>, project: &str, question: &str) -> Result<Vec<Value>, Problem> {
+    let found = call.similar(project, InsightType::Question, question, "open,suggested,answered")?;
+    Ok(found.iter().map(|found| insight::question(&found.insight)).collect())
 }
 
 /// Keeps the answer that a client collected. It is a suggestion: nothing proves that a person gave it.
-pub(super) fn answered(call: &Call<'_>, id: &str, text: &str) -> Result<Answer, Problem> {
+pub(super) fn answered(call: &Call<'_>, (project, id): (&str, &str), text: &str) -> Result<Answer, Problem> {
     let text = clean::cut(&clean::lines(text), 2_000);
-    let update = contextcore_core::model::operation::InsightUpdate {
+    let update = InsightUpdate {
         id: id.to_owned(),
         action: InsightAction::SuggestAnswer.as_str().to_owned(),
         text: Some(text.clone()),
         agent: Some(call.caller.agent.clone()),
-        session: Some("answered_via: client".to_owned()),
-        ..Default::default()
+        session: Some(format!("{ANSWERED_VIA}client")),
+        ..InsightUpdate::default()
     };
-    let project = call.project(None).or_else(|_| call.insight(id).map(|view| view.insight.project))?;
-    let operation = contextcore_core::model::operation::Operation::InsightUpdate(Box::new(update));
-    call.backend.write(&project, operation, &call.caller.agent)?;
+    call.backend.write(project, Operation::InsightUpdate(Box::new(update)), &call.caller.agent)?;
     Ok(Answer::new(json!({"id": id, "status": "suggested", "answer": text, "answered_via": "client"}), &[]))
 }
 
@@ -132,8 +138,8 @@ fn take(call: &Call<'_>, id: &str, action: InsightAction) -> Result<Answer, Prob
     if to != "any" && to != call.caller.agent {
         return Err(Problem::refused(format!("this handoff is for `{to}`")));
     }
-    let status = call.update(&view, action, None, Vec::new())?;
+    let after = call.update(&view, action, None, Vec::new())?;
     let mut handoff = insight::whole(&view.insight);
-    handoff["status"] = json!(status);
-    Ok(Answer::new(json!({"id": view.insight.id, "status": status, "handoff": handoff}), &[]))
+    handoff["status"] = json!(after);
+    Ok(Answer::new(json!({"id": view.insight.id, "status": after, "handoff": handoff}), &[]))
 }

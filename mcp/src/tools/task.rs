@@ -1,8 +1,8 @@
-//! A task as agents see it: short, and under the key that people use.
+//! A task as agents see it: short, and under the key that people use. Its history is in [`super::history`].
 
 use contextcore_core::Millis;
 use contextcore_core::model::agents::AgentAssisted;
-use contextcore_core::query::{EventKind, EventView, ShowView, TaskView, blocked};
+use contextcore_core::query::{ShowView, TaskView, blocked};
 use serde_json::{Map, Value, json};
 
 /// The fields that a list of tasks can have. `key` leads, whatever is chosen.
@@ -99,99 +99,4 @@ pub(crate) fn whole(view: &ShowView, now: Millis) -> Value {
     });
     fields.extend(more.as_object().cloned().unwrap_or_default());
     Value::Object(fields)
-}
-
-/// How many entries a folded timeline has at most.
-const ENTRIES: usize = 20;
-
-/// The history of a task in at most 20 entries: what moved it, and how often the rest happened.
-pub(crate) fn timeline(view: &ShowView) -> Vec<Value> {
-    let mut entries: Vec<(String, Value)> = Vec::new();
-    let mut repeated = 0;
-    for event in &view.task.timeline {
-        let what = words(event, view);
-        let day = event.at.date();
-        match entries.last_mut() {
-            // The same thing on the same day is counted, not repeated.
-            Some((last, entry)) if *last == format!("{day} {}", event.kind) && !moves(event.kind) => {
-                repeated += 1;
-                entry["times"] = json!(repeated + 1);
-            }
-            _ => {
-                repeated = 0;
-                let derived = event.derived.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
-                let entry = json!({"at": event.at, "what": format!("{what}{derived}"), "by": event.actor, "observed": event.observed.then_some(true)});
-                entries.push((format!("{day} {}", event.kind), entry));
-            }
-        }
-    }
-    fold(entries)
-}
-
-/// Keeps the first and the last entries; what moved the task goes last.
-fn fold(mut entries: Vec<(String, Value)>) -> Vec<Value> {
-    let most = ENTRIES - 1;
-    let too_many = entries.len().saturating_sub(ENTRIES);
-    if too_many > 0 {
-        let cut = entries.len() - most + 1;
-        let count = cut - 1;
-        entries.splice(1..cut, [(String::new(), json!({"what": format!("{count} more")}))]);
-    }
-    entries.into_iter().map(|(_, entry)| entry).collect()
-}
-
-fn moves(kind: EventKind) -> bool {
-    use EventKind as Kind;
-    matches!(
-        kind,
-        Kind::Created
-            | Kind::StatusChanged
-            | Kind::Blocked
-            | Kind::Unblocked
-            | Kind::Completed
-            | Kind::Cancelled
-            | Kind::Reopened
-            | Kind::Deleted
-            | Kind::Restored
-    )
-}
-
-/// An event in words. Comments are left out: they are untrusted text.
-fn words(event: &EventView, view: &ShowView) -> String {
-    let side = |value: &Value| side(value, view);
-    let (from, to) = (side(&event.from), side(&event.to));
-    let name = event.kind.as_str().replace('_', " ");
-    match event.kind {
-        EventKind::Commented => "commented".to_owned(),
-        EventKind::Artifact => format!("artifact {}", artifact(&event.to)),
-        EventKind::Created => format!("created in {to}"),
-        _ => match (from.as_str(), to.as_str()) {
-            ("", "") => name,
-            ("", to) => format!("{name}: {to}"),
-            (from, "") => format!("{name}: was {from}"),
-            (from, to) => format!("{name}: {from} → {to}"),
-        },
-    }
-}
-
-fn side(value: &Value, view: &ShowView) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            let named = |item: &Value| {
-                let text = item.as_str().unwrap_or_default();
-                view.sprint_names.get(text).cloned().unwrap_or_else(|| text.to_owned())
-            };
-            items.iter().map(named).collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    }
-}
-
-/// What belongs to a task: `pull_request acme/shop#12 merged`.
-pub(crate) fn artifact(value: &Value) -> String {
-    let texts = ["kind", "id", "state", "name"].iter().filter_map(|key| value.get(*key).and_then(Value::as_str));
-    let texts: Vec<&str> = texts.collect();
-    if texts.is_empty() { value.as_str().map_or_else(|| value.to_string(), str::to_owned) } else { texts.join(" ") }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use super::lifecycle::{self, InsightAction};
 use super::record::{InsightRecord, InsightReport, Said};
-use super::{Answer, Author, AuthorKind, Insight, InsightEvent, InsightStatus, InsightType, Review, reading, scope};
+use super::{
+    ANSWERED_VIA, Answer, Author, AuthorKind, Insight, InsightEvent, InsightStatus, InsightType, Review, reading, scope,
+};
 use crate::ids::{self, Role};
 use crate::operation::{InsightEmit, InsightUpdate};
 use crate::time::Millis;
@@ -36,6 +38,8 @@ struct Fold {
     ends_by_default: bool,
     /// The principal behind the first report.
     author: String,
+    /// The agent that accepted the handoff.
+    accepted_by: Option<String>,
     /// Whether each principal said that it held.
     votes: BTreeMap<String, bool>,
     entries: Vec<InsightEvent>,
@@ -59,7 +63,7 @@ impl Fold {
             ..new(record, insight_type, author(emit, first))
         };
         let (author, votes, entries) = (principal(first, emit.agent.is_some(), None), BTreeMap::new(), Vec::new());
-        let mut fold = Self { insight, given: None, ends_by_default: false, author, votes, entries };
+        let mut fold = Self { insight, given: None, ends_by_default: false, author, accepted_by: None, votes, entries };
         fold.say(emit, first);
         if insight_type == InsightType::Handoff && fold.insight.expires_at.is_none() {
             fold.insight.expires_at = Some(first.at.plus(reading::OFFERED_FOR));
@@ -138,6 +142,7 @@ impl Fold {
         let by_person = is_person(update, report);
         let allowed = update.action.parse::<InsightAction>().and_then(|action| {
             let next = lifecycle::after(self.insight.insight_type, self.status_at(report.at), action, by_person)?;
+            self.check_taker(action, update)?;
             self.vote(record, action, update, (report, by_person))?;
             Ok((action, next))
         });
@@ -163,6 +168,17 @@ impl Fold {
         });
     }
 
+    /// Among agents, only the one that accepted a handoff completes or rejects it.
+    fn check_taker(&self, action: InsightAction, update: &InsightUpdate) -> Result<(), String> {
+        let ends = matches!(action, InsightAction::Complete | InsightAction::Reject);
+        match (&self.accepted_by, &update.agent) {
+            (Some(taker), Some(agent)) if ends && taker != agent => {
+                Err(format!("`{taker}` accepted this handoff, and only it can {action} it"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn enter_state(
         &mut self,
         action: InsightAction,
@@ -172,13 +188,18 @@ impl Fold {
     ) {
         self.insight.status = next;
         self.insight.updated = self.insight.updated.max(report.at);
+        if action == InsightAction::Accept {
+            self.accepted_by = update.agent.clone();
+        }
         if self.ends_by_default && next == InsightStatus::Accepted {
             self.insight.expires_at = None;
         }
         if matches!(action, InsightAction::Answer | InsightAction::SuggestAnswer) {
             let by = update.by.clone().or_else(|| update.agent.clone()).or_else(|| report.actor.clone());
             let text = update.text.clone().unwrap_or_default();
-            self.insight.answer = Some(Answer { text, by, at: report.at });
+            let via =
+                update.session.as_deref().and_then(|session| session.strip_prefix(ANSWERED_VIA)).map(str::to_owned);
+            self.insight.answer = Some(Answer { text, by, at: report.at, via });
         }
     }
 

@@ -146,7 +146,13 @@ pub struct Answer {
     /// When.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Millis,
+    /// How it was collected, if not from who gave it: `client`, when a person was asked in the window of an agent, which proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
 }
+
+/// What the session of an update begins with that brings an answer which a client collected.
+pub const ANSWERED_VIA: &str = "answered_via: ";
 
 /// An insight as it is read: what was reported, and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -81,11 +81,19 @@ proptest! {
     fn random_lifecycles_follow_the_table((insight_type, steps, moves) in lifecycles()) {
         let mut status = lifecycle::first(insight_type).to_string();
         let mut reports = vec![report(1, Said::Emit(Box::new(emit(insight_type))))];
-        let mut refused = 0;
+        let (mut refused, mut taker) = (0, None);
         for (place, (action, by_person)) in steps.iter().enumerate() {
-            reports.push(update(2 + place as u64, *action, *by_person, &format!("who-{place}")));
-            match model(insight_type.as_str(), &status, action.as_str(), *by_person) {
-                Some(next) => status = next.to_owned(),
+            let who = format!("who-{}", place % 2);
+            reports.push(update(2 + place as u64, *action, *by_person, &who));
+            let ends = matches!(action, InsightAction::Complete | InsightAction::Reject);
+            let is_of_another = ends && !by_person && taker.as_ref().is_some_and(|taker| *taker != who);
+            match model(insight_type.as_str(), &status, action.as_str(), *by_person).filter(|_| !is_of_another) {
+                Some(next) => {
+                    status = next.to_owned();
+                    if *action == InsightAction::Accept {
+                        taker = (!by_person).then_some(who);
+                    }
+                }
                 None => refused += 1,
             }
         }
@@ -304,4 +312,20 @@ fn what_is_over_a_limit_is_refused_or_cut() {
         }
         assert!(record::accepted(bad).is_err(), "{field}");
     }
+}
+
+#[test]
+fn only_the_agent_that_accepted_a_handoff_ends_it() {
+    let offered = report(1, Said::Emit(Box::new(emit(InsightType::Handoff))));
+    let by = |seq, action, agent: &str| update(seq, action, false, agent);
+    let Folded { insight, entries } = folded([
+        offered,
+        by(2, InsightAction::Accept, "one"),
+        by(3, InsightAction::Accept, "two"),
+        by(4, InsightAction::Complete, "two"),
+        by(5, InsightAction::Complete, "one"),
+    ]);
+    let refused: Vec<_> = entries[1..].iter().map(|entry| entry.refused.is_some()).collect();
+    assert_eq!((insight.status, refused), (InsightStatus::Completed, vec![false, true, true, false]));
+    assert!(entries[3].refused.as_deref().is_some_and(|why| why.contains("`one` accepted")), "{entries:?}");
 }
