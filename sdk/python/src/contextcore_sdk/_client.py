@@ -300,9 +300,4 @@ def _finish(target: Spool, wait: float) -> None:
     if _posts_itself(target):
         return
     _helper.look_now(target)
-    if _helper.ensure(target) and target.destination is not None and target.destination.given:
-        # Only this process knows the headers. A helper that has just been started listens in a moment.
-        deadline = time.monotonic() + 0.1
-        while not target.memory.get("headers") and time.monotonic() < deadline:
-            _helper.deliver_headers(target)
-            time.sleep(0.005)
+    _helper.ensure(target)
