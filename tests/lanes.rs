@@ -113,6 +113,25 @@ async fn variables_that_the_lane_does_not_need_refuse_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lines_that_nobody_can_read_keep_no_others_back() {
+    let backend = collector().await;
+    let shell = Shell::new(&backend.grpc_url());
+    shell.task(&["start", "T-1"], false);
+    let segment = files(&shell.lane().join("spool")).pop().unwrap();
+    let mut text = std::fs::read_to_string(&segment).unwrap();
+    for seq in 2..8 {
+        text += &format!(
+            "{{\"v\":1,\"seq\":{seq},\"t\":\"2026-11-26T20:51:06.123Z\",\"op\":\"task.status\",\"task\":\"T-1\"}}\n"
+        );
+    }
+    std::fs::write(&segment, text).unwrap();
+    let mut helper = shell.command().args(["drain", "--linger", "60s"]).spawn().unwrap();
+    crate::rig::until("the good line was exported", || seen(&backend) == ["T-1"]);
+    helper.kill().unwrap();
+    helper.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_of_traces_is_that_of_all_signals_too() {
     let backend = collector().await;
     let shell = Shell::new(&format!("{}/v1/traces", backend.http_url()));

@@ -12,7 +12,7 @@ use contextcore_core::export::otlp::Signal;
 use contextcore_core::ingest::connector::Registration;
 use contextcore_core::ingest::sync::{Options, SourceReport};
 use contextcore_core::store::Store;
-use contextcore_core::{Error, Secret};
+use contextcore_core::{Error, ErrorKind, Secret};
 use contextcore_spool::{self as spool, Destination, Headers, LaneDir, Lock, Reader, Transport};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
@@ -291,7 +291,13 @@ const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Runs the source once.
 async fn store(shared: &Shared, engine: &Arc<Engine>, source: &SourceConfig) -> Result<SourceReport, Failure> {
-    let report = engine.sync_one(source, Options::default()).await;
+    let mut report = engine.sync_one(source, Options::default()).await;
+    // Lines that nobody can read say nothing about the others: those were stored, and the next run lets them be exported.
+    if report.error.as_ref().is_some_and(|error| error.kind() == ErrorKind::Coverage) {
+        let again = engine.sync_one(source, Options::default()).await;
+        report.records += again.records;
+        report.error = again.error;
+    }
     for warning in &report.warnings {
         tracing::warn!("{warning}");
     }

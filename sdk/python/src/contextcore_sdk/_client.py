@@ -130,8 +130,9 @@ class Client:
             if operation["task"] is None:
                 raise InvalidTask(f"{op}: the id of the task is empty")
         operation.update(_encode.fields(op, given, self._complain))
-        if "task" not in operation and "id" not in operation:
-            raise InvalidTask(f"{op}: the id is empty")
+        lack = _encode.missing(operation)
+        if lack:
+            raise InvalidTask(lack)
         who = actor if actor is not None else self.actor
         if who:
             operation["actor"] = _encode.plain(who)
