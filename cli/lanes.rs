@@ -1,8 +1,9 @@
 //! Where reported work goes: the state directory, the lane, and the helper that drains it.
 
 use std::path::Path;
+use std::time::Duration;
 
-use contextcore_spool::{Destination, Headers, LaneDir, StateDir, Transport};
+use contextcore_spool::{Headers, LaneDir, StateDir, Target, Transport};
 
 use crate::failure::{Exit, Failure};
 
@@ -29,25 +30,15 @@ pub(crate) fn state_dir_to_read(given: Option<&Path>) -> StateDir {
     given.map_or_else(found, |path| StateDir::at(std::path::absolute(path).unwrap_or_else(|_| path.to_owned())))
 }
 
-/// The headers that the environment gives every OTLP request.
-pub(crate) fn headers() -> Headers {
-    Headers::parse(&variable("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default())
+/// The headers with which this process can send: none, and those of the environment.
+pub(crate) fn headers() -> Vec<Headers> {
+    contextcore_spool::header_sets(variable)
 }
 
-/// A protocol by its name.
-fn transport(name: Option<String>) -> Option<Transport> {
-    match name?.trim() {
-        "grpc" => Some(Transport::Grpc),
-        "http/protobuf" => Some(Transport::HttpProtobuf),
-        _ => None,
-    }
-}
-
-/// The destination of an address.
-pub(crate) fn destination(endpoint: &str, protocol: Option<&str>, headers: &Headers) -> Result<Destination, Failure> {
-    let general = transport(variable("OTEL_EXPORTER_OTLP_PROTOCOL"));
-    let asked = transport(protocol.map(str::to_owned));
-    Destination::new(endpoint, asked, general, headers).map_err(Failure::usage)
+/// The destination of an address, with the headers of the environment.
+pub(crate) fn target(endpoint: &str) -> Result<Target, Failure> {
+    let found = Target::find(Some(endpoint), None, &Headers::default(), variable).map_err(Failure::usage)?;
+    found.ok_or_else(|| Failure::usage("the endpoint is empty"))
 }
 
 /// The lane that a project's work goes to: that of the address, else of the environment, else the project's only one, else the one
@@ -58,28 +49,70 @@ pub(crate) fn lane(
     endpoint: Option<&str>,
     protocol: Option<&str>,
 ) -> Result<LaneDir, Failure> {
+    lane_with(state, project, (endpoint, protocol), variable)
+}
+
+fn lane_with(
+    state: &StateDir,
+    project: &str,
+    (endpoint, protocol): (Option<&str>, Option<&str>),
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<LaneDir, Failure> {
     let failed = |error| Failure::new(Exit::Internal, format!("make a lane in {}: {error}", state.path().display()));
-    let (endpoint, headers) = match endpoint.map(str::to_owned).or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT")) {
-        Some(endpoint) => (Some(endpoint), headers()),
-        None => of_traces(),
-    };
-    match endpoint {
-        Some(endpoint) => {
-            let to = destination(&endpoint, protocol, &headers)?;
-            state.lane_to(Some((&to, &headers))).map_err(failed)
-        }
-        None => match state.only_lane_of(project).map_err(failed)? {
-            Some(lane) => Ok(lane),
-            None => state.lane_to(None).map_err(failed),
-        },
+    let asked = protocol.and_then(Transport::named);
+    if let Some(Target { to, headers }) =
+        Target::find(endpoint, asked, &Headers::default(), variable).map_err(Failure::usage)?
+    {
+        return state.lane_to(Some((&to, &headers))).map_err(failed);
+    }
+    match state.only_lane_of(project).map_err(failed)? {
+        Some(lane) => Ok(lane),
+        None => state.lane_to(None).map_err(failed),
     }
 }
 
-/// The address that the environment gives for traces alone, and its headers.
-fn of_traces() -> (Option<String>, Headers) {
-    let endpoint = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
-    let endpoint = endpoint.map(|text| text.trim_end_matches('/').trim_end_matches("/v1/traces").to_owned());
-    let mut all = headers();
-    all.0.extend(Headers::parse(&variable("OTEL_EXPORTER_OTLP_TRACES_HEADERS").unwrap_or_default()).0);
-    (endpoint, all)
+/// Gives a helper that drains a lane already the headers for it, which it may lack. What it says does not matter here: a helper that has
+/// them, or nobody who listens, is no failure.
+pub(crate) fn deliver(lane: &LaneDir) {
+    let Ok(Some(to)) = lane.destination() else { return };
+    let Some(headers) = headers().into_iter().skip(1).find(|headers| to.lane(headers) == lane.name()) else { return };
+    if to.credentials
+        && let Err(error) = lane.deliver(&headers, PATIENCE)
+    {
+        tracing::debug!(lane = lane.name(), %error, "could not give the helper its headers");
+    }
+}
+
+/// How long a helper may take to answer.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the SDKs find them: `sdk/conformance`. A shell has no headers of its own.
+    #[test]
+    fn a_shell_finds_the_lanes_of_the_sdks() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/sdk/conformance/identity.json");
+        let facts: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let mut seen = 0;
+        for fact in facts["lanes"].as_array().unwrap().iter().filter(|fact| fact["headers"].is_null()) {
+            let dir = tempfile::tempdir().unwrap();
+            let state = StateDir::open(dir.path()).unwrap();
+            let variable = |name: &str| fact["environment"][name].as_str().map(str::to_owned);
+            let asked = (fact["endpoint"].as_str(), fact["protocol"].as_str());
+            let found = lane_with(&state, "p", asked, variable);
+            // What cannot be used is an error in a shell.
+            let Ok(lane) = found else {
+                assert!(fact["gives"].is_null() || asked.1 == Some("grpc"), "{fact}");
+                continue;
+            };
+            assert_eq!(lane.name(), fact["gives"]["lane"].as_str().unwrap_or("none"), "{fact}");
+            let to = lane.destination().unwrap().map(|to| (to.endpoint, to.protocol.as_str().to_owned()));
+            let text = |name: &str| fact["gives"][name].as_str().map(str::to_owned);
+            assert_eq!(to, text("endpoint").zip(text("protocol")), "{fact}");
+            seen += 1;
+        }
+        assert!(seen > 10);
+    }
 }

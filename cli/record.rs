@@ -80,7 +80,10 @@ fn send(state: &StateDir, lane: &LaneDir, no_drain: bool) {
         return;
     }
     let started = match lane.is_drained() {
-        Ok(true) => Ok(()),
+        Ok(true) => {
+            lanes::deliver(lane);
+            Ok(())
+        }
         Ok(false) => drain::start(state.path(), &[]),
         Err(error) => Err(error),
     };

@@ -5,7 +5,7 @@
 //! truth about the sample world ([`truth`]); a sync follows a world that changes ([`sync`]); a kill loses nothing ([`crash`]);
 //! faults of either side are retried ([`tool_faults`], [`backend_faults`], [`timeouts`]); bad input gives one error line
 //! ([`input`]); no secret leaks ([`secrets`]), not through the doctor either ([`doctor`]); a service works on beside other commands
-//! and through kills ([`serve_robustness`]); work that a shell reports is sent by a helper ([`spool`]), and insights are recorded,
+//! and through kills ([`serve_robustness`]); work that a shell reports is sent by a helper ([`spool`]), whatever a lane lacks ([`lanes`]), and insights are recorded,
 //! found and changed ([`insight_commands`]) in the lines that the SDKs write ([`shell_conformance`]); a service goes on where a helper ended ([`takeover`]), and knows what a token proves of who reports ([`provenance`]); guidance, hooks and checks in a
 //! repository ([`checkout`]); a store is protected, and
 //! damage is said ([`store`]); a disk that fails below it loses nothing ([`disk_faults`]); one is in a [`database`], through its failover and through kills ([`replicas`]), and its sources are shared ([`shares`]); [`controller`] checks and renders files for
@@ -35,6 +35,7 @@ mod image;
 mod input;
 mod insight_commands;
 mod insights;
+mod lanes;
 mod licences;
 #[cfg(feature = "mcp")]
 mod mcp;

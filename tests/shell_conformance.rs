@@ -14,6 +14,10 @@ fn a_shell_writes_the_lines_of_the_sdks() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/conformance/calls.json");
     let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let cases: Vec<&Value> = cases.iter().filter(|case| case["client"] == "emitter").collect();
+    // A call that an SDK drops is an error in a shell.
+    let length = |list: &Value| list.as_array().map(Vec::len);
+    let cases: Vec<&Value> =
+        cases.into_iter().filter(|case| length(&case["calls"]) == length(&case["lines"])).collect();
     assert!(cases.len() >= 12);
     for case in cases {
         for (call, want) in case["calls"].as_array().unwrap().iter().zip(case["lines"].as_array().unwrap()) {

@@ -13,23 +13,23 @@ use tonic::Code;
 
 use crate::rig::until;
 
-struct Shell {
-    dir: tempfile::TempDir,
+pub(crate) struct Shell {
+    pub(crate) dir: tempfile::TempDir,
     /// Where `task` sends to.
-    endpoint: String,
-    headers: Option<&'static str>,
+    pub(crate) endpoint: String,
+    pub(crate) headers: Option<&'static str>,
 }
 
 impl Shell {
-    fn new(endpoint: &str) -> Self {
+    pub(crate) fn new(endpoint: &str) -> Self {
         Self { dir: tempfile::tempdir().unwrap(), endpoint: endpoint.to_owned(), headers: None }
     }
 
-    fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.dir.path().join("state")
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_contextcore"));
         command
             .env_clear()
@@ -40,7 +40,7 @@ impl Shell {
         command
     }
 
-    fn task(&self, arguments: &[&str], drain: bool) -> Value {
+    pub(crate) fn task(&self, arguments: &[&str], drain: bool) -> Value {
         let mut command = self.command();
         command.args(["-o", "json", "task"]).args(arguments).args(["--project", "shop"]);
         if !drain {
@@ -51,31 +51,31 @@ impl Shell {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    fn drain(&self, more: &[&str]) -> i32 {
+    pub(crate) fn drain(&self, more: &[&str]) -> i32 {
         let output = self.command().args(["drain", "--linger", "0s"]).args(more).output().unwrap();
         output.status.code().unwrap()
     }
 
-    fn lane(&self) -> PathBuf {
+    pub(crate) fn lane(&self) -> PathBuf {
         let lanes = std::fs::read_dir(self.state().join("lanes")).unwrap();
         lanes.map(|lane| lane.unwrap().path()).next().unwrap()
     }
 }
 
-fn text<'s>(span: &'s Span, name: &str) -> Option<&'s str> {
+pub(crate) fn text<'s>(span: &'s Span, name: &str) -> Option<&'s str> {
     span.attributes.get(name).and_then(Value::as_str)
 }
 
-fn named<'s>(spans: &'s [Span], role: &str) -> Vec<&'s Span> {
+pub(crate) fn named<'s>(spans: &'s [Span], role: &str) -> Vec<&'s Span> {
     spans.iter().filter(|span| text(span, "contextcore.role") == Some(role)).collect()
 }
 
-async fn collector() -> Handle {
+pub(crate) async fn collector() -> Handle {
     Collector::start(Options::default()).await.unwrap()
 }
 
 /// Every file under a directory.
-fn files(under: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(under: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(under).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }

@@ -12,7 +12,7 @@ use contextcore_core::export::otlp::Signal;
 use contextcore_core::ingest::connector::Registration;
 use contextcore_core::ingest::sync::{Options, SourceReport};
 use contextcore_core::store::Store;
-use contextcore_core::{Error, Secret};
+use contextcore_core::{Error, ErrorKind, Secret};
 use contextcore_spool::{self as spool, Destination, Headers, LaneDir, Lock, Reader, Transport};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use super::answer;
 use super::export::{self, Ended, SignalLoop};
 use super::post::Post;
+use super::quiet::Quiet;
 use super::shared::{Shared, lock_of};
 use crate::failure::{Exit, Failure};
-use crate::{app, host, progress};
+use crate::{app, host, lanes, progress};
 
 /// How often a spool is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -35,6 +36,8 @@ const LOOK_IDLE: Duration = Duration::from_secs(1);
 const SYNC: Duration = Duration::from_secs(1);
 /// How long after a failure of the store or the spool it is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+/// With `--linger 0s`: how long it is tried again.
+const LEAST_TRIES: Duration = Duration::from_secs(6);
 /// With `--linger 0s`: how long a backend that accepts nothing is waited for. Longer than the pause that many traces need.
 const PATIENCE: Duration = Duration::from_secs(45);
 /// How long the last export may take, and how long after a request to stop.
@@ -65,12 +68,13 @@ impl Draining {
     /// # Errors
     /// When the lane's store cannot be used.
     pub(super) async fn run(self, lock: Lock) -> Result<Exit, Failure> {
-        let mut lock = lock;
+        let (mut lock, mut quiet) = (lock, Quiet::new());
         loop {
-            let (exit, read, is_asked_to_stop) = self.drain().await?;
+            let (exit, is_asked_to_stop) = self.drain(&mut quiet).await?;
             drop(lock);
-            // Whoever wrote a line since, and saw the lock held, relies on this look.
-            let more = !is_asked_to_stop && self.reader().has_work(&read).unwrap_or(false);
+            // Whoever wrote a line since, and saw the lock held, relies on this look. What was there before and was not taken
+            // waits for the next helper.
+            let more = !is_asked_to_stop && quiet.look(&self.reader());
             match self.lane.lock() {
                 Ok(Some(again)) if more => lock = again,
                 _ => return Ok(exit),
@@ -82,8 +86,8 @@ impl Draining {
         Reader::new(vec![self.lane.spool()], 1)
     }
 
-    /// One life of the engine. Returns how it ended, how far the spool has been read, and whether somebody asked it to stop.
-    async fn drain(&self) -> Result<(Exit, spool::Cursor, bool), Failure> {
+    /// One life of the engine. Returns how it ended, and whether somebody asked it to stop.
+    async fn drain(&self, quiet: &mut Quiet) -> Result<(Exit, bool), Failure> {
         let (to, headers) = self.to.clone();
         let shared = Arc::new(Shared {
             lane: self.lane.clone(),
@@ -99,21 +103,21 @@ impl Draining {
         if let Some(listener) = socket.as_ref().and_then(answer::Socket::listener) {
             answers.spawn(answer::run(Arc::clone(&shared), listener));
         }
-        let ended = self.with_headers(&shared).await;
+        let ended = self.with_headers(&shared, quiet).await;
         answers.shutdown().await;
         drop(socket);
         *lock_of(&shared.engine) = None;
-        let read = lock_of(&shared.stored).clone();
-        Ok((ended?, read, shared.cancel.is_cancelled()))
+        Ok((ended?, shared.cancel.is_cancelled()))
     }
 
     /// Waits for the headers, if the backend needs some, and drains.
-    async fn with_headers(&self, shared: &Arc<Shared>) -> Result<Exit, Failure> {
+    async fn with_headers(&self, shared: &Arc<Shared>, quiet: &mut Quiet) -> Result<Exit, Failure> {
+        quiet.look(&self.reader());
         let mut headers = shared.headers.subscribe();
         let wait = headers.wait_for(Option::is_some);
         let known = tokio::select! {
             () = shared.cancel.cancelled() => None,
-            known = tokio::time::timeout(self.linger.max(LOOK), wait) => known.ok().and_then(Result::ok).and_then(|known| known.clone()),
+            known = tokio::time::timeout(quiet.left(self.linger).max(LOOK), wait) => known.ok().and_then(Result::ok).and_then(|known| known.clone()),
         };
         let Some(headers) = known else {
             tracing::warn!(
@@ -124,7 +128,7 @@ impl Draining {
         };
         if shared.to.protocol == Transport::Ops {
             let post = Post::of_lane(&shared.to, &headers)?;
-            return post.run(&self.lane, self.linger, &shared.cancel, (&shared.nudge, &shared.stored)).await;
+            return post.run(&self.lane, self.linger, &shared.cancel, (&shared.nudge, &shared.stored), quiet).await;
         }
         spool::layout::make_private(&self.lane.engine())
             .map_err(|error| Failure::new(Exit::Internal, format!("make {}: {error}", self.lane.engine().display())))?;
@@ -135,7 +139,7 @@ impl Draining {
         *lock_of(&shared.stored) = cursor(&engine)?;
         loop {
             *lock_of(&shared.engine) = Some(Arc::clone(&engine));
-            match host::beside(&engine, self.serve(shared, &engine)).await? {
+            match host::beside(&engine, self.serve(shared, &engine, quiet)).await? {
                 Ended::Unknown(signal) => {
                     let left = remember_unknown(&engine.store, signal)?;
                     let to = &shared.to.endpoint;
@@ -149,7 +153,7 @@ impl Draining {
 
     /// The configuration of a lane's engine.
     fn config(&self, headers: &Headers, unknown: &[String]) -> Result<Config, Failure> {
-        let target = json!({"url": self.to.0.endpoint, "protocol": self.to.0.protocol.as_str()});
+        let target = json!({"url": base_of(&self.to.0.endpoint), "protocol": self.to.0.protocol.as_str()});
         let signals = ["traces", "logs"].into_iter().filter(|signal| !unknown.iter().any(|other| other == signal));
         let text = json!({
             "store": {"path": self.lane.engine()},
@@ -157,10 +161,11 @@ impl Draining {
             "export": {"history": "all", "otlp": {
                 "signals": signals.collect::<Vec<_>>(),
                 "endpoints": {"traces": target, "logs": target},
+                "tls": {"ca_file": ca_file()},
             }},
             "sources": [{"name": self.source(), "kind": "sdk", "path": self.lane.path()}],
         });
-        let mut config = config::parse(&text.to_string(), "the lane", &app::kinds())?;
+        let mut config = config::parse_alone(&text.to_string(), "the lane", &app::kinds())?;
         let given = headers.0.iter();
         config.export.otlp.headers =
             given.map(|(name, value)| (name.clone(), HeaderValue::Given(Secret::new(value.clone())))).collect();
@@ -173,7 +178,7 @@ impl Draining {
     }
 
     /// Polls and exports until the linger is over, or until the backend turns out not to know a signal.
-    async fn serve(&self, shared: &Arc<Shared>, engine: &Arc<Engine>) -> Result<Ended, Failure> {
+    async fn serve(&self, shared: &Arc<Shared>, engine: &Arc<Engine>, quiet: &mut Quiet) -> Result<Ended, Failure> {
         let (stored, closing, force_stop) =
             (watch::Sender::new(0_u64), CancellationToken::new(), CancellationToken::new());
         let mut exports = JoinSet::new();
@@ -181,7 +186,7 @@ impl Draining {
             exports.spawn(SignalLoop::new(engine, *signal, stored.subscribe(), &closing, &force_stop)?.run());
         }
         let ended = tokio::select! {
-            ended = self.poll(shared, engine, &stored) => ended.map(|()| Ended::Done),
+            ended = self.poll(shared, engine, &stored, quiet) => ended.map(|()| Ended::Done),
             Some(ended) = exports.join_next() => ended.unwrap_or(Ok(Ended::Done)).map_err(Failure::from),
         };
         closing.cancel();
@@ -195,11 +200,16 @@ impl Draining {
     }
 
     /// Stores what is new, until nothing has come for the linger.
-    async fn poll(&self, shared: &Shared, engine: &Arc<Engine>, stored: &watch::Sender<u64>) -> Result<(), Failure> {
+    async fn poll(
+        &self,
+        shared: &Shared,
+        engine: &Arc<Engine>,
+        stored: &watch::Sender<u64>,
+        quiet: &mut Quiet,
+    ) -> Result<(), Failure> {
         let source = engine.config().sources[0].clone();
         let reader = self.reader();
         let (mut synced, mut last_sync) = (BTreeMap::new(), None);
-        let (mut last_line, mut quiet_since) = (Instant::now(), Instant::now());
         let mut progress = (Vec::new(), Instant::now());
         loop {
             let positions = export::positions(engine)?;
@@ -210,22 +220,25 @@ impl Draining {
                 (synced, last_sync) = (self.sync(synced).await, Some(Instant::now()));
             }
             let known = lock_of(&shared.stored).clone();
-            let mut pause = if quiet_since.elapsed() < LOOK_IDLE * 10 { LOOK } else { LOOK_IDLE };
+            quiet.look(&reader);
+            let mut pause = if quiet.since().elapsed() < LOOK_IDLE * 10 { LOOK } else { LOOK_IDLE };
             match reader.has_work(&known) {
                 Ok(true) => {
                     let report = store(shared, engine, &source).await?;
                     if report.records > 0 {
-                        (last_line, quiet_since) = (Instant::now(), Instant::now());
                         stored.send_modify(|runs| *runs += 1);
                     }
                     pause = if report.error.is_some() { RETRY } else { Duration::ZERO };
                 }
-                Ok(false) if self.is_over(engine, last_line, progress.1)? => return Ok(()),
+                Ok(false) if self.is_over(engine, quiet, progress.1)? => return Ok(()),
                 Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(lane = self.lane.name(), %error, "could not read the spool");
                     pause = RETRY;
                 }
+            }
+            if pause == RETRY && quiet.left(if self.linger.is_zero() { LEAST_TRIES } else { self.linger }).is_zero() {
+                return Ok(());
             }
             tokio::select! {
                 biased;
@@ -247,17 +260,44 @@ impl Draining {
     }
 
     /// Whether it is time to end.
-    fn is_over(&self, engine: &Engine, last_line: Instant, last_progress: Instant) -> Result<bool, Failure> {
+    fn is_over(&self, engine: &Engine, quiet: &Quiet, last_progress: Instant) -> Result<bool, Failure> {
         if self.linger.is_zero() {
-            return Ok(export::is_done(engine)? || last_line.max(last_progress).elapsed() >= PATIENCE);
+            return Ok(export::is_done(engine)? || quiet.since().max(last_progress).elapsed() >= PATIENCE);
         }
-        Ok(last_line.elapsed() >= self.linger)
+        Ok(quiet.left(self.linger).is_zero())
     }
 }
 
+/// An address to which each signal adds its path. What was given may be that of one signal.
+fn base_of(endpoint: &str) -> &str {
+    let ends = ["/v1/traces", "/v1/logs", "/v1/metrics"];
+    ends.iter().find_map(|end| endpoint.strip_suffix(end)).unwrap_or(endpoint)
+}
+
+/// The file of certificates that the environment names. One that cannot be used stops nothing: what is sent without it may fail, and
+/// says so then.
+fn ca_file() -> Option<String> {
+    let named = lanes::variable("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE");
+    let path = named.or_else(|| lanes::variable("OTEL_EXPORTER_OTLP_CERTIFICATE"))?;
+    let is_usable = std::fs::read(&path).is_ok_and(|pem| pem.windows(PEM.len()).any(|part| part == PEM));
+    if !is_usable {
+        tracing::warn!("{path}, which the environment names as the file of certificates, has none; it is left out");
+    }
+    is_usable.then_some(path)
+}
+
+/// How a certificate begins.
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 /// Runs the source once.
 async fn store(shared: &Shared, engine: &Arc<Engine>, source: &SourceConfig) -> Result<SourceReport, Failure> {
-    let report = engine.sync_one(source, Options::default()).await;
+    let mut report = engine.sync_one(source, Options::default()).await;
+    // Lines that nobody can read say nothing about the others: those were stored, and the next run lets them be exported.
+    if report.error.as_ref().is_some_and(|error| error.kind() == ErrorKind::Coverage) {
+        let again = engine.sync_one(source, Options::default()).await;
+        report.records += again.records;
+        report.error = again.error;
+    }
     for warning in &report.warnings {
         tracing::warn!("{warning}");
     }

@@ -8,6 +8,7 @@ mod answer;
 mod export;
 mod lane;
 mod post;
+mod quiet;
 mod shared;
 mod start;
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use contextcore_core::config::{self, Privacy};
 use contextcore_spool::destination::NOWHERE;
-use contextcore_spool::{Destination, Headers, LaneDir, Lock, StateDir};
+use contextcore_spool::{Cursor, Destination, Headers, LaneDir, Lock, Reader, StateDir, Target};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::lane::Draining;
 use self::post::Post;
+use self::quiet::Quiet;
 pub(crate) use self::start::start;
 use crate::app::{self, Context};
 use crate::args;
@@ -49,20 +51,14 @@ pub(crate) async fn run(context: &Context, arguments: &args::Drain) -> Outcome {
     let privacy = privacy(context)?;
     let cancel = CancellationToken::new();
     let work = async {
-        let mut lanes = JoinSet::new();
-        for (lane, lock) in taken(&state, arguments).await? {
-            let draining = Draining {
-                to: destination(&lane, arguments)?,
-                lane,
-                linger: arguments.linger,
-                privacy,
-                machine: machine_id(&state)?,
-                cancel: cancel.clone(),
-            };
-            lanes.spawn(draining.run(lock));
+        let (machine, mut lanes) = (machine_id(&state)?, JoinSet::new());
+        let (known, left) = known(wanted(&state, arguments)?, arguments)?;
+        for ((lane, to), lock) in taken(known, |(lane, _)| lane).await {
+            let (linger, machine, cancel) = (arguments.linger, machine.clone(), cancel.clone());
+            lanes.spawn(Draining { to, lane, linger, privacy, machine, cancel }.run(lock));
         }
         let ended = lanes.join_all().await.into_iter().collect::<Result<Vec<Exit>, Failure>>()?;
-        Ok(Exit::worst(ended))
+        Ok(Exit::worst(ended.into_iter().chain([left])))
     };
     stop::stoppable(&cancel, work).await?
 }
@@ -71,9 +67,11 @@ pub(crate) async fn run(context: &Context, arguments: &args::Drain) -> Outcome {
 async fn post_all(state: &StateDir, arguments: &args::Drain, post: &Post) -> Outcome {
     let cancel = CancellationToken::new();
     let work = async {
-        let lanes = taken(state, arguments).await?;
-        let (nudge, posted) = (Notify::new(), Mutex::default());
-        let posting = lanes.iter().map(|(lane, _lock)| post.run(lane, arguments.linger, &cancel, (&nudge, &posted)));
+        let lanes = taken(wanted(state, arguments)?, |lane| lane).await;
+        let (nudge, posted, cancel) = (&Notify::new(), &Mutex::default(), &cancel);
+        let posting = lanes.iter().map(|(lane, _lock)| async move {
+            post.run(lane, arguments.linger, cancel, (nudge, posted), &mut Quiet::new()).await
+        });
         let exits = futures::future::join_all(posting).await.into_iter().collect::<Result<Vec<Exit>, Failure>>()?;
         Ok(Exit::worst(exits))
     };
@@ -100,8 +98,8 @@ fn privacy(context: &Context) -> Result<Privacy, Failure> {
     Ok(config::load(&path, &app::kinds())?.privacy)
 }
 
-/// The lanes to drain that no other process drains, with their locks.
-async fn taken(state: &StateDir, arguments: &args::Drain) -> Result<Vec<(LaneDir, Lock)>, Failure> {
+/// The lanes that were asked for.
+fn wanted(state: &StateDir, arguments: &args::Drain) -> Result<Vec<LaneDir>, Failure> {
     let failed = |error| Failure::new(Exit::Internal, format!("read {}: {error}", state.path().display()));
     let mut wanted = state.lanes().map_err(failed)?;
     if let Some(unknown) = arguments.lane.iter().find(|name| wanted.iter().all(|lane| lane.name() != **name)) {
@@ -109,33 +107,73 @@ async fn taken(state: &StateDir, arguments: &args::Drain) -> Result<Vec<(LaneDir
     }
     wanted.retain(|lane| arguments.lane.is_empty() || arguments.lane.contains(&lane.name()));
     wanted.retain(|lane| lane.has_destination() || arguments.endpoint.is_some() || arguments.to.is_some());
-    let (begun, mut taken) = (Instant::now(), Vec::new());
-    for lane in wanted {
-        loop {
-            if let Some(lock) = lane.lock().map_err(failed)? {
-                taken.push((lane, lock));
-                break;
+    Ok(wanted)
+}
+
+/// A lane, where it goes, and the headers for it, if they are known.
+type Known = (LaneDir, (Destination, Option<Headers>));
+
+/// The lanes that this process can drain, and how it ends for those that it leaves. One that cannot be read keeps no other from being
+/// drained, and one whose headers are not known here is left to a process that has them. Lanes that are named are taken or an error.
+fn known(lanes: Vec<LaneDir>, arguments: &args::Drain) -> Result<(Vec<Known>, Exit), Failure> {
+    let (mut known, mut exit) = (Vec::new(), Exit::Done);
+    for lane in lanes {
+        let is_named = arguments.lane.contains(&lane.name());
+        // One that is being made has no spool yet.
+        let has_lines =
+            || lane.spool().exists() && Reader::new(vec![lane.spool()], 1).has_work(&Cursor::new()).unwrap_or(true);
+        match destination(&lane, arguments) {
+            Ok(to) if to.1.is_some() || is_named => known.push((lane, to)),
+            Ok(_) if has_lines() => {
+                tracing::warn!(
+                    lane = lane.name(),
+                    "the headers that its backend needs are not known here; it stays as it is"
+                );
+                exit = Exit::Backend;
             }
-            if begun.elapsed() >= LOCK_PATIENCE {
-                tracing::debug!(lane = lane.name(), "another process drains this lane");
-                break;
-            }
-            tokio::time::sleep(LOCK_RETRY).await;
+            Ok(_) => {}
+            Err(failure) if is_named => return Err(failure),
+            Err(failure) if has_lines() => tracing::warn!("{}; it stays as it is", failure.lines.join("; ")),
+            Err(_) => {}
         }
     }
-    Ok(taken)
+    Ok((known, exit))
+}
+
+/// Those that no other process drains, with their locks.
+async fn taken<T>(wanted: Vec<T>, lane_of: impl Fn(&T) -> &LaneDir) -> Vec<(T, Lock)> {
+    let (begun, mut taken) = (Instant::now(), Vec::new());
+    for one in wanted {
+        let lane = lane_of(&one);
+        let lock = loop {
+            match lane.lock() {
+                Ok(Some(lock)) => break Some(lock),
+                Ok(None) if begun.elapsed() < LOCK_PATIENCE => tokio::time::sleep(LOCK_RETRY).await,
+                Ok(None) => {
+                    tracing::debug!(lane = lane.name(), "another process drains this lane");
+                    break None;
+                }
+                Err(error) => {
+                    tracing::warn!(lane = lane.name(), %error, "could not lock it; it stays as it is");
+                    break None;
+                }
+            }
+        };
+        taken.extend(lock.map(|lock| (one, lock)));
+    }
+    taken
 }
 
 /// Where a lane goes, and the headers for it, if they are known.
 fn destination(lane: &LaneDir, arguments: &args::Drain) -> Result<(Destination, Option<Headers>), Failure> {
-    let headers = lanes::headers();
     if let Some(endpoint) = &arguments.endpoint {
-        return Ok((lanes::destination(endpoint, None, &headers)?, Some(headers)));
+        let Target { to, headers, .. } = lanes::target(endpoint)?;
+        return Ok((to, Some(headers)));
     }
     let unknown = || Failure::new(Exit::Internal, format!("lane {} does not say where it goes", lane.name()));
-    let failed = |error| Failure::new(Exit::Internal, format!("read lane {}: {error}", lane.name()));
+    let failed = |error| Failure::new(Exit::Internal, format!("read where lane {} goes: {error}", lane.name()));
     let to = lane.destination().map_err(failed)?.ok_or_else(unknown)?;
-    let headers = [Headers::default(), headers].into_iter().find(|headers| to.lane(headers) == lane.name());
+    let headers = lanes::headers().into_iter().find(|headers| to.lane(headers) == lane.name());
     Ok((to, headers))
 }
 

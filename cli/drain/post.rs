@@ -17,9 +17,9 @@ use contextcore_spool::{Chunk, Cursor, Destination, Header, Headers, LaneDir, Re
 use http::header::{AUTHORIZATION, HeaderName};
 use serde_json::json;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::quiet::Quiet;
 use super::shared::lock_of;
 use crate::failure::{Exit, Failure};
 
@@ -32,6 +32,8 @@ const MOST_LINES: usize = 2_000;
 /// The file that says how far a lane was posted.
 const POSTED: &str = "posted.json";
 const LOOK: Duration = Duration::from_millis(500);
+/// How long a request may take after the linger is over.
+const LAST_POST: Duration = Duration::from_secs(10);
 /// The waits after an answer that asks to come again: doubled up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -84,17 +86,22 @@ impl Post {
         linger: Duration,
         cancel: &CancellationToken,
         (nudge, posted): (&Notify, &Mutex<Cursor>),
+        quiet: &mut Quiet,
     ) -> Result<Exit, Failure> {
         let reader = Reader::new(vec![lane.spool()], MOST_LINES);
         let failed = |error: io::Error| Failure::new(Exit::Internal, format!("lane {}: {error}", lane.name()));
         let file = lane.path().join(POSTED);
         let mut cursor = known(&file);
-        let (mut last_line, mut wait) = (Instant::now(), LOOK);
+        let patience = if linger.is_zero() { LONGEST_WAIT } else { linger };
+        let mut wait = LOOK;
         while !cancel.is_cancelled() {
             lock_of(posted).clone_from(&cursor);
+            quiet.look(&reader);
             reader.finish(&cursor).map_err(failed)?;
             let chunk = reader.read(&cursor).map_err(failed)?;
-            let pause = match self.post(&chunk).await {
+            let posting = tokio::time::timeout(quiet.left(patience) + LAST_POST, self.post(&chunk)).await;
+            let late = |_| Err(Refused::Later("the service did not answer in time".to_owned()));
+            let pause = match posting.unwrap_or_else(late) {
                 Ok(()) => {
                     wait = LOOK;
                     let some = !chunk.lines.is_empty();
@@ -102,9 +109,7 @@ impl Post {
                         cursor = chunk.cursor;
                         save(&file, &cursor).map_err(failed)?;
                     }
-                    if some {
-                        last_line = Instant::now();
-                    } else if last_line.elapsed() >= linger && !reader.has_work(&cursor).map_err(failed)? {
+                    if !some && quiet.left(linger).is_zero() && !reader.has_work(&cursor).map_err(failed)? {
                         return Ok(Exit::Done);
                     }
                     if some { Duration::ZERO } else { LOOK }
@@ -112,11 +117,11 @@ impl Post {
                 Err(Refused::ForGood(text)) => return Err(Failure::new(Exit::Backend, text)),
                 Err(Refused::Later(text)) => {
                     tracing::warn!("{text}; it stays in the spool");
-                    if last_line.elapsed() >= linger.max(LONGEST_WAIT) {
+                    if quiet.left(patience).is_zero() {
                         break;
                     }
                     wait = (wait * 2).min(LONGEST_WAIT);
-                    wait
+                    wait.min(quiet.left(patience)).max(LOOK)
                 }
             };
             tokio::select! {

@@ -2,8 +2,6 @@
 //! client runs. The process that takes lines in is started or nudged, and asked whether it has them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -15,7 +13,7 @@ use contextcore_core::{Error, ErrorKind, clock, lock};
 use contextcore_mcp::Written;
 use contextcore_spool::destination::NOWHERE;
 use contextcore_spool::{Appended, LaneDir, StateDir, Writer};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::error_of;
@@ -122,7 +120,13 @@ impl Spool {
         if lane.name() == NOWHERE || lanes::variable("CONTEXTCORE_DRAIN").is_some_and(|value| value == "off") {
             return false;
         }
-        let started = lane.is_drained().and_then(|is| if is { Ok(()) } else { drain::start(self.state.path(), &[]) });
+        let started = lane.is_drained().and_then(|is| match is {
+            true => {
+                lanes::deliver(lane);
+                Ok(())
+            }
+            false => drain::start(self.state.path(), &[]),
+        });
         if let Err(error) = started {
             tracing::warn!(%error, "could not start `contextcore drain`; what was reported is in the spool");
             return false;
@@ -156,14 +160,9 @@ fn nudge(config: &Config, runtime: &Handle, source: &str) -> bool {
 
 /// Whether the helper of a lane has stored a line.
 fn has_taken(lane: &LaneDir, writer: &str, seq: u64) -> std::io::Result<bool> {
-    let mut stream = UnixStream::connect(lane.socket())?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     let millis = u64::try_from(ASK.as_millis()).unwrap_or(u64::MAX);
     let request = json!({"cmd": "flush", "writers": {writer: seq}, "timeout_ms": millis});
-    writeln!(stream, "{request}")?;
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer)?;
-    let answer: Value = serde_json::from_str(&answer)?;
+    let answer = lane.ask(&request, PATIENCE)?;
     let taken = answer["taken"][writer].as_u64().is_some_and(|taken| taken >= seq);
     Ok(answer["ok"] == true || taken)
 }

@@ -29,6 +29,11 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// The OTLP protocol that a person or a variable names.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Grpc, Self::HttpProtobuf].into_iter().find(|known| known.as_str() == name.trim())
+    }
+
     /// The word in files and in the lane's name.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -47,7 +47,7 @@ impl StateDir {
     /// When it cannot be made or written, is a symbolic link, or belongs to somebody else.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
-        make_private(&path)?;
+        make_durable(&path)?;
         let meta = fs::symlink_metadata(&path)?;
         let refuse =
             |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{}: {why}", path.display())));
@@ -109,10 +109,11 @@ impl StateDir {
     pub fn lane_to(&self, to: Option<(&Destination, &Headers)>) -> io::Result<LaneDir> {
         let name = to.map_or_else(|| NOWHERE.to_owned(), |(to, headers)| to.lane(headers));
         let lane = self.lane(&name);
-        make_private(&lane.spool())?;
         if let Some((to, _)) = to {
+            make_durable(lane.path())?;
             lane::describe(&lane, to)?;
         }
+        make_private(&lane.spool())?;
         Ok(lane)
     }
 
@@ -167,6 +168,16 @@ fn is_lane(name: &str) -> bool {
 /// When it cannot be made.
 pub fn make_private(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The same, and what was made survives a power failure.
+fn make_durable(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
+    let parents: Vec<&Path> = missing.filter_map(Path::parent).collect();
+    make_private(path)?;
+    let place =
+        |parent: &Path| if parent.as_os_str().is_empty() { Path::new(".").to_owned() } else { parent.to_owned() };
+    parents.into_iter().try_for_each(|parent| fs::File::open(place(parent))?.sync_all())
 }
 
 /// Names longer than this become a hash: no file system takes more than 255 bytes.

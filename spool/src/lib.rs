@@ -14,6 +14,7 @@ pub mod layout;
 mod reader;
 mod receive;
 mod segment;
+mod target;
 mod writer;
 
 pub use contextcore_model::hash::sha256 as digest;
@@ -25,4 +26,5 @@ pub use layout::StateDir;
 pub use reader::{Chunk, Cursor, Place, Reader, SpoolLine};
 pub use receive::{Delivery, receive, receive_one};
 pub use segment::{Header, Origin};
+pub use target::{Target, header_sets};
 pub use writer::{Appended, Writer};

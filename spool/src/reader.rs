@@ -176,6 +176,22 @@ impl Reader {
         Ok(chunk.more || chunk.cursor != *cursor)
     }
 
+    /// The lengths of the files that are not done. One that grew, or is new, has something new.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    pub fn lengths(&self) -> io::Result<BTreeMap<PathBuf, u64>> {
+        let mut lengths = BTreeMap::new();
+        for spool in &self.spools {
+            for segment in segment::list(spool)?.open {
+                // One that vanished meanwhile has nothing new.
+                let Ok(meta) = fs::metadata(&segment.path) else { continue };
+                lengths.insert(segment.path, meta.len());
+            }
+        }
+        Ok(lengths)
+    }
+
     /// Makes durable what writers wrote since the last call, which `synced` remembers by the lengths of their files.
     ///
     /// # Errors

@@ -53,6 +53,11 @@ impl Reading {
         text.filter(|text| self.comments.has_texts() && !text.is_empty())
     }
 
+    /// Why a task was given up, unless nothing is to be read that people write.
+    fn why(&self, text: Option<String>) -> Option<String> {
+        text.filter(|text| self.comments.is_read() && !text.trim().is_empty())
+    }
+
     fn fields(&self, fields: TaskFields) -> Box<Fields> {
         let word =
             |value: Option<Option<String>>| value.map(|value| value.filter(|text| !text.is_empty()).map(SmolStr::new));
@@ -84,18 +89,23 @@ impl Reading {
         Some(match operation {
             Operation::Start(fields) => Report::Started(self.fields(fields)),
             Operation::Update(fields) => Report::Updated(self.fields(fields)),
-            Operation::Status(to) => Report::Status {
-                status: self.status(&to.status),
-                native: to.status.trim().into(),
-                reason: self.comment(to.reason),
-            },
+            Operation::Status(to) => {
+                let status = self.status(&to.status);
+                // Why it is blocked is no comment: it is the impediment.
+                let reason = if status == Some(Status::Blocked) {
+                    to.reason.filter(|text| !text.trim().is_empty())
+                } else {
+                    self.comment(to.reason)
+                };
+                Report::Status { status, native: to.status.trim().into(), reason }
+            }
             Operation::Block(block) => {
                 let text = |text: Option<String>| text.filter(|text| !text.is_empty()).map(SmolStr::new);
                 Report::Blocked { reason: text(block.reason), by: text(block.blocked_by) }
             }
             Operation::Unblock(_) => Report::Unblocked,
             Operation::Complete(_) => finished(Status::Done, None),
-            Operation::Cancel(cancel) => finished(Status::Cancelled, self.comment(cancel.reason)),
+            Operation::Cancel(cancel) => finished(Status::Cancelled, self.why(cancel.reason)),
             Operation::Reopen(_) => Report::Reopened,
             Operation::Progress(progress) => Report::Progress(progress.percent.clamp(0.0, 100.0)),
             Operation::Comment(_) if !self.comments.is_read() => return None,
@@ -294,7 +304,15 @@ mod tests {
             Some(Report::Status { reason, .. }) => reason,
             other => panic!("{other:?}"),
         };
-        assert_eq!((reason(CommentPrivacy::Count), reason(CommentPrivacy::Plain)), (None, Some("too dear".into())));
+        assert_eq!((reason(CommentPrivacy::Omit), reason(CommentPrivacy::Count)), (None, Some("too dear".into())));
+        let of_status = |status: &str| {
+            let fields = format!(r#""op":"task.status","task":"a","status":"{status}","reason":"vendor""#);
+            match read(CommentPrivacy::Count, &fields) {
+                Some(Report::Status { reason, .. }) => reason,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((of_status("blocked"), of_status("done")), (Some("vendor".into()), None));
     }
 
     #[test]

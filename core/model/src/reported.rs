@@ -110,6 +110,8 @@ struct Fold<'a> {
     needs: Vec<SmolStr>,
     /// The id of the task that blocks it, while one does.
     blocked_by: Option<SmolStr>,
+    /// The impediment is why it entered a blocked status, and ends when it leaves that.
+    ends_with_status: bool,
 }
 
 impl<'a> Fold<'a> {
@@ -126,7 +128,18 @@ impl<'a> Fold<'a> {
             change: Change::Created(Box::new(facts.clone())),
         };
         let (events, url, needs) = (vec![created], String::new(), Vec::new());
-        Self { key, project, derives, facts, events, url, reporter: None, needs, blocked_by: None }
+        Self {
+            key,
+            project,
+            derives,
+            facts,
+            events,
+            url,
+            reporter: None,
+            needs,
+            blocked_by: None,
+            ends_with_status: false,
+        }
     }
 
     fn step(&mut self, reported: &Reported<Report>, first: bool) {
@@ -147,12 +160,19 @@ impl<'a> Fold<'a> {
             }
             Report::Status { status, native, reason } => {
                 self.enter(reported, *status, native.clone());
-                if reason.is_some() {
-                    self.push(reported, "reason", Change::Commented(reason.clone()));
+                match reason {
+                    Some(reason) if *status == Some(Status::Blocked) => {
+                        let reason = SmolStr::from(reason.as_str());
+                        self.push(reported, "blocked", Change::Blocked(impediment(Some(&reason), None)));
+                        self.ends_with_status = true;
+                    }
+                    Some(_) => self.push(reported, "reason", Change::Commented(reason.clone())),
+                    None => {}
                 }
             }
             Report::Blocked { reason, by } => {
                 self.blocked_by.clone_from(by);
+                self.ends_with_status = false;
                 self.push(reported, "blocked", Change::Blocked(impediment(reason.as_ref(), by.as_ref())));
             }
             Report::Unblocked => {
@@ -173,6 +193,9 @@ impl<'a> Fold<'a> {
 
     fn enter(&mut self, reported: &Reported<Report>, status: Option<Status>, native: SmolStr) {
         let status = status.unwrap_or(self.facts.status);
+        if status != Status::Blocked && std::mem::take(&mut self.ends_with_status) {
+            self.push(reported, "unblocked", Change::Unblocked);
+        }
         self.push(reported, "status", Change::Status { status, native });
     }
 

@@ -12,6 +12,11 @@ impl Env {
         Self(None)
     }
 
+    /// None at all.
+    pub(crate) const fn none() -> Self {
+        Self(Some(BTreeMap::new()))
+    }
+
     /// These variables and no others.
     #[cfg(test)]
     pub(crate) fn fixed<const N: usize>(pairs: [(&str, &str); N]) -> Self {

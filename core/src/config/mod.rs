@@ -122,6 +122,14 @@ pub fn parse(text: &str, origin: &str, kinds: &[SourceKind]) -> Result<Config, C
     parse_in(text, origin, kinds, &Env::process())
 }
 
+/// The same for a text that says everything: variables of the environment mean nothing to it.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse_alone(text: &str, origin: &str, kinds: &[SourceKind]) -> Result<Config, ConfigErrors> {
+    parse_in(text, origin, kinds, &Env::none())
+}
+
 fn parse_in(text: &str, origin: &str, kinds: &[SourceKind], env: &Env) -> Result<Config, ConfigErrors> {
     let (mut document, lines) =
         yaml::document(text).map_err(|(line, message)| ConfigErrors::whole_file(origin, line, message))?;

@@ -261,3 +261,14 @@ def test_calls_sync_nothing_and_flush_syncs_the_file_and_its_directory(state, mo
         assert synced == [str(segment), str(segment.parent)]
         synced.clear()
         tracker.complete_task("T-1")
+
+
+@pytest.mark.parametrize("broken", [b"", b'{"v":1,"endp', b"[]"])
+def test_a_lane_whose_file_cannot_be_read_says_again_where_it_goes(state, broken):
+    TaskTracker("p", "http://tempo:4317", state_dir=state, drain="off").complete_task("T-1")
+    about = next(state.glob("lanes/*/lane.json"))
+    whole = about.read_bytes()
+    about.write_bytes(broken)
+    TaskTracker("q", "http://tempo:4317", state_dir=state, drain="off").complete_task("T-2")
+    assert about.read_bytes() == whole
+    assert not list(about.parent.glob(".lane.json*"))

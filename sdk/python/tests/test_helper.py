@@ -351,3 +351,36 @@ exec setpriv --reuid 65534 --regid 65534 --clear-groups {system} {place}/program
         assert (place / "tmp" / "contextcore-65534").stat().st_uid == 65534
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def test_each_helper_gets_the_headers_once_wherever_they_come_from(state):
+    import socket
+    import threading
+
+    from contextcore_sdk._destination import Destination
+    from contextcore_sdk._spool import Spool
+
+    target = Spool(str(state), Destination("http://one:4317", "grpc", {"k": "v"}), "p")
+    target.state = str(state)
+    os.makedirs(target.path)
+    got = []
+
+    def helper():
+        here = os.open(target.path, os.O_RDONLY)
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(f"/proc/self/fd/{here}/engine.sock")
+        server.listen()
+        with server, server.accept()[0] as connection:
+            got.append(json.loads(connection.recv(10_000))["headers"])
+            connection.sendall(b'{"ok":true}\n')
+
+    for _ in range(2):
+        thread = threading.Thread(target=helper)
+        thread.start()
+        wait_for(lambda: _helper.deliver_headers(target))
+        assert _helper.deliver_headers(target), "this one has them"
+        thread.join()
+        os.unlink(os.path.join(target.path, "engine.sock"))
+    assert got == [{"k": "v"}] * 2
+    environ = {"OTEL_EXPORTER_OTLP_HEADERS": "other=1"}
+    assert _helper.helper_environment(environ, target.destination) == {"OTEL_EXPORTER_OTLP_HEADERS": "k=v"}

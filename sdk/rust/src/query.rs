@@ -12,7 +12,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::environment::variable;
-use crate::spool::helper;
 
 /// A question may take so long.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -173,7 +172,7 @@ impl InsightQuerier {
         let request = json!({"v": 1, "cmd": cmd, "query": asked});
         let mut found: Option<Vec<Value>> = None;
         for lane in state.lanes()? {
-            let Ok(answer) = helper::ask(&lane, &request, TIMEOUT) else { continue };
+            let Ok(answer) = lane.ask(&request, TIMEOUT) else { continue };
             if answer["ok"] == true {
                 let known = found.get_or_insert_default();
                 let new = rows(answer, field)?;

@@ -9,10 +9,10 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use contextcore_model::Millis;
 use contextcore_model::operation::Operation;
-use contextcore_spool::{Appended, LaneDir, StateDir, Writer};
+use contextcore_spool::{Appended, LaneDir, StateDir, Target, Writer};
 
 use self::helper::Helper;
-use crate::environment::{self, Target};
+use crate::environment;
 
 /// By the directory of the lane, and the project.
 type Spools = HashMap<(PathBuf, String), Weak<Spool>>;
@@ -139,6 +139,11 @@ impl Spool {
         if let Err(error) = self.held().writer.sync() {
             tracing::warn!(target: "contextcore", lane = %self.lane.path().display(), %error, "could not sync the spool");
         }
+    }
+
+    /// Gives the helper the headers that its backend needs.
+    pub(crate) fn deliver(&self) {
+        self.held().helper.deliver(self);
     }
 
     /// Sees to it that somebody sends what was written; false when nobody can.

@@ -5,6 +5,7 @@
 use std::mem::take;
 
 use contextcore_model::insight::InsightType;
+use contextcore_model::insight::identity::is_id;
 use contextcore_model::insight::limits::{RATIONALE, SUMMARY, cut_text};
 use contextcore_model::operation::{
     Attributes, InsightEmit, InsightUpdate, Operation, Scalar, Sprint, Support, TaskEvent, TaskFields,
@@ -45,21 +46,41 @@ pub(crate) fn tidy(mut operation: Operation, complaints: &mut Complaints) -> Res
         Operation::Progress(of) => {
             of.percent = between(Some(of.percent), 100.0, complaints).ok_or_else(|| missing("percent"))?;
         }
-        Operation::Comment(of) => of.author = text(of.author.take()),
+        Operation::Comment(of) => {
+            word(&of.text).ok_or_else(|| missing("text"))?;
+            of.author = text(of.author.take());
+        }
+        Operation::Event(of) if word(&of.name).is_none() => return Err(missing("name")),
         Operation::Event(of) => *of = event(take(of), complaints),
         Operation::Link(of) => {
+            word(&of.kind).ok_or_else(|| missing("kind"))?;
             of.reference = word(&of.reference).ok_or_else(|| missing("reference"))?;
             of.kind = link_kind(&of.kind, complaints);
             of.url = text(of.url.take());
         }
         Operation::SprintStart(of) | Operation::SprintEnd(of) => *of = sprint(take(of), complaints),
-        Operation::InsightEmit(of) => **of = insight(take(&mut **of), complaints),
-        Operation::InsightUpdate(of) => **of = insight_update(take(&mut **of), complaints),
+        Operation::InsightEmit(of) => {
+            word(&of.insight_type).ok_or_else(|| missing("type"))?;
+            word(&of.summary).ok_or_else(|| missing("summary"))?;
+            insight_id(name, &of.id)?;
+            **of = insight(take(&mut **of), complaints);
+        }
+        Operation::InsightUpdate(of) => {
+            word(&of.action).ok_or_else(|| missing("action"))?;
+            insight_id(name, &of.id)?;
+            **of = insight_update(take(&mut **of), complaints);
+        }
         Operation::Unblock(_) | Operation::Complete(_) | Operation::Reopen(_) => {}
         // People add guidance by the command line; no call of this crate writes it.
         Operation::GuidanceAdd(_) | Operation::GuidanceEnd(_) => {}
     }
     Ok(operation)
+}
+
+/// No reader takes an insight with another id.
+fn insight_id(operation: &str, id: &str) -> Result<(), String> {
+    let shown: String = id.chars().take(50).collect();
+    is_id(id).then_some(()).ok_or_else(|| format!("{operation}: `{shown}` is not the id of an insight"))
 }
 
 /// The id of what an operation is about, and what that id is called.
@@ -285,9 +306,11 @@ fn sprint(of: Sprint, complaints: &mut Complaints) -> Sprint {
     }
 }
 
-fn insight(of: InsightEmit, complaints: &mut Complaints) -> InsightEmit {
-    if let Err(error) = of.insight_type.parse::<InsightType>() {
-        complaints.push(format!("the type of an insight: {error}"));
+fn insight(mut of: InsightEmit, complaints: &mut Complaints) -> InsightEmit {
+    let kind = word(&of.insight_type).unwrap_or_default();
+    if let Err(error) = kind.parse::<InsightType>() {
+        complaints.push(format!("the type of an insight: {error}; it is an analysis of that category"));
+        (of.insight_type, of.category) = ("analysis".to_owned(), text(of.category).or(Some(kind)));
     }
     let mut context = values(of.context);
     context.0 = at_most(context.0, "context", complaints);

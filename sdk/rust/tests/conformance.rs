@@ -130,6 +130,8 @@ fn attribute(given: &Value) -> Attribute {
     match given {
         Value::Bool(flag) => (*flag).into(),
         Value::Number(number) => number.as_f64().unwrap().into(),
+        // What a program in Rust writes itself.
+        Value::Array(_) | Value::Object(_) => given.to_string().into(),
         other => text(other).into(),
     }
 }

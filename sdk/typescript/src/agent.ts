@@ -3,6 +3,7 @@
 import { Client, type Moment, type Options } from "./client.js";
 import { plain, texts } from "./encode.js";
 import { type Evidence, type Insight, insightId, splitContext } from "./insight.js";
+import { INSIGHT_TYPES } from "./names.js";
 
 export type { Evidence, Insight } from "./insight.js";
 export { type Answer, HandoffManager, InsightQuerier, type Question } from "./query.js";
@@ -64,8 +65,13 @@ export class InsightEmitter extends Client {
     return this.#who.agentId;
   }
 
-  /** Reports an insight of any type, and returns it with its id. */
+  /** Reports an insight of any type, and returns it with its id. A type that is not ours is an analysis, of that category. */
   emit(type: string, summary: string, more: InsightFields = {}): Insight {
+    const kind = plain(type).trim();
+    if (kind && !(INSIGHT_TYPES as readonly string[]).includes(kind)) {
+      this.complain(`the insight type ${kind} is none of ${INSIGHT_TYPES.join(", ")}; it is an analysis of that category`);
+      return this.emit("analysis", summary, { ...more, category: more.category ?? kind });
+    }
     const known = more.appliesTo === undefined ? [] : (texts(more.appliesTo, () => {}) as string[]);
     const [appliesTo, rest] = splitContext(more.context ?? {}, known);
     const id = insightId(this.projectId, type, plain(summary), appliesTo, more.key);

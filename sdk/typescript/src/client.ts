@@ -1,7 +1,7 @@
 // What trackers and emitters share: options, the way of a call into the spool, flushing, and the end of the process.
 
 import { type Destination, NOWHERE, resolve } from "./destination.js";
-import { type Fields, fields, line, moment, ORDER, plain } from "./encode.js";
+import { type Fields, fields, line, missing, moment, ORDER, plain } from "./encode.js";
 import { ContextCoreError, InvalidTask, SpoolUnavailable } from "./errors.js";
 import * as helper from "./helper.js";
 import * as log from "./log.js";
@@ -130,7 +130,8 @@ export class Client {
       if (!operation["task"]) throw new InvalidTask(`${op}: the id of the task is empty`);
     }
     Object.assign(operation, fields(op, given, complain));
-    if (!isTask && !operation["id"]) throw new InvalidTask(`${op}: the id is empty`);
+    const lack = missing(operation);
+    if (lack !== null) throw new InvalidTask(lack);
     if (this.options.actor) operation["actor"] = plain(this.options.actor);
     return operation;
   }

@@ -29,9 +29,8 @@ export class Destination {
   constructor(
     readonly endpoint: string,
     readonly protocol: string,
+    /** Those of the caller and of the environment together, names in lower case. */
     readonly headers: Record<string, string>,
-    /** Some header came from an option, so the helper cannot know it from the environment. */
-    readonly given: boolean,
   ) {}
 
   /** A hash of the headers; empty without any. */
@@ -88,7 +87,10 @@ function protocolOf(endpoint: string, named: (string | undefined)[]): string {
   return known ?? (/:4318$/.test(rest) ? "http/protobuf" : "grpc");
 }
 
-/** The destination that options or environment name; null if neither does. */
+/**
+ * The destination that options or environment name; null if neither does. For an endpoint of the environment the variables of traces go
+ * before those of all signals, each by itself.
+ */
 export function resolve(
   endpoint: string | undefined,
   protocol: string | undefined,
@@ -97,8 +99,8 @@ export function resolve(
 ): Destination | null {
   const common = env["OTEL_EXPORTER_OTLP_ENDPOINT"]?.trim();
   const traces = env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]?.trim().replace(/\/+$/, "").replace(/\/v1\/traces$/, "");
-  const ofTraces = !endpoint && !common && !!traces;
-  const named = endpoint || common || traces;
+  const ofTraces = !endpoint;
+  const named = endpoint || traces || common;
   if (!named) return null;
   const clean = normalised(String(named));
   if (clean === null) {
@@ -112,7 +114,7 @@ export function resolve(
     ...(ofTraces ? environmentHeaders(env["OTEL_EXPORTER_OTLP_TRACES_HEADERS"]) : {}),
     ...(Object.fromEntries(own) as Record<string, string>),
   };
-  return new Destination(clean, protocolOf(clean, names), merged, own.length > 0);
+  return new Destination(clean, protocolOf(clean, names), merged);
 }
 
 /** The one lane that has this project, else the lane without a destination. */

@@ -97,10 +97,22 @@ export const moment: Write = (value, complain) => {
 const dayOrMoment: Write = (value, complain) =>
   typeof value === "string" && value.trim().length === 10 ? day(value, complain) : moment(value, complain);
 
-/** An attribute's value: text, number or boolean; others as text. */
+const isPlain = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null && [Object.prototype, null].includes(Object.getPrototypeOf(value));
+
+/** A list or an object inside an attribute, which becomes JSON; what JSON does not know is text. */
+function inner(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inner);
+  if (value instanceof Set) return [...value].map(inner).sort();
+  if (isPlain(value)) return Object.fromEntries(Object.entries(value).map(([name, each]) => [plain(name), inner(each)]));
+  return scalar(value);
+}
+
+/** An attribute's value: text, number or boolean; lists and objects as JSON, others as text. */
 function scalar(value: unknown): unknown {
   if (value === null || value === undefined || typeof value === "boolean") return value ?? null;
   if (typeof value === "number") return Number.isFinite(value) ? value : null;
+  if (Array.isArray(value) || value instanceof Set || isPlain(value)) return JSON.stringify(inner(value));
   return plain(value);
 }
 
@@ -136,6 +148,7 @@ const context: Write = (value, complain) => {
 
 const eventName: Write = (value, complain) => {
   const name = trimmed(value);
+  if (!name) return null;
   if (/^[a-z][a-z0-9_.]{0,63}$/.test(name)) return name;
   complain(`the event name ${name.slice(0, 70)} does not match ^[a-z][a-z0-9_.]{0,63}$`);
   const kept = Array.from(name.toLowerCase(), (c) => (/[a-z0-9_.]/.test(c) ? c : "_")).join("");
@@ -221,6 +234,23 @@ export const ORDER: Record<string, Record<string, Write>> = {
   },
   "insight.update": { id: word, action: word, text: cut(2000), by: text, agent: word, session: word, evidence },
 };
+// What an operation cannot be without, besides the id of its task: no reader takes it.
+const REQUIRED: Record<string, string[]> = {
+  "task.status": ["status"], "task.progress": ["percent"], "task.comment": ["text"], "task.event": ["name"],
+  "task.link": ["kind", "ref"], "sprint.start": ["id"], "sprint.end": ["id"], "insight.emit": ["id", "type", "summary"],
+  "insight.update": ["id", "action"],
+};
+
+/** Why no reader would take an operation; null if nothing is missing. */
+export function missing(operation: Fields): string | null {
+  const op = operation["op"] as string;
+  const lacks = (REQUIRED[op] ?? []).find((name) => !trimmed(operation[name] ?? ""));
+  if (lacks) return `${op}: the ${lacks} is empty`;
+  const id = String(operation["id"]);
+  const isWrong = op.startsWith("insight.") && !/^ins_[0-9a-f]{16}$/.test(id);
+  return isWrong ? `${op}: ${id.slice(0, 50)} is not the id of an insight` : null;
+}
+
 const NOT_CLEARED = ["title", "type", "status"];
 // Texts that give way, in this order, when a line is too long.
 const LONG = ["text", "rationale", "reason", "summary", "title", "attributes", "context", "inputs"];

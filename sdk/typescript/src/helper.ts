@@ -19,9 +19,9 @@ const SOCKET_PATH_BYTES = 100;
 
 function environment(spool: Spool): NodeJS.ProcessEnv {
   const kept: NodeJS.ProcessEnv = Object.fromEntries(Object.entries(process.env).filter(([name]) => PASSED.test(name)));
-  const headers = spool.destination?.given ? spool.destination.headers : {};
-  const pairs = Object.entries(headers).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
-  if (pairs.length) kept["OTEL_EXPORTER_OTLP_HEADERS"] ??= pairs.join(",");
+  // Those of the caller and of the environment together: the helper finds the lane by them.
+  const pairs = Object.entries(spool.destination?.headers ?? {}).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
+  if (pairs.length) kept["OTEL_EXPORTER_OTLP_HEADERS"] = pairs.join(",");
   return kept;
 }
 
@@ -42,8 +42,23 @@ function start(spool: Spool): boolean {
   return true;
 }
 
+/** The socket of the helper that listens now: each makes its own anew. */
+function listener(spool: Spool): string | null {
+  const found = statSync(join(spool.path, "engine.sock"), { throwIfNoEntry: false, bigint: true });
+  return found ? `${found.ino}.${found.ctimeNs}` : null;
+}
+
 /** Whether a helper has left a socket. Without `flock` no more can be known; the helper's own lock decides. */
-const hasSocket = (spool: Spool): boolean => statSync(join(spool.path, "engine.sock"), { throwIfNoEntry: false }) !== undefined;
+const hasSocket = (spool: Spool): boolean => listener(spool) !== null;
+
+/** Gives the helper the headers that its backend needs, once to each that listens; they are never written to a file. */
+async function deliverHeaders(spool: Spool): Promise<void> {
+  const headers = spool.destination?.headers ?? {};
+  const socket = listener(spool);
+  if (!Object.keys(headers).length || socket === null || socket === spool.delivered) return;
+  await ask(spool.path, { v: 1, cmd: "headers", headers }, 500);
+  spool.delivered = socket;
+}
 
 /**
  * Starts the helper with the first call, and later when its socket is missing, and now and then in case it was killed; one that
@@ -54,6 +69,8 @@ export function ensure(spool: Spool): boolean {
   if (now < (spool.memory.get("look") ?? 0)) return true;
   spool.memory.set("look", now + LOOK_MS);
   if (spool.lane === NOWHERE || !spool.state) return false;
+  // Nobody waits for it: a helper that is not there any more is started with its headers.
+  deliverHeaders(spool).catch(() => {});
   const started = spool.memory.get("started");
   const wait = hasSocket(spool) ? BACKOFF_MS : Math.min(LOOK_MS * 2 ** (spool.memory.get("tries") ?? 0), BACKOFF_MS);
   if (started !== undefined && now - started < wait) return true;
@@ -101,7 +118,7 @@ function answer(path: string, request: string, timeoutMs: number): Promise<strin
 }
 
 async function askFlush(spool: Spool, leftMs: number): Promise<boolean> {
-  if (spool.destination?.given) await ask(spool.path, { v: 1, cmd: "headers", headers: spool.destination.headers }, 500);
+  await deliverHeaders(spool);
   const request = { v: 1, cmd: "flush", writers: spool.positions(), timeout_ms: Math.max(Math.floor(leftMs), 0) };
   return (await ask(spool.path, request, leftMs + 1000))["ok"] === true;
 }

@@ -41,6 +41,8 @@ export interface TaskFields {
 /** Fields to change; null clears one. */
 export type TaskChanges = { [Name in keyof Omit<TaskFields, "status" | "at">]?: TaskFields[Name] | null } & {
   title?: string;
+  /** The status that the task enters. */
+  status?: string;
   at?: Moment;
 };
 
@@ -48,7 +50,7 @@ interface When {
   at?: Moment;
 }
 
-function encoded(given: TaskChanges & { status?: string }): Record<string, unknown> {
+function encoded(given: TaskChanges): Record<string, unknown> {
   return {
     title: given.title, type: given.taskType, status: given.status, parent: given.parentId, priority: given.priority,
     assignee: given.assignee, estimate: given.storyPoints, labels: given.labels, sprint: given.sprintId, due: given.dueDate,
@@ -72,7 +74,7 @@ export class TaskTracker extends Client {
 
   /** Changes fields of a task; null clears one. */
   updateTask(taskId: string, changes: TaskChanges): void {
-    this.record("task.update", taskId, changes.at, encoded(changes));
+    if (this.record("task.update", taskId, changes.at, encoded(changes)) && changes.status) this.#note(taskId, changes.status);
   }
 
   /** Moves a task to another status: one of `Status`, or any word of your workflow. */

@@ -143,6 +143,9 @@ export class InsightQuerier {
   }
 }
 
+// Handoffs of all agents that are asked for at once: the usual limit is too low.
+const PENDING = 1000;
+
 /** Work that goes from one agent to another. */
 export class HandoffManager {
   readonly #emitter: InsightEmitter;
@@ -164,7 +167,7 @@ export class HandoffManager {
   reject(...args: Parameters<InsightEmitter["rejectHandoff"]>): void { this.#emitter.rejectHandoff(...args); }
   /** Work that is offered to an agent, or to any. */
   async getPending(agentId: string): Promise<Answer[]> {
-    const offered = await this.#querier.query({ insightType: "handoff", status: "offered" });
+    const offered = await this.#querier.query({ insightType: "handoff", status: "offered", limit: PENDING });
     return offered.filter((each) => each["to"] === agentId || each["to"] === "any");
   }
 }

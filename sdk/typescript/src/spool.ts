@@ -9,7 +9,7 @@ import { join } from "node:path";
 
 import { type Destination, NOWHERE, onlyLane } from "./destination.js";
 import { SpoolUnavailable } from "./errors.js";
-import { describe, directoryName, enter, find, makeRoom, NEW_FILE } from "./state.js";
+import { describe, directoryName, enter, find, makeRoom, NEW_FILE, syncDirectory } from "./state.js";
 import { VERSION } from "./version.js";
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
@@ -143,6 +143,8 @@ export class Spool {
   drains = false;
   /** What the helper's module remembers of this spool. */
   readonly memory = new Map<string, number>();
+  /** The socket of the helper that got the headers. */
+  delivered: string | null = null;
   readonly clients = new Set<object>();
   #writer: Writer | null = null;
   #directory: string | null = null;
@@ -206,8 +208,9 @@ export class Spool {
     if (this.#directory === null) {
       this.state = find(this.given, process.env);
       this.lane ??= onlyLane(this.state, directoryName(this.project));
-      enter(join(this.state, "lanes"));
-      describe(enter(this.path), this.destination);
+      const durable = this.destination !== null;
+      enter(join(this.state, "lanes"), durable);
+      describe(enter(this.path, durable), this.destination);
       enter(join(this.path, "spool"));
       this.#directory = enter(join(this.path, "spool", directoryName(this.project)));
     }
@@ -225,9 +228,7 @@ export class Spool {
     try {
       if (this.#writer && this.#writer.fd >= 0) fsyncSync(this.#writer.fd);
       if (this.#directory !== null) {
-        const fd = openSync(this.#directory, "r");
-        fsyncSync(fd);
-        closeSync(fd);
+        syncDirectory(this.#directory);
       }
     } catch {
       return false;

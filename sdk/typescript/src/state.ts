@@ -1,6 +1,9 @@
 // Directories of the spool: which state directory, made private and without following links.
 
-import { closeSync, constants, existsSync, lstatSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, unlinkSync, writeSync } from "node:fs";
+import {
+  closeSync, constants, existsSync, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync,
+  unlinkSync, writeFileSync,
+} from "node:fs";
 import { randomBytes } from "node:crypto";
 import { homedir, tmpdir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
@@ -55,11 +58,12 @@ export function namedProject(env: Environment): string | undefined {
   }
 }
 
-/** Makes a directory if it is missing; refuses links and directories of other users. */
-export function enter(path: string): string {
+/** Makes a directory if it is missing, so that it survives a power failure if `durable`; refuses links and directories of other users. */
+export function enter(path: string, durable = false): string {
   if (!existsSync(path)) {
     try {
       mkdirSync(path, { mode: 0o700 });
+      if (durable) syncDirectory(dirname(path));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
@@ -88,18 +92,48 @@ export function find(given: string | undefined, env: Environment): string {
   throw new SpoolUnavailable(`no directory for the spool can be written (${refused.join("; ")})`);
 }
 
-/** Writes `lane.json` where it is missing: where the lines go, without secrets. */
-export function describe(lane: string, destination: Destination | null): void {
-  const path = join(lane, "lane.json");
-  if (destination === null || existsSync(path)) return;
-  const temporary = join(lane, `.lane.json.${process.pid}.${randomBytes(4).toString("hex")}.tmp`);
-  const fd = openSync(temporary, NEW_FILE, 0o600);
+/** Whether a `lane.json` says where its lane goes. */
+function isDescribed(path: string): boolean {
   try {
-    writeSync(fd, `${JSON.stringify(destination.about())}\n`);
+    const about: unknown = JSON.parse(readFileSync(path, "utf8"));
+    return typeof about === "object" && about !== null && ["v", "endpoint", "protocol", "credentials"].every((name) => name in about);
+  } catch {
+    return false;
+  }
+}
+
+/** Makes the names in a directory durable. */
+export function syncDirectory(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
-  renameSync(temporary, path);
+}
+
+/**
+ * Writes `lane.json` where it is missing or cannot be read: where the lines go, without secrets. The file is durable before it gets its
+ * name: a helper that met an empty one would leave the lane as it is.
+ */
+export function describe(lane: string, destination: Destination | null): void {
+  const path = join(lane, "lane.json");
+  if (destination === null || isDescribed(path)) return;
+  const temporary = join(lane, `.lane.json.${process.pid}.${randomBytes(4).toString("hex")}.tmp`);
+  try {
+    const fd = openSync(temporary, NEW_FILE, 0o600);
+    try {
+      writeFileSync(fd, `${JSON.stringify(destination.about())}\n`);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  syncDirectory(lane);
 }
 
 /** Keeps a lane under its limit: what was taken goes first, then new calls are refused. */

@@ -106,6 +106,28 @@ fn a_task_that_was_never_started_has_its_id_as_title() {
 }
 
 #[test]
+fn why_a_task_entered_a_blocked_status_is_its_impediment_until_it_leaves_that() {
+    let status = |status, reason: Option<&str>| Report::Status {
+        status: Some(status),
+        native: Status::as_str(status).into(),
+        reason: reason.map(str::to_owned),
+    };
+    let mut reports = vec![
+        reported("a", 1, 1_000, started(titled("Checkout"))),
+        reported("a", 2, 2_000, status(Status::Blocked, Some("vendor"))),
+    ];
+    let flag = |reports: &[Reported<Report>]| {
+        timeline::last(&merged(vec![reports.to_vec()]).timeline).unwrap().facts.flag.clone()
+    };
+    assert_eq!(flag(&reports).as_deref(), Some("vendor"));
+    reports.push(reported("a", 3, 3_000, status(Status::InProgress, None)));
+    assert_eq!(flag(&reports), None);
+    let blocked = Report::Blocked { reason: Some("audit".into()), by: None };
+    reports.insert(2, reported("a", 4, 2_500, blocked));
+    assert_eq!(flag(&reports).as_deref(), Some("audit"), "that was said by itself");
+}
+
+#[test]
 fn null_clears_and_what_is_not_given_stays() {
     let cleared = Fields { parent: Some(None), ..Fields::default() };
     let attributes = |value: Option<&str>| Fields {

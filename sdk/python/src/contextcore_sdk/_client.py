@@ -130,8 +130,9 @@ class Client:
             if operation["task"] is None:
                 raise InvalidTask(f"{op}: the id of the task is empty")
         operation.update(_encode.fields(op, given, self._complain))
-        if "task" not in operation and "id" not in operation:
-            raise InvalidTask(f"{op}: the id is empty")
+        lack = _encode.missing(operation)
+        if lack:
+            raise InvalidTask(lack)
         who = actor if actor is not None else self.actor
         if who:
             operation["actor"] = _encode.plain(who)
@@ -300,9 +301,4 @@ def _finish(target: Spool, wait: float) -> None:
     if _posts_itself(target):
         return
     _helper.look_now(target)
-    if _helper.ensure(target) and target.destination is not None and target.destination.given:
-        # Only this process knows the headers. A helper that has just been started listens in a moment.
-        deadline = time.monotonic() + 0.1
-        while not target.memory.get("headers") and time.monotonic() < deadline:
-            _helper.deliver_headers(target)
-            time.sleep(0.005)
+    _helper.ensure(target)

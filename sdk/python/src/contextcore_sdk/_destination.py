@@ -25,14 +25,13 @@ def sha(*parts: str) -> str:
 class Destination:
     """An OTLP endpoint (or the ``/v1/ops`` of a service) with what is needed to talk to it."""
 
-    __slots__ = ("endpoint", "given", "headers", "protocol")
+    __slots__ = ("endpoint", "headers", "protocol")
 
-    def __init__(self, endpoint: str, protocol: str, headers: Mapping[str, str], given: bool = False) -> None:
-        """``given``: some header came from an argument, so the helper cannot know it from the environment."""
+    def __init__(self, endpoint: str, protocol: str, headers: Mapping[str, str]) -> None:
+        """``headers`` are those of the caller and of the environment together, names in lower case."""
         self.endpoint = endpoint
         self.protocol = protocol
         self.headers = dict(headers)
-        self.given = given
 
     @property
     def credential(self) -> str:
@@ -74,13 +73,10 @@ def environment_headers(text: str) -> dict[str, str]:
     return found
 
 
-def _from_environment(environ: Mapping[str, str]) -> "tuple[str, bool]":
-    """The endpoint of the environment, and whether it is that of traces alone."""
-    common = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
-    if common:
-        return common, False
+def _from_environment(environ: Mapping[str, str]) -> str:
+    """The endpoint of the environment. That of traces goes before that of all signals."""
     traces = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip().rstrip("/")
-    return traces.removesuffix("/v1/traces"), True
+    return traces.removesuffix("/v1/traces") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
 
 
 def protocol_of(endpoint: str, named: "Iterable[str | None]") -> str:
@@ -101,16 +97,17 @@ def resolve(
 ) -> "Destination | None":
     """The destination that arguments or environment name; None if neither does.
 
-    An endpoint that cannot be used counts as none, with a warning: the lines stay in the spool.
+    An endpoint that cannot be used counts as none, with a warning: the lines stay in the spool. For an endpoint of the
+    environment the variables of traces go before those of all signals, each by itself.
     """
-    named, of_traces = (endpoint, False) if endpoint else _from_environment(environ)
+    named, of_traces = endpoint or _from_environment(environ), not endpoint
     if not named:
         return None
     clean = normalised(str(named))
     if clean is None:
         _log.once(f"endpoint {named}", "the OTLP endpoint is not an address like http://host:4317; nothing is sent until it is")
         return None
-    names = [protocol] if endpoint or protocol else []
+    names = [protocol]
     if of_traces:
         names.append(environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"))
     names.append(environ.get("OTEL_EXPORTER_OTLP_PROTOCOL"))
@@ -118,7 +115,7 @@ def resolve(
     if of_traces:
         merged.update(environment_headers(environ.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "")))
     own = {str(name).strip().lower(): str(value).strip() for name, value in (headers or {}).items()}
-    return Destination(clean, protocol_of(clean, names), {**merged, **own}, bool(own))
+    return Destination(clean, protocol_of(clean, names), {**merged, **own})
 
 
 def only_lane(state: str, project_directory: str) -> str:

@@ -5,6 +5,7 @@ complaint that the client logs once or raises (``strict``).
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timezone
 from enum import Enum
@@ -147,7 +148,7 @@ def day_or_moment(value: object, complain: Complain) -> "str | None":
 
 
 def scalar(value: object) -> "str | int | float | bool | None":
-    """An attribute's value: text, number or boolean; others as text."""
+    """An attribute's value: text, number or boolean; lists and mappings as JSON, others as text."""
     if isinstance(value, bool) or value is None or type(value) is str:
         return value
     if isinstance(value, Enum):
@@ -158,7 +159,20 @@ def scalar(value: object) -> "str | int | float | bool | None":
         if not math.isfinite(value):
             return None
         return int(value) if value.is_integer() and abs(value) < 1e21 else float(value)
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        return to_bytes(_inner(value)).decode()
     return plain(value)
+
+
+def _inner(value: object) -> object:
+    """A list or a mapping inside an attribute, which becomes JSON; what JSON does not know is text."""
+    if isinstance(value, Mapping):
+        return {plain(name): _inner(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_inner(each) for each in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((_inner(each) for each in value), key=plain)
+    return scalar(value)
 
 
 def _scalars(value: Any, complain: Complain, keep_none: bool) -> "Fields | None":
@@ -202,6 +216,8 @@ def context(value: Any, complain: Complain) -> "Fields | None":
 def event_name(value: object, complain: Complain) -> "str | None":
     """The name of an event of one's own."""
     name = plain(value).strip()
+    if not name:
+        return None
     well = name[:1].isalpha() and len(name) <= 64 and all(c in "abcdefghijklmnopqrstuvwxyz0123456789_." for c in name)
     if not well:
         complain(f"the event name {name[:70]!r} does not match ^[a-z][a-z0-9_.]{{0,63}}$")
@@ -309,6 +325,19 @@ ORDER: "dict[str, dict[str, Callable[[Any, Complain], Any]]]" = {
         "id": word, "action": word, "text": _cut(2000), "by": text, "agent": word, "session": word, "evidence": evidence
     },
 }  # fmt: skip
+# What an operation cannot be without, besides the id of its task: no reader takes it.
+REQUIRED: "dict[str, tuple[str, ...]]" = {
+    "task.status": ("status",),
+    "task.progress": ("percent",),
+    "task.comment": ("text",),
+    "task.event": ("name",),
+    "task.link": ("kind", "ref"),
+    "sprint.start": ("id",),
+    "sprint.end": ("id",),
+    "insight.emit": ("id", "type", "summary"),
+    "insight.update": ("id", "action"),
+}
+_INSIGHT_ID = re.compile("ins_[0-9a-f]{16}")
 # `null` clears a field of a task, except these.
 _NOT_CLEARED = ("title", "type", "status")
 # Texts that give way, in this order, when a line is too long.
@@ -329,6 +358,18 @@ def fields(op: str, given: "dict[str, Any]", complain: Complain) -> Fields:
         elif clears and name in given and name not in _NOT_CLEARED:
             found[name] = None
     return found
+
+
+def missing(operation: Fields) -> "str | None":
+    """Why no reader would take an operation; None if nothing is missing."""
+    op = operation["op"]
+    for name in REQUIRED.get(op, ()):
+        value = operation.get(name)
+        if value is None or not plain(value).strip():
+            return f"{op}: the {name} is empty"
+    if op.startswith("insight.") and not _INSIGHT_ID.fullmatch(operation["id"]):
+        return f"{op}: {operation['id'][:50]!r} is not the id of an insight"
+    return None
 
 
 def to_bytes(value: object) -> bytes:

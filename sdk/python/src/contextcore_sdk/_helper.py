@@ -57,7 +57,8 @@ def helper_environment(environ: Mapping[str, str], destination: "Destination | N
     kept = {
         name: value for name, value in environ.items() if name in _PASSED or name in _PROXIES or name.startswith(_PREFIXES)
     }
-    if destination is not None and destination.given and _HEADERS not in kept:
+    # Those of the caller and of the environment together: the helper finds the lane by them.
+    if destination is not None and destination.headers:
         kept[_HEADERS] = ",".join(f"{name}={quote(value, safe='')}" for name, value in destination.headers.items())
     return kept
 
@@ -148,7 +149,6 @@ def ensure(spool: Spool) -> bool:
     spool.memory["tries"] = tries + 1
     spool.memory["started"] = now
     spool.memory["look"] = now + min(_LOOK_S * 2**tries, _BACKOFF_S)
-    spool.memory.pop("headers", None)
     return start(spool.state or "", spool.destination)
 
 
@@ -158,17 +158,27 @@ def look_now(spool: Spool) -> None:
         spool.memory["look"] = 0.0
 
 
-def deliver_headers(spool: Spool) -> None:
-    """Gives headers that came as arguments to the helper's memory; they are never written to a file."""
+def deliver_headers(spool: Spool) -> bool:
+    """Gives the helper the headers that its backend needs, once to each that listens; they are never written to a file.
+
+    Returns:
+        Whether the helper that listens now has been given them, or none are needed.
+    """
     destination = spool.destination
-    if destination is None or not destination.given or spool.memory.get("headers"):
-        return
+    if destination is None or not destination.headers:
+        return True
     try:
+        found = os.lstat(os.path.join(spool.path, "engine.sock"))
+        # Each helper makes its socket anew.
+        listener = (found.st_ino, found.st_ctime_ns)
+        if spool.delivered == listener:
+            return True
         with Connection(spool.path, 0.2) as connection:
-            done = connection.ask({"v": 1, "cmd": "headers", "headers": destination.headers}).get("ok") is True
+            connection.ask({"v": 1, "cmd": "headers", "headers": destination.headers})
     except (OSError, ValueError):
-        return
-    spool.memory["headers"] = float(done)
+        return False
+    spool.delivered = listener
+    return True
 
 
 class Connection:

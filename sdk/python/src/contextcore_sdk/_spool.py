@@ -195,6 +195,8 @@ class Spool:
         self._held = _Held()
         # What other modules remember of a spool in this process (the helper's state).
         self.memory: dict[str, float] = {}
+        # The socket of the helper that got the headers.
+        self.delivered: tuple[int, int] | None = None
 
     @property
     def path(self) -> str:
@@ -268,25 +270,37 @@ class Spool:
             self.state = find(self._given, os.environ)
             if self.lane is None:
                 self.lane = only_lane(self.state, directory_name(self.project))
-            lane = Directory(self.state).enter("lanes").enter(self.lane)
+            durable = self.destination is not None
+            lane = Directory(self.state).enter("lanes", durable).enter(self.lane, durable)
             self._describe(lane)
             held.directory = lane.enter("spool").enter(directory_name(self.project))
             lane.close()
         return held.directory
 
     def _describe(self, lane: Directory) -> None:
-        """Writes ``lane.json`` where it is missing: where the lines go, without secrets."""
-        if self.destination is None or os.path.exists(os.path.join(lane.path, "lane.json")):
+        """Writes ``lane.json`` where it is missing or cannot be read: where the lines go, without secrets.
+
+        The file is durable before it gets its name: a helper that met an empty one would leave the lane as it is.
+        """
+        if self.destination is None or _described(os.path.join(lane.path, "lane.json")):
             return
         from json import dumps
 
+        data = dumps(self.destination.about(), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         temporary = f".lane.json.{os.getpid()}.{os.urandom(4).hex()}.tmp"
         fd = lane.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            os.write(fd, dumps(self.destination.about(), ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-        finally:
-            os.close(fd)
-        lane.rename(temporary, "lane.json")
+            try:
+                if os.write(fd, data) != len(data):
+                    raise OSError(28, "the disk is full")
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            lane.rename(temporary, "lane.json")
+        except BaseException:
+            lane.unlink(temporary)
+            raise
+        lane.sync()
 
     def _make_room(self) -> None:
         """Keeps the lane under its limit: what was taken goes first, then new calls are refused.
@@ -359,6 +373,7 @@ class Spool:
         """In a child: gives up the parent's files without touching its locks."""
         old, self._held = self._held, _Held()
         self.memory = {}
+        self.delivered = None
         mid_call = old.depth > 0 and old.owner == threading.get_ident()
         for writer in old.writers.values():
             if writer.fd >= 0:
@@ -367,6 +382,18 @@ class Spool:
         if old.directory is not None:
             old.directory.close()
         return self._held
+
+
+def _described(path: str) -> bool:
+    """Whether a ``lane.json`` says where its lane goes."""
+    from json import loads
+
+    try:
+        with open(path, "rb") as file:
+            about = loads(file.read())
+    except (OSError, ValueError):
+        return False
+    return isinstance(about, dict) and {"v", "endpoint", "protocol", "credentials"} <= about.keys()
 
 
 def _abandon(fd: int, mid_call: bool) -> None:

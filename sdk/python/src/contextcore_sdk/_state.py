@@ -99,12 +99,14 @@ class Directory:
         self.path = path
         self.fd = fd if fd is not None else (os.open(path, _DIRECTORY) if _AT else -1)
 
-    def enter(self, name: str) -> "Directory":
-        """The directory of this name, made if it is missing."""
+    def enter(self, name: str, durable: bool = False) -> "Directory":
+        """The directory of this name, made if it is missing, so that it survives a power failure if `durable`."""
         path = os.path.join(self.path, name)
         at = self.fd if _AT else None
         try:
             os.mkdir(name if _AT else path, 0o700, dir_fd=at)
+            if durable:
+                self.sync()
         except FileExistsError:
             pass
         if not _AT:

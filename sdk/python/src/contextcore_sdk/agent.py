@@ -8,10 +8,13 @@ from typing import Any, Literal
 from . import _encode, _query
 from ._client import BeforeSend, Client
 from ._insight import Evidence, Insight, insight_id, split_context
+from ._names import INSIGHT_TYPES
 from ._state import named_project
 
 __all__ = ["Evidence", "GuidanceReader", "HandoffManager", "Insight", "InsightEmitter", "InsightQuerier"]
 
+# Handoffs that are asked for at once.
+_PENDING = 1000
 # The status an insight of each type begins with.
 _FIRST = {"question": "open", "blocker": "open", "risk": "open", "handoff": "offered", "progress": "noted", "analysis": "noted"}
 
@@ -69,6 +72,7 @@ class InsightEmitter(Client):
 
         Args:
             insight_type: decision, lesson, question, blocker, risk, handoff, recommendation, discovery, analysis or progress.
+                Any other word is an analysis, of that category.
             summary: What it says, in at most 200 characters.
             confidence: How sure you are, 0 to 1.
             rationale: Why, in at most 2,000 characters.
@@ -92,6 +96,9 @@ class InsightEmitter(Client):
             if name not in _encode.ORDER["insight.emit"]:
                 self._complain(f"an insight has no field {name}")
         kind, what = _encode.safely(insight_type).strip(), _encode.safely(summary)
+        if kind and kind not in INSIGHT_TYPES:
+            self._complain(f"the insight type {kind!r} is none of {', '.join(INSIGHT_TYPES)}; it is an analysis of that category")
+            kind, category = "analysis", category or kind
         try:
             known = _encode.texts(applies_to, self._complain) if applies_to is not None else []
             scopes, rest = split_context(context, known or [])
@@ -350,5 +357,6 @@ class HandoffManager:
     def get_pending(self, agent_id: "str | None" = None) -> "list[Insight]":
         """Work that is offered to an agent (default: this one), or to any."""
         me = agent_id or self._emitter.agent_id
-        offered = self._querier.query(insight_type="handoff", status="offered")
+        # Those of all agents are asked for, so the usual limit is too low.
+        offered = self._querier.query(insight_type="handoff", status="offered", limit=_PENDING)
         return [each for each in offered if each.raw.get("to") in (me, "any")]

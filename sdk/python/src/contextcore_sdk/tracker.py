@@ -142,20 +142,22 @@ class TaskTracker(Client):
         return Task(self, task_id)
 
     def update_task(
-        self, task_id: str, *, title: "str | _Unset" = UNSET, task_type: "str | _Unset" = UNSET,
+        self, task_id: str, *, title: "str | _Unset" = UNSET, task_type: "str | _Unset" = UNSET, status: "str | _Unset" = UNSET,
         priority: "str | None | _Unset" = UNSET, assignee: "str | None | _Unset" = UNSET,
         story_points: "float | None | _Unset" = UNSET, labels: "Sequence[str] | None | _Unset" = UNSET,
         parent_id: "str | None | _Unset" = UNSET, depends_on: "Sequence[str] | None | _Unset" = UNSET,
         url: "str | None | _Unset" = UNSET, due_date: "str | date | None | _Unset" = UNSET,
         sprint_id: "str | None | _Unset" = UNSET, at: "datetime | None" = None, **attributes: "Scalar | None",
     ) -> None:  # fmt: skip
-        """Changes fields of a task; None clears one."""
+        """Changes fields of a task; None clears one. It enters the status that is given."""
         given = {
-            "title": title, "type": task_type, "parent": parent_id, "priority": priority, "assignee": assignee,
-            "estimate": story_points, "labels": labels, "sprint": sprint_id, "due": due_date, "url": url,
+            "title": title, "type": task_type, "status": status, "parent": parent_id, "priority": priority,
+            "assignee": assignee, "estimate": story_points, "labels": labels, "sprint": sprint_id, "due": due_date, "url": url,
             "depends_on": depends_on, "attributes": attributes or UNSET,
         }  # fmt: skip
-        self._record("task.update", task_id, at, {name: value for name, value in given.items() if value is not UNSET})
+        changes = {name: value for name, value in given.items() if value is not UNSET}
+        if self._record("task.update", task_id, at, changes) and changes.get("status"):
+            self._note(task_id, status)
 
     def update_status(self, task_id: str, new_status: str, *, reason: "str | None" = None, at: "datetime | None" = None) -> None:
         """Moves a task to another status: a `Status`, or any word of your workflow."""

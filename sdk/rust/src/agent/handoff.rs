@@ -6,6 +6,9 @@ use contextcore_model::insight::Insight;
 
 use super::{InsightDraft, InsightEmitter, InsightQuerier, Query};
 
+/// Handoffs of all agents that are asked for at once: the usual limit is too low.
+const PENDING: usize = 1_000;
+
 /// Offers work and takes it over, as one agent. Each change is reported like every insight; pending work is asked for.
 #[derive(Debug, Clone)]
 pub struct HandoffManager {
@@ -44,8 +47,12 @@ impl HandoffManager {
     /// # Errors
     /// When nobody answers.
     pub fn pending(&self) -> io::Result<Vec<Insight>> {
-        let offered =
-            Query { insight_type: Some("handoff".to_owned()), status: Some("offered".to_owned()), ..Query::default() };
+        let offered = Query {
+            insight_type: Some("handoff".to_owned()),
+            status: Some("offered".to_owned()),
+            limit: PENDING,
+            ..Query::default()
+        };
         let mut found = self.querier.query(&offered)?;
         found.retain(|each| each.to.as_deref().is_some_and(|to| to == "any" || Some(to) == self.emitter.agent()));
         Ok(found)

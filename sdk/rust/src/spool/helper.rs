@@ -2,10 +2,7 @@
 //! the command name. The binary is named by `CONTEXTCORE_BIN`.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use contextcore_spool::destination::NOWHERE;
-use contextcore_spool::{Headers, LaneDir, is_passed_on};
-use serde_json::{Value, json};
+use contextcore_spool::{Headers, is_passed_on};
+use serde_json::json;
 
 use super::Spool;
 
@@ -23,8 +20,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const BACKOFF: Duration = Duration::from_secs(60);
 /// How long a helper may need until it holds the lane.
 const START: Duration = Duration::from_secs(2);
-/// Longer paths do not fit a socket on every system.
-const LONGEST_PATH: usize = 100;
+/// How long it may take to answer.
+const ANSWER: Duration = Duration::from_millis(500);
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 
 /// Each of these is logged once in a process.
@@ -42,6 +39,8 @@ pub(crate) struct Helper {
     tries: u32,
     /// The process that started the helper. It ends at once, and is collected with the next look.
     starter: Option<Child>,
+    /// The helper that got the headers: the socket of which it is.
+    delivered: Option<(u64, i64, i64)>,
 }
 
 impl Helper {
@@ -70,7 +69,10 @@ impl Helper {
             return false;
         }
         match spool.lane.is_drained() {
-            Ok(true) => self.tries = 0,
+            Ok(true) => {
+                self.tries = 0;
+                self.deliver(spool);
+            }
             Ok(false) => {
                 self.next_look = Some(moment + (LOOK * 2_u32.saturating_pow(self.tries)).min(BACKOFF));
                 (self.started, self.tries) = (Some(moment), self.tries.saturating_add(1).min(10));
@@ -80,6 +82,21 @@ impl Helper {
             Err(error) => tracing::debug!(target: "contextcore", %error, "could not see whether a helper runs"),
         }
         true
+    }
+}
+
+impl Helper {
+    /// Gives the helper the headers that its backend needs, once to each that listens.
+    pub(super) fn deliver(&mut self, spool: &Spool) {
+        let Some(target) = spool.target.as_ref().filter(|target| !target.headers.0.is_empty()) else { return };
+        let listener = spool.lane.listener();
+        if listener.is_none() || listener == self.delivered {
+            return;
+        }
+        match spool.lane.deliver(&target.headers, ANSWER) {
+            Ok(_) => self.delivered = listener,
+            Err(error) => tracing::debug!(target: "contextcore", %error, "could not give the helper its headers"),
+        }
     }
 }
 
@@ -119,8 +136,9 @@ fn passed_on(spool: &Spool) -> BTreeMap<String, String> {
     let known =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let mut variables: BTreeMap<String, String> = known.filter(|(name, _)| is_passed_on(name)).collect();
-    if let Some(target) = spool.target.as_ref().filter(|target| target.given) {
-        variables.entry(HEADERS.to_owned()).or_insert_with(|| as_variable(&target.headers));
+    // Those of the caller and of the environment together, so that the helper finds this lane by them.
+    if let Some(target) = spool.target.as_ref().filter(|target| !target.headers.0.is_empty()) {
+        variables.insert(HEADERS.to_owned(), as_variable(&target.headers));
     }
     variables
 }
@@ -153,36 +171,10 @@ pub(crate) fn flush(spool: &Spool, timeout: Duration) -> bool {
 }
 
 fn ask_flush(spool: &Spool, left: Duration) -> io::Result<bool> {
-    if let Some(target) = spool.target.as_ref().filter(|target| target.given) {
-        ask(&spool.lane, &json!({"v": 1, "cmd": "headers", "headers": target.headers.0}), Duration::from_millis(500))?;
-    }
+    spool.deliver();
     let milliseconds = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
     let request = json!({"v": 1, "cmd": "flush", "writers": spool.positions(), "timeout_ms": milliseconds});
-    Ok(ask(&spool.lane, &request, left + Duration::from_secs(1))?["ok"] == true)
-}
-
-/// One question to whoever drains a lane.
-///
-/// # Errors
-/// When nobody answers in time.
-pub(crate) fn ask(lane: &LaneDir, request: &Value, timeout: Duration) -> io::Result<Value> {
-    let mut stream = connect(lane)?;
-    stream.set_read_timeout(Some(timeout.max(Duration::from_millis(10))))?;
-    stream.write_all(format!("{request}\n").as_bytes())?;
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer)?;
-    serde_json::from_str(&answer).map_err(io::Error::from)
-}
-
-fn connect(lane: &LaneDir) -> io::Result<UnixStream> {
-    let path = lane.socket();
-    if path.as_os_str().len() <= LONGEST_PATH {
-        return UnixStream::connect(&path);
-    }
-    let directory = File::open(lane.path())?;
-    // The same file under a short name.
-    let name = path.file_name().unwrap_or_default();
-    UnixStream::connect(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name))
+    Ok(spool.lane.ask(&request, left + Duration::from_secs(1))?["ok"] == true)
 }
 
 /// The name of this machine, for people.

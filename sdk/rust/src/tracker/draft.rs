@@ -56,7 +56,7 @@ impl TaskDraft {
         self
     }
 
-    /// The status it begins with; on a finished task it reopens it. An update leaves it out.
+    /// The status it begins with; on a finished task it reopens it. By an update it enters it.
     pub fn status(mut self, status: impl Into<String>) -> Self {
         self.fields.status = Some(status.into());
         self
@@ -164,7 +164,7 @@ impl TaskDraft {
     /// Changes the fields that are given.
     pub fn update(self) {
         let Self { tracker, fields } = self;
-        tracker.record(Operation::Update(TaskFields { status: None, ..fields }));
+        tracker.record(Operation::Update(fields));
     }
 
     /// Starts the task and moves it to in progress, until what is returned is dropped: then it is done, or blocked if the thread
