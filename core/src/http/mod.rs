@@ -18,7 +18,7 @@ mod elapsed;
 pub mod limits;
 pub mod local;
 mod mend;
-mod observer;
+pub(crate) mod observer;
 mod quota;
 mod rate_limiter;
 pub mod redact;
