@@ -11,6 +11,7 @@ use std::time::Duration;
 use prost::Message;
 use tonic::Code;
 
+use super::reason::Reason;
 use crate::http::limits::parse_retry_after;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Retry};
@@ -99,7 +100,12 @@ impl Refusal {
 pub(super) fn grpc(code: Code, text: &str, details: &[u8]) -> Refusal {
     let after = retry_delay(details);
     let answer = format!("gRPC {}: {}", grpc_name(code), one_line(text));
-    Refusal { verdict: grpc_verdict(code, text, after), answer, after, ambiguous: grpc_ambiguous(code) }
+    Refusal {
+        verdict: grpc_verdict(code, text, after),
+        answer,
+        after,
+        ambiguous: grpc_ambiguous(code),
+    }
 }
 
 fn grpc_verdict(code: Code, text: &str, after: Option<Duration>) -> Verdict {
@@ -107,7 +113,8 @@ fn grpc_verdict(code: Code, text: &str, after: Option<Duration>) -> Verdict {
         Code::ResourceExhausted | Code::OutOfRange if is_too_large(text) => Verdict::Split,
         // Without RetryInfo the specification calls it permanent. But quotas and limits clear, and lost data does not
         // come back.
-        Code::ResourceExhausted if after.is_some() || is_rate_limit(text) => Verdict::Retry,
+        Code::ResourceExhausted if after.is_some() => Verdict::Retry,
+        _ if mentions_items(code) && Reason::can_clear(text) => Verdict::Retry,
         Code::ResourceExhausted | Code::Internal | Code::Unknown => Verdict::RetryBounded,
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted => Verdict::Retry,
         Code::OutOfRange | Code::DataLoss => Verdict::Retry,
@@ -116,6 +123,12 @@ fn grpc_verdict(code: Code, text: &str, after: Option<Duration>) -> Verdict {
             Verdict::Stop
         }
     }
+}
+
+/// Whether a code may be about what was sent, and not about the address or the credential.
+const fn mentions_items(code: Code) -> bool {
+    use Code::{AlreadyExists, FailedPrecondition, Internal, InvalidArgument, ResourceExhausted, Unknown};
+    matches!(code, ResourceExhausted | FailedPrecondition | InvalidArgument | AlreadyExists | Internal | Unknown)
 }
 
 /// Whether something behind the server may have stored the items although it reports a failure.
@@ -146,6 +159,8 @@ fn http_verdict(status: u16, text: &str) -> Verdict {
         408 | 425 | 429 | 502 | 503 | 504 => Verdict::Retry,
         // Nothing about the items: the credential, the address, the headers, the contract with the vendor.
         401..=407 | 410 | 411 | 414 | 415 | 426 | 431 | 451 | 501 | 505 | 511 => Verdict::Stop,
+        // Whatever the code, a limit clears or is raised.
+        400.. if Reason::can_clear(text) => Verdict::Retry,
         500.. => Verdict::RetryBounded,
         400.. => Verdict::DeadLetter,
         // A redirect or an informational answer: this is not an OTLP endpoint.
@@ -201,7 +216,12 @@ pub(super) fn texts(cause: &(dyn StdError + 'static)) -> String {
 
 /// No answer in time; the request may have arrived.
 pub(super) fn timed_out(after: Duration) -> Refusal {
-    Refusal { verdict: Verdict::Retry, answer: format!("no answer within {after:?}"), after: None, ambiguous: true }
+    Refusal {
+        verdict: Verdict::Retry,
+        answer: format!("no answer within {after:?}"),
+        after: None,
+        ambiguous: true,
+    }
 }
 
 /// An error and its chain of causes.
@@ -246,6 +266,8 @@ const HINTS: &[(Signal, &str, &str)] = &[
         "too old",
         "Prometheus: storage.tsdb.out_of_order_time_window does not reach that far back (before version 3 the answer is 500): raise it above export.history (10080h covers 400 days)",
     ),
+    (Signal::Metrics, "series limit", "Mimir: raise limits.max_global_series_per_user"),
+    (Signal::Metrics, "max active series", "Mimir: raise limits.max_global_series_per_user"),
     (Signal::Metrics, "out of bounds", PROMETHEUS_WINDOW),
     (Signal::Metrics, "out of order", PROMETHEUS_WINDOW),
     (
@@ -268,11 +290,6 @@ const MIMIR_WINDOW: &str = "Mimir: set limits.out_of_order_time_window above exp
 fn is_too_large(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     ["message larger than max", "message length too large", "body too large"].iter().any(|part| text.contains(part))
-}
-
-fn is_rate_limit(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    text.contains("rate_limited") || text.contains("rate limit")
 }
 
 /// The longest text of a backend we quote, in characters.
