@@ -29,7 +29,7 @@ use crate::ingest::connector::{Connector, Registration};
 use crate::ingest::sync::{self, Options, Source, SourceReport};
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::progress::{Progress, Update};
+use crate::progress::Progress;
 use crate::store::{Store, Unit};
 
 /// Everything a run needs; shared by its tasks. It makes one connector for each source, when the source runs first, and keeps
