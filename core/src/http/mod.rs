@@ -31,7 +31,7 @@ pub(crate) mod tls;
 mod transfer;
 pub mod verdict;
 
-pub use clear::in_the_clear;
+pub use clear::{address_in_the_clear, in_the_clear};
 pub use config::{Auth, Bucket, SessionConfig, Tries};
 pub use observer::{Retrying, observed};
 pub use quota::{POINTS, Quota, REQUESTS};

@@ -65,12 +65,14 @@ pub(super) struct Refusal {
     pub(super) after: Option<Duration>,
     /// Whether the backend may have stored the items anyway.
     pub(super) ambiguous: bool,
+    /// Whether the answer is ours and says what to do: it is the message then.
+    pub(super) is_advice: bool,
 }
 
 impl Refusal {
     /// A refusal that stops the export, with what to do about it.
     pub(super) fn stop(answer: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Stop, answer: answer.into(), after: None, ambiguous: false }
+        Self { verdict: Verdict::Stop, answer: answer.into(), after: None, ambiguous: false, is_advice: false }
     }
 
     /// Converts it to the crate's error: kind [`ErrorKind::Export`], with `endpoint` and `answer`, and for programs
@@ -87,11 +89,13 @@ impl Refusal {
             }
             _ => "",
         };
+        let what_to_do = if self.is_advice { format!(": {}", self.answer) } else { what_to_do.to_owned() };
         let error = Error::new(ErrorKind::Export, format!("export {}{what_to_do}", signal.as_str()))
             .with_retry(retry)
             .with("endpoint", endpoint)
-            .with("answer", self.answer)
             .tagged("verdict", self.verdict.as_str());
+        let is_said = self.is_advice;
+        let error = if is_said { error.tagged("answer", self.answer) } else { error.with("answer", self.answer) };
         if self.ambiguous { error.tagged("ambiguous", true) } else { error }
     }
 }
@@ -105,6 +109,7 @@ pub(super) fn grpc(code: Code, text: &str, details: &[u8]) -> Refusal {
         answer,
         after,
         ambiguous: grpc_ambiguous(code),
+        is_advice: false,
     }
 }
 
@@ -149,6 +154,7 @@ pub(super) fn http(status: u16, body: &[u8], retry_after: Option<&str>, now: Mil
         answer,
         after,
         ambiguous: matches!(status, 408 | 500 | 502 | 504..),
+        is_advice: false,
     }
 }
 
@@ -178,19 +184,20 @@ pub(super) fn no_answer(cause: &(dyn StdError + 'static), sent: bool) -> Refusal
     // The prefix of all certificate errors of rustls. The `io::Error` around them hides the type from the chain.
     let untrusted = answer.contains("invalid peer certificate");
     let verdict = if untrusted { Verdict::Stop } else { Verdict::Retry };
-    Refusal { verdict, answer, after: None, ambiguous: sent && !untrusted }
+    Refusal { verdict, answer, after: None, ambiguous: sent && !untrusted, is_advice: false }
 }
 
 /// The port speaks `spoken` and not the configured protocol: the commonest first mistake.
 pub(super) fn other_protocol(spoken: Protocol) -> Refusal {
-    Refusal::stop(match spoken {
+    let advice = match spoken {
         Protocol::HttpProtobuf => {
             "this port speaks HTTP: set `protocol: http/protobuf` (usually port 4318), or use the gRPC port (usually 4317)"
         }
         Protocol::Grpc => {
             "this port speaks gRPC: set `protocol: grpc` (usually port 4317), or use the HTTP port (usually 4318)"
         }
-    })
+    };
+    Refusal { is_advice: true, ..Refusal::stop(advice) }
 }
 
 /// Whether a gRPC call failed because the other side speaks HTTP: an answer in HTTP/1 is a frame of an impossible size,
@@ -221,6 +228,7 @@ pub(super) fn timed_out(after: Duration) -> Refusal {
         answer: format!("no answer within {after:?}"),
         after: None,
         ambiguous: true,
+        is_advice: false,
     }
 }
 
@@ -466,7 +474,14 @@ mod tests {
         }
         assert!(speaks_grpc("error sending request: invalid HTTP version parsed"));
         assert!(!speaks_grpc("connection closed before message completed"));
-        assert!(other_protocol(Protocol::HttpProtobuf).answer.contains("set `protocol: http/protobuf`"));
+        let error = other_protocol(Protocol::HttpProtobuf).into_error(Signal::Logs, "http://host:4318");
+        assert_eq!(
+            error.full(),
+            "export logs: this port speaks HTTP: set `protocol: http/protobuf` (usually port 4318), or use the gRPC port \
+             (usually 4317) (endpoint=http://host:4318)",
+            "what to do is the message, and the only advice"
+        );
+        assert!(error.context("answer").is_some_and(|answer| answer.starts_with("this port speaks HTTP")));
     }
 
     #[test]
@@ -531,7 +546,7 @@ mod tests {
     #[test]
     fn a_verdict_survives_the_error_that_carries_it() {
         for verdict in Verdict::ALL {
-            let refusal = Refusal { verdict, answer: String::new(), after: None, ambiguous: true };
+            let refusal = Refusal { verdict, answer: String::new(), after: None, ambiguous: true, is_advice: false };
             let error = refusal.into_error(Signal::Logs, "http://host");
             assert_eq!(Verdict::of(&error), verdict);
             assert!(!error.full().contains("verdict") && !error.full().contains("ambiguous"), "{}", error.full());
