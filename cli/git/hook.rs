@@ -138,7 +138,7 @@ fn link(context: &Context, repository: &Repository) -> Outcome {
     }
     let place =
         Place { project: None, actor: None, at: None, state: None, endpoint: None, protocol: None, no_drain: false };
-    let named = found::project(&place, configuration(context).ok().flatten().as_ref(), Some(repository));
+    let named = found::project_of(&place, configuration(context).ok().flatten().as_ref(), Some(repository));
     let state = lanes::state_dir(None)?;
     let project = project::find(context, named.as_deref(), &state)?;
     let agent = agents::named(text, &KnownAgents::default());
