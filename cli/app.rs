@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use contextcore_connectors::ALL;
 use contextcore_core::config::{self, Config, Resolve, SourceConfig, SourceKind, StoreConfig, nearest_known};
 use contextcore_core::engine::Engine;
-use contextcore_core::http::in_the_clear;
 use contextcore_core::http::local::Local;
+use contextcore_core::http::{address_in_the_clear, in_the_clear};
 use contextcore_core::progress::Progress;
 use contextcore_core::store::{Copies, Store};
 use contextcore_core::{Error, ErrorKind};
@@ -47,7 +47,7 @@ impl Context {
     /// The same, for commands that talk to other hosts: warns of what others could read.
     pub(crate) fn config_for_network(&self) -> Result<Config, Failure> {
         let config = self.config_to_export()?;
-        in_the_clear(&config).iter().for_each(|warning| tracing::warn!("{warning}"));
+        warn_in_the_clear(&config);
         // Read only when a tool calls, so nobody would be warned of its file before.
         config.sources.iter().filter_map(|source| source.webhook.as_ref()).for_each(|secret| drop(secret.resolve()));
         Ok(config)
@@ -61,6 +61,17 @@ impl Context {
             _ => Err(Failure::usage(format!("`{command}` has no CSV: use `--output json` or leave it out"))),
         }
     }
+}
+
+/// Warns of addresses of the configuration that others could read.
+pub(crate) fn warn_in_the_clear(config: &Config) {
+    in_the_clear(config).iter().for_each(|warning| tracing::warn!("{warning}"));
+}
+
+/// The same for addresses in flags.
+pub(crate) fn warn_of_flags<'a>(flags: impl IntoIterator<Item = (&'a str, Option<&'a String>)>) {
+    let given = flags.into_iter().filter_map(|(flag, url)| address_in_the_clear(flag, url?));
+    given.for_each(|warning| tracing::warn!("{warning}"));
 }
 
 /// The kinds of sources.

@@ -15,7 +15,7 @@ use crate::app::{self, Context};
 use crate::args;
 use crate::doctor::{self, Backends, Finding, Verdict};
 use crate::failure::{Exit, Outcome};
-use crate::report::ErrorLine;
+use crate::report::{ErrorLine, by_message};
 use crate::table::{Cell, Column, Table};
 use crate::tone::Tone;
 use crate::{output, stop, terminal};
@@ -56,6 +56,13 @@ pub(crate) async fn run(context: &Context, arguments: &args::Check) -> Outcome {
     let json = context.is_json("check")?;
     let config = context.config_for_network()?;
     let chosen = app::chosen(&config, &arguments.sources)?;
+    let asked = &arguments.doctor;
+    app::warn_of_flags([
+        ("--tempo-url", asked.tempo_url.as_ref()),
+        ("--loki-url", asked.loki_url.as_ref()),
+        ("--prometheus-url", asked.prometheus_url.as_ref()),
+        ("--grafana-url", asked.grafana_url.as_ref()),
+    ]);
     let backends = Backends::open(&config, &arguments.doctor)?;
     let work = async {
         let mut findings = find(&config, &chosen).await;
@@ -135,9 +142,11 @@ impl Findings {
 
     fn errors(&self) -> String {
         let sources = self.sources.iter().filter_map(|source| Some((source.name.as_str(), source.error.as_ref()?)));
+        let sources = sources.map(|(name, error)| format!("error: {name}: {}\n", error.message()));
         let backends =
             self.backends.iter().filter_map(|backend| Some((backend.signal.as_str(), backend.error.as_ref()?)));
-        let failed = sources.chain(backends).map(|(name, error)| format!("error: {name}: {}\n", error.message()));
+        let backends = by_message(backends).into_iter().map(|(names, message)| format!("error: {names}: {message}\n"));
+        let failed = sources.chain(backends);
         let problems = self.problems().map(|(name, problem)| format!("error: {name}: {problem}\n"));
         let wrong = self.doctor.iter().filter(|finding| finding.verdict == Verdict::Wrong).map(complaint);
         let all: String = failed.chain(problems).chain(wrong).collect();
@@ -185,7 +194,9 @@ fn doctor_text(findings: &[Finding], width: Option<usize>) -> String {
             Verdict::Wrong => Cell::new("WRONG", Tone::Bad),
             Verdict::Unknown => Cell::new("?", Tone::Warning),
         };
-        table.row([Cell::from(format!("  {}", finding.backend)), verdict, Cell::from(finding.found.clone())]);
+        // What is wrong and what to do about it is on stderr, once.
+        let found = if finding.verdict == Verdict::Wrong { "see the error below" } else { &finding.found };
+        table.row([Cell::from(format!("  {}", finding.backend)), verdict, Cell::from(found.to_owned())]);
     }
     table.render(width)
 }

@@ -57,6 +57,7 @@ fn table(letters: &[DeadLetterItem], now: Millis, width: Option<usize>) -> Strin
 
 async fn retry(context: &Context, json: bool, ids: &[DeadId]) -> Outcome {
     let config = context.config()?;
+    app::warn_in_the_clear(&config);
     let store = app::open_store(&config).await?;
     let letters = chosen(&store, ids)?;
     let engine = Arc::new(app::engine(config, store, progress::watcher(&context.bars)));

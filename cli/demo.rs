@@ -77,6 +77,7 @@ struct Sample {
 
 pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     let json = context.is_json("demo")?;
+    app::warn_of_flags([("--endpoint", arguments.endpoint.as_ref())]);
     let scratch = sync::scratch()?;
     let directory = arguments.store.clone().unwrap_or_else(|| scratch.path().to_owned());
     let now = clock::now();

@@ -124,6 +124,13 @@ async fn table<F: Printed>(
         true => sprint_names(reader).await?,
         false => SprintNames::new(),
     };
+    if !sprints.is_empty()
+        && let Some(asked) = &mut query.options.fields
+        && !asked.names().iter().any(|name| name == "source")
+    {
+        // Not shown unless it was chosen: it says whose sprint it is.
+        *asked = Fields::new(asked.names().iter().map(String::as_str).chain(["source"]));
+    }
     let next = reader
         .list(&query, &mut |item| {
             table.row(match &chosen {
@@ -148,8 +155,8 @@ pub(crate) fn plain_table(fields: &Fields) -> Table {
     Table::new(&columns)
 }
 
-/// The names of sprints by native id. People read names; programs read the ids.
-pub(crate) type SprintNames = BTreeMap<String, String>;
+/// The names of sprints by source and native id: two sources may use the same. People read names; programs read the ids.
+pub(crate) type SprintNames = BTreeMap<(String, String), String>;
 
 /// Whether a field of a task holds ids of sprints.
 fn is_sprint(field: &str) -> bool {
@@ -159,14 +166,15 @@ fn is_sprint(field: &str) -> bool {
 pub(crate) async fn sprint_names(reader: &Reader) -> Result<SprintNames, Failure> {
     #[derive(serde::Deserialize)]
     struct Named {
+        source: String,
         native_id: String,
         name: String,
     }
-    let options = ListOptions { fields: Some(Fields::new(["native_id", "name"])), ..ListOptions::default() };
+    let options = ListOptions { fields: Some(Fields::new(["source", "native_id", "name"])), ..ListOptions::default() };
     let mut names = SprintNames::new();
     let visit = &mut |item: &RawValue| {
-        let Named { native_id, name } = serde_json::from_str(item.get())?;
-        names.insert(native_id, name);
+        let Named { source, native_id, name } = serde_json::from_str(item.get())?;
+        names.insert((source, native_id), name);
         Ok(())
     };
     reader.list(&ListQuery { filter: SprintFilter::default(), options }, visit).await?;
@@ -179,16 +187,22 @@ fn values<'a>(item: &'a RawValue, fields: &'a Fields) -> serde_json::Result<Vec<
     Ok(fields.names().iter().map(|name| (name.as_str(), values.get(name.as_str()).copied())).collect())
 }
 
+/// The source of an item.
+fn source_of(item: &RawValue) -> serde_json::Result<String> {
+    #[derive(serde::Deserialize)]
+    struct Sourced {
+        source: String,
+    }
+    serde_json::from_str(item.get()).map(|Sourced { source }| source)
+}
+
 /// The values of an item as cells of a table.
 pub(crate) fn named_cells(item: &RawValue, fields: &Fields, sprints: &SprintNames) -> serde_json::Result<Vec<Cell>> {
-    let named = |text: String| sprints.get(&text).cloned().unwrap_or(text);
+    let source = if sprints.is_empty() { String::new() } else { source_of(item)? };
+    let named = |id: &str| sprints.get(&(source.clone(), id.to_owned())).cloned().unwrap_or_else(|| id.to_owned());
     let text = |(name, value): (&str, Option<&RawValue>)| {
         let text = value.map(cell).unwrap_or_default();
-        if is_sprint(name) {
-            text.split(';').map(|id| named(id.to_owned())).collect::<Vec<_>>().join("; ")
-        } else {
-            text
-        }
+        if is_sprint(name) { text.split(';').map(named).collect::<Vec<_>>().join("; ") } else { text }
     };
     Ok(values(item, fields)?.into_iter().map(|value| text(value).into()).collect())
 }
@@ -336,6 +350,21 @@ mod tests {
         table(&reader, query(Some("id,sprint,sprints")), &mut out).await.unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("PROJ-9   Sprint 42  Sprint 42"), "{text}");
+    }
+
+    #[test]
+    fn sprints_of_two_sources_with_one_id_keep_their_names() {
+        let key = |source: &str| (source.to_owned(), "7".to_owned());
+        let names = SprintNames::from([(key("acme"), "Sprint A".to_owned()), (key("ops"), "Sprint B".to_owned())]);
+        let fields = Fields::new(["id", "sprint", "sprints"]);
+        for (source, want) in [("acme", "Sprint A"), ("ops", "Sprint B"), ("old", "7")] {
+            let item = serde_json::json!({"id": "X-1", "sprint": "7", "sprints": ["7", "8"], "source": source});
+            let item = RawValue::from_string(item.to_string()).unwrap();
+            let mut table = plain_table(&fields);
+            table.row(named_cells(&item, &fields, &names).unwrap());
+            let text = table.render(None);
+            assert!(text.contains(&format!("X-1  {want}")) && text.contains(&format!("{want}; 8")), "{source}: {text}");
+        }
     }
 
     #[tokio::test]

@@ -186,6 +186,7 @@ impl Progress for Lines {
 
 #[cfg(test)]
 mod tests {
+    use contextcore_core::ErrorKind;
     use contextcore_core::http::Retrying;
 
     use super::*;
@@ -219,7 +220,16 @@ mod tests {
         let bars = hidden();
         bars.event("acme", Update::Began { total: None });
         let wait = Duration::from_secs(16);
-        bars.event("acme", Update::Retrying(Retrying { reason: "HTTP 500".into(), retry: 3, of: 8, wait }));
+        bars.event(
+            "acme",
+            Update::Retrying(Retrying {
+                reason: "HTTP 500".into(),
+                kind: ErrorKind::Unavailable,
+                retry: 3,
+                of: 8,
+                wait,
+            }),
+        );
         let message = || bars.bars.lock().unwrap()["acme"].bar.message();
         assert_eq!(message(), "HTTP 500, retry 3 of 8 in 16 s");
         bars.event("acme", Update::Page { records: 1, changes: 2 });

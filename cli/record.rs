@@ -8,7 +8,7 @@ use contextcore_spool::{Appended, LaneDir, StateDir, Writer};
 use crate::args::Place;
 use crate::failure::{Exit, Failure};
 use crate::project::Project;
-use crate::{drain, lanes};
+use crate::{app, drain, lanes};
 
 /// What was recorded, and where.
 pub(crate) struct Recorded {
@@ -44,6 +44,7 @@ pub(crate) fn record_quietly(
     place: &Place,
     operations: Vec<Done>,
 ) -> Result<Recorded, Failure> {
+    app::warn_of_flags([("--endpoint", place.endpoint.as_ref())]);
     let lane = lanes::lane(state, &project.name, place.endpoint.as_deref(), place.protocol.as_deref())?;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut writer = Writer::new(&lane, &project.name, "shell", host.trim());

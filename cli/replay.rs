@@ -31,7 +31,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Replay) -> Outcome 
     let sent =
         stop::stoppable(&engine.cancel, host::beside(&engine, replayer.replay(&selection, clock::now()))).await?;
     progress::end(&context.bars);
-    let report = RunReport::new(Vec::new(), sent, &engine.owners()?, false, begun.elapsed().as_secs_f64());
+    let report = RunReport::new(Vec::new(), sent, &engine.owners()?, false, begun.elapsed().as_secs_f64()).of_replay();
     sync::print(&report, json)?;
     Ok(report.exit())
 }

@@ -24,6 +24,9 @@ pub(crate) struct RunReport {
     pub(crate) dry_run: bool,
     /// How long the run took.
     pub(crate) seconds: f64,
+    /// History was exported again: what was not sent does not wait in the journal.
+    #[serde(skip)]
+    is_replay: bool,
     /// The resources the process used, on systems that show them.
     pub(crate) process: Option<ProcessUse>,
 }
@@ -104,7 +107,7 @@ impl RunReport {
         let errors = sent.errors.iter().map(|(signal, error)| (signal.as_str().to_owned(), error.into())).collect();
         let export = ExportLine { rejected: sent.rejected, retries: sent.retries, errors, ..ExportLine::default() };
         let sources = read.into_iter().map(SourceLine::of).collect();
-        let mut report = Self { sources, export, dry_run, seconds, process: process_use() };
+        let mut report = Self { sources, export, dry_run, seconds, is_replay: false, process: process_use() };
         for (source, counts) in &sent.by_source {
             report.count(Some(source), counts);
         }
@@ -112,6 +115,11 @@ impl RunReport {
             report.count(owners.get(project), counts);
         }
         report
+    }
+
+    /// The same, of a replay.
+    pub(crate) fn of_replay(self) -> Self {
+        Self { is_replay: true, ..self }
     }
 
     /// Whether the backend of `signal` did not accept everything.
@@ -169,19 +177,47 @@ impl RunReport {
         for line in &self.sources {
             line.error.iter().for_each(|error| text.push_str(&format!("error: {}: {}\n", line.name, error.message)));
         }
-        // A failed store and a stop concern every signal in the same way, so one line is enough.
-        let of_all = |error: &ErrorLine| matches!(error.kind, ErrorKind::Store | ErrorKind::Cancelled);
-        let first = self.export.errors.values().position(of_all);
-        for (place, (signal, error)) in self.export.errors.iter().enumerate() {
-            if of_all(error) && Some(place) != first {
-                continue;
-            }
-            text.push_str(&format!(
-                "error: {signal}: {}; the rest stays in the journal for the next run\n",
-                error.message
-            ));
-        }
+        let rest = match self.is_replay {
+            true => "not all was sent again: run `contextcore replay` once more",
+            false => "the rest stays in the journal for the next run",
+        };
+        let errors = self.export.errors.iter().map(|(signal, error)| (signal.as_str(), error));
+        text.extend(
+            by_message(errors).iter().map(|(signals, message)| format!("error: {signals}: {message}; {rest}\n")),
+        );
         printable::lines(&text).into_owned()
+    }
+}
+
+/// Errors of signals, one for those that differ in nothing but the signal.
+pub(crate) fn by_message<'a>(errors: impl Iterator<Item = (&'a str, &'a ErrorLine)>) -> Vec<(String, String)> {
+    // A failed store and a stop concern every signal in the same way, so one line is enough.
+    let is_of_all = |error: &ErrorLine| matches!(error.kind, ErrorKind::Store | ErrorKind::Cancelled);
+    let mut groups: Vec<(Vec<&str>, String, bool)> = Vec::new();
+    for (signal, error) in errors {
+        let message = unnamed(signal, &error.message);
+        let is_same = |group: &&mut (_, String, bool)| group.1 == message || group.2 && is_of_all(error);
+        match groups.iter_mut().find(is_same) {
+            Some(group) => group.0.push(signal),
+            None => groups.push((vec![signal], message, is_of_all(error))),
+        }
+    }
+    groups.into_iter().map(|(signals, message, _)| (listed(&signals), message)).collect()
+}
+
+/// A message without the signal it begins with.
+fn unnamed(signal: &str, message: &str) -> String {
+    match message.strip_prefix(&format!("export {signal}")) {
+        Some(rest) if rest.starts_with(": ") => rest[2..].to_owned(),
+        Some(rest) => format!("export{rest}"),
+        None => message.to_owned(),
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    match names {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        names => names.concat(),
     }
 }
 
@@ -268,6 +304,32 @@ mod tests {
         error: logs: reach the backend; the rest stays in the journal for the next run
         ");
         assert_eq!(report.exit(), Exit::Source);
+    }
+
+    #[test]
+    fn signals_that_fail_alike_are_one_line() {
+        let failed = |signal: Signal, what: &str, kind| {
+            let error = Error::new(kind, format!("export {}{what}", signal.as_str()));
+            (signal, error.with("endpoint", "http://127.0.0.1:4318"))
+        };
+        let problems = |errors| RunReport::new(vec![], sent(&[], errors), &BTreeMap::new(), false, 1.0).problems();
+        let all = |what| Vec::from(Signal::ALL.map(|signal| failed(signal, what, ErrorKind::Export)));
+        assert_eq!(
+            problems(all(": this port speaks HTTP")),
+            "error: logs, metrics and traces: this port speaks HTTP (endpoint=http://127.0.0.1:4318); the rest stays in the \
+             journal for the next run\n"
+        );
+        let mut two = all("");
+        two[0] = failed(Signal::Traces, ": another", ErrorKind::Export);
+        assert_eq!(problems(two).lines().count(), 2);
+    }
+
+    #[test]
+    fn a_failed_replay_leaves_nothing_in_the_journal() {
+        let broken = vec![(Signal::Logs, Error::new(ErrorKind::Export, "reach the backend"))];
+        let report = RunReport::new(vec![], sent(&[], broken), &BTreeMap::new(), false, 1.0).of_replay();
+        let text = report.problems();
+        assert!(text.contains("run `contextcore replay` once more") && !text.contains("journal"), "{text}");
     }
 
     #[test]

@@ -173,7 +173,10 @@ fn coverage(coverage: &Coverage) -> String {
 fn last_error(source: &SourceView) -> String {
     let Some(error) = &source.last_error else { return "none".to_owned() };
     let kind = source.last_error_kind.as_deref().unwrap_or("unknown");
-    format!("{error} [{kind}, {} in a row]", humanize::plural(source.failures, "run"))
+    match source.failures {
+        0 => format!("{error} [{kind}]"),
+        failures => format!("{error} [{kind}, {} in a row]", humanize::plural(failures, "run")),
+    }
 }
 
 /// Where each signal goes, and what its backend last answered when it does not accept.

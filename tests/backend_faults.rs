@@ -296,7 +296,7 @@ async fn the_other_protocol_on_a_port_is_named_by_check_and_sync() {
     home.write(&home.config_text().replace(&grpc, &http));
     for command in ["check", "sync"] {
         let ran = home.run(&[command]).expect(4);
-        assert_eq!(ran.errors().len(), 3, "{}", ran.err);
+        assert_eq!(ran.errors().len(), 1, "{}", ran.err);
         let hint = "this port speaks HTTP: set `protocol: http/protobuf`";
         assert!(ran.errors().iter().all(|error| error.contains(hint)), "{}", ran.err);
         assert!(!ran.err.contains("verdict=") && !ran.err.contains("ambiguous="), "{}", ran.err);

@@ -1,12 +1,13 @@
 //! `contextcore agents flow`: how work flowed with and without agents. Groups, never people, and no word on what a difference comes from.
 
+use contextcore_core::model::printable;
 use contextcore_core::query::{AgentFlowQuery, AgentFlowView, AgentGroupView, Quantiles};
 
 use crate::app::Context;
 use crate::args::AgentsFlow;
 use crate::failure::{Exit, Outcome};
 use crate::reader::Reader;
-use crate::table::{Column, Table};
+use crate::table::{Column, Table, wrapped};
 use crate::{humanize, output, terminal};
 
 pub(super) async fn run(context: &Context, arguments: &AgentsFlow) -> Outcome {
@@ -24,7 +25,11 @@ fn render(projects: &[AgentFlowView], width: Option<usize>) -> String {
     }
     let groups = projects.iter().any(|project| !project.groups.is_empty());
     let table = if groups { table(projects).render(width) + "\n" } else { String::new() };
-    let about: String = projects.iter().map(about).collect();
+    let fit = |line: String| match width {
+        Some(width) => wrapped(&line, width).join("\n"),
+        None => line,
+    };
+    let about: String = projects.iter().map(|project| fit(about(project)) + "\n").collect();
     table + &about
 }
 
@@ -78,7 +83,7 @@ fn about(project: &AgentFlowView) -> String {
         0 => String::new(),
         hidden => format!(", {hidden} in groups of fewer than 20 tasks or 5 people, which are not shown"),
     };
-    format!("{}: {completed} completed in 90 days{known}{hidden}\n", project.project)
+    format!("{}: {completed} completed in 90 days{known}{hidden}", printable::one_line(&project.project))
 }
 
 #[cfg(test)]
@@ -112,7 +117,11 @@ mod tests {
         };
         let empty =
             AgentFlowView { project: "blog".into(), completed: 0, known: 0, coverage: None, hidden: 0, groups: vec![] };
-        insta::assert_snapshot!("flow", render(&[shown, empty], None));
+        insta::assert_snapshot!("flow", render(&[shown.clone(), empty], None));
+        let hostile = AgentFlowView { project: "a\u{1b}[2J\u{202e}b".into(), ..shown.clone() };
+        let text = render(&[hostile], Some(80));
+        assert!(!text.contains(['\u{1b}', '\u{202e}']) && text.contains("\\u{1b}"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert_eq!(render(&[], None), "nothing was completed in the last 90 days\n");
     }
 }

@@ -20,7 +20,7 @@ use contextcore_core::model::secret::Secret;
 use contextcore_core::{Error, ErrorKind};
 use contextcore_dashboards::files;
 
-use crate::app::Context;
+use crate::app::{self, Context};
 use crate::args::{self, Dashboards};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::{output, stop, terminal};
@@ -44,6 +44,7 @@ pub(crate) async fn run(context: &Context, command: &Dashboards) -> Outcome {
 async fn run_provision(context: &Context, arguments: &args::Provision) -> Outcome {
     let json = context.is_json("dashboards provision")?;
     let credential = credential(arguments.token_file.as_deref())?;
+    app::warn_of_flags([("--grafana-url", Some(&arguments.grafana_url))]);
     let grafana = Grafana::new(&arguments.grafana_url, credential, arguments.ca_file.as_deref())?;
     let (folder, urls) = (arguments.folder.clone(), arguments.sources.given());
     let desired = DesiredState { folder, urls, force: arguments.force };

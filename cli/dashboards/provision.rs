@@ -5,6 +5,7 @@
 //! message of their newest version, and by [how they were created](is_created_by_older).
 
 use contextcore_core::Result;
+use contextcore_core::model::printable;
 use contextcore_dashboards::alerts::{self, Place};
 use contextcore_dashboards::datasources::{self, DataSource, Uids};
 use contextcore_dashboards::{dashboards, model};
@@ -85,7 +86,11 @@ impl Report {
     }
 
     pub(crate) fn errors(&self) -> String {
-        self.left().map(|step| format!("error: {} {}: {}\n", step.what, step.name, step.note)).collect()
+        let line = |step: &Step| {
+            let (name, note) = (printable::one_line(&step.name), printable::one_line(&step.note));
+            format!("error: {} {name}: {note}\n", step.what)
+        };
+        self.left().map(line).collect()
     }
 
     pub(crate) fn render(&self, width: Option<usize>) -> String {

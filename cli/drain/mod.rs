@@ -45,6 +45,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Drain) -> Outcome {
     if arguments.detached {
         start::leave_session();
     }
+    app::warn_of_flags([("--to", arguments.to.as_ref()), ("--endpoint", arguments.endpoint.as_ref())]);
     if let (Some(to), Some(token_file)) = (&arguments.to, &arguments.token_file) {
         return post_all(&state, arguments, &Post::new(to, token_file)?).await;
     }

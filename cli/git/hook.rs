@@ -140,7 +140,7 @@ fn link(context: &Context, repository: &Repository) -> Outcome {
     let place =
         Place { project: None, actor: None, at: None, state: None, endpoint: None, protocol: None, no_drain: false };
     let config = configuration(context).ok().flatten();
-    let named = found::project(&place, config.as_ref(), Some(repository));
+    let named = found::project_of(&place, config.as_ref(), Some(repository));
     let state = lanes::state_dir(None)?;
     let project = project::find(context, named.as_deref(), &state)?;
     let agent = agents::named(text, &known_agents(config.as_ref()));

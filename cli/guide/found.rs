@@ -1,24 +1,27 @@
 //! Gathers guidance: from the configuration's projects, the repository around the working directory, the stores on this machine, and
 //! what was said and is still in the spool. What is not there is left out.
 
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use contextcore_core::clock;
-use contextcore_core::config::{self, Config};
+use contextcore_core::config::{self, Config, nearest_known};
 use contextcore_core::model::guidance::forge::ForgeGuidance;
 use contextcore_core::model::guidance::stored::{AllGuidance, Reported};
 use contextcore_core::model::guidance::{GuidanceItem, in_force};
 use contextcore_core::model::trailers;
-use contextcore_core::query::guidance;
+use contextcore_core::query::{ListOptions, ListQuery, TaskFilter, guidance};
 use contextcore_core::repository::Repository;
 use contextcore_spool::StateDir;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::app::Context;
 use crate::args::Place;
-use crate::failure::Failure;
-use crate::lanes;
+use crate::failure::{Exit, Failure};
 use crate::reader::Reader;
+use crate::{lanes, project};
 
 /// All guidance, ended or not.
 pub(crate) struct Found {
@@ -26,6 +29,8 @@ pub(crate) struct Found {
     pub(crate) items: Vec<GuidanceItem>,
     /// The project that is meant, if one is.
     pub(crate) project: Option<String>,
+    /// The projects that have guidance.
+    known: BTreeSet<String>,
     stored: AllGuidance,
     repository: Option<Repository>,
 }
@@ -68,7 +73,7 @@ impl Found {
 pub(crate) async fn gather(context: &Context, place: &Place) -> Result<Found, Failure> {
     let config = configuration(context)?;
     let repository = std::env::current_dir().ok().and_then(|here| Repository::around(&here));
-    let project = project(place, config.as_ref(), repository.as_ref());
+    let project = project_of(place, config.as_ref(), repository.as_ref());
     let (stored, forges) = stored(config.as_ref(), place.state.as_deref()).await;
     let found = guidance(config.as_ref(), repository.as_ref(), (&stored, &forges), project.as_deref());
     found.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -77,8 +82,66 @@ pub(crate) async fn gather(context: &Context, place: &Place) -> Result<Found, Fa
         let said = all.values().flat_map(move |known| known.said(name).into_iter().map(move |item| (known, item)));
         said.filter(|(known, item)| known.end_of(&item.source).is_some()).map(|(_, item)| item)
     });
-    let items = found.items.into_iter().chain(ended).collect();
-    Ok(Found { items, project, stored, repository })
+    let items: Vec<GuidanceItem> = found.items.into_iter().chain(ended).collect();
+    let mut known: BTreeSet<String> = stored.0.keys().map(ToString::to_string).collect();
+    known.extend(items.iter().map(|item| item.project.clone()));
+    Ok(Found { items, project, known, stored, repository })
+}
+
+/// Fails for a project of which nothing is known here. A slip of the pen must not look like "there is no guidance".
+pub(crate) async fn check_project(context: &Context, place: &Place, found: &Found) -> Result<(), Failure> {
+    let Some(typed) = place.project.as_deref().map(str::trim) else { return Ok(()) };
+    let mut known = found.known.clone();
+    known.extend(found.repository.as_ref().and_then(Repository::project));
+    if let Ok(state) = lanes::state_dir(place.state.as_deref()) {
+        known.extend(project::known(context, &state));
+    }
+    let config = configuration(context)?;
+    known.extend(config.iter().flat_map(|config| &config.sources).flat_map(|source| source.projects.iter().cloned()));
+    known.retain(|name| !name.trim().is_empty());
+    if known.contains(typed) {
+        return Ok(());
+    }
+    match of_tasks(config, typed).await? {
+        Held::Some => Ok(()),
+        Held::Unknown if known.is_empty() => Ok(()),
+        Held::None(failure) if known.is_empty() => Err(failure),
+        _ => Err(unknown(typed, &known)),
+    }
+}
+
+/// What the store says of a project.
+enum Held {
+    /// It has tasks of it.
+    Some,
+    /// It has none, and knows other projects.
+    None(Failure),
+    /// There is no store, or nothing in it.
+    Unknown,
+}
+
+async fn of_tasks(config: Option<Config>, project: &str) -> Result<Held, Failure> {
+    let Some(config) = config.filter(|config| config.store.may_exist()) else { return Ok(Held::Unknown) };
+    let filter = TaskFilter { project: Some(project.to_owned()), ..TaskFilter::default() };
+    let options = ListOptions { limit: NonZeroUsize::new(1), ..ListOptions::default() };
+    let mut held = Held::Unknown;
+    let visit = &mut |_: &RawValue| {
+        held = Held::Some;
+        Ok(())
+    };
+    let listed = Reader::open(config).await?.list(&ListQuery { filter, options }, visit).await;
+    match listed {
+        Ok(_) => Ok(held),
+        Err(failure) if failure.exit == Exit::Usage => Ok(Held::None(failure)),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn unknown(typed: &str, known: &BTreeSet<String>) -> Failure {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let hint = nearest_known(typed, &known).map(|near| format!("did you mean `{near}`?"));
+    let hint = hint.unwrap_or_else(|| format!("known: {}", known.join(", ")));
+    Failure::usage(format!("there is no project `{typed}`; {hint}"))
 }
 
 /// The configuration. Nobody needs one for guidance, but one that is named or here must be right.
@@ -90,7 +153,7 @@ pub(crate) fn configuration(context: &Context) -> Result<Option<Config>, Failure
 }
 
 /// The project that is meant.
-pub(crate) fn project(place: &Place, config: Option<&Config>, repository: Option<&Repository>) -> Option<String> {
+pub(crate) fn project_of(place: &Place, config: Option<&Config>, repository: Option<&Repository>) -> Option<String> {
     let named = place.project.clone().or_else(|| lanes::variable("CONTEXTCORE_PROJECT"));
     let named = named.or_else(|| repository.and_then(Repository::project));
     named.or_else(|| of_remote(config?, repository?)).map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
@@ -156,4 +219,29 @@ async fn of_store(config: Config) -> (AllGuidance, Vec<ForgeGuidance>) {
         tracing::warn!(store = %place, "guidance of this store is left out: {}", failure.lines.join("; "));
         <_>::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[tokio::test]
+    async fn a_project_is_looked_for_among_the_tasks() {
+        let (store, mut config, dir) = fixture::world();
+        drop(store);
+        config.store =
+            config::parse(&serde_json::json!({"store": {"path": dir.path()}}).to_string(), "x", &[]).unwrap().store;
+        let ask = async |project| of_tasks(Some(config.clone()), project).await.unwrap();
+        assert!(matches!(ask("PROJ").await, Held::Some));
+        assert!(matches!(ask("PROG").await, Held::None(_)));
+        assert!(matches!(of_tasks(None, "PROJ").await.unwrap(), Held::Unknown));
+    }
+
+    #[test]
+    fn an_unknown_project_gives_the_nearest() {
+        let known: BTreeSet<String> = ["shop", "blog"].map(str::to_owned).into();
+        assert_eq!(unknown("shpo", &known).lines, ["there is no project `shpo`; did you mean `shop`?"]);
+        assert_eq!(unknown("zzzz", &known).exit, Exit::Usage);
+    }
 }

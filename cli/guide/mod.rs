@@ -27,6 +27,9 @@ pub(crate) async fn run(context: &Context, arguments: args::Guide) -> Outcome {
     let json = context.is_json("guide")?;
     let args::Guide { place, command } = arguments;
     let found = gather(context, &place).await?;
+    if matches!(command, GuideCommand::List { .. } | GuideCommand::Check { .. }) {
+        found::check_project(context, &place, &found).await?;
+    }
     match command {
         GuideCommand::Add(add) => self::add(context, place, &found, add),
         GuideCommand::List { paths, more_paths, all } => list(json, &found, &[paths, more_paths].concat(), all),

@@ -178,7 +178,7 @@ impl Reads for Blocking {
         self.runtime.block_on(self.stores.tasks(query))
     }
 
-    fn sprint_names(&self) -> Result<BTreeMap<String, String>, Error> {
+    fn sprint_names(&self) -> Result<BTreeMap<(String, String), String>, Error> {
         let mut all = BTreeMap::new();
         for reader in &self.stores.readers {
             all.extend(self.runtime.block_on(list::sprint_names(reader)).map_err(error_of)?);

@@ -91,11 +91,11 @@ pub trait Reads {
     /// As [`contextcore_core::query::Viewer::each_json`].
     fn tasks(&self, query: &ListQuery<TaskFilter>) -> Result<TaskPage>;
 
-    /// The names of sprints by native id: people and agents read names.
+    /// The names of sprints by source and native id: people and agents read names.
     ///
     /// # Errors
     /// As [`contextcore_core::query::Viewer::each_json`].
-    fn sprint_names(&self) -> Result<BTreeMap<String, String>>;
+    fn sprint_names(&self) -> Result<BTreeMap<(String, String), String>>;
 
     /// One task with its neighbourhood.
     ///

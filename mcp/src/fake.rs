@@ -158,7 +158,7 @@ impl Reads for Open<'_> {
         Ok(TaskPage { tasks, next: end.next.map(|next| next.to_string()), total: end.total })
     }
 
-    fn sprint_names(&self) -> Result<BTreeMap<String, String>> {
+    fn sprint_names(&self) -> Result<BTreeMap<(String, String), String>> {
         Ok(BTreeMap::new())
     }
 

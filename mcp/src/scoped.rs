@@ -57,7 +57,7 @@ impl Reads for Scoped<'_> {
         }
     }
 
-    fn sprint_names(&self) -> Result<BTreeMap<String, String>> {
+    fn sprint_names(&self) -> Result<BTreeMap<(String, String), String>> {
         self.all.sprint_names()
     }
 

@@ -149,10 +149,9 @@ pub fn nearest_known<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |candidate: &str| strsim::damerau_levenshtein(&word, &candidate.to_lowercase());
     let near = known.iter().map(|candidate| (distance(candidate), *candidate)).min_by_key(|(distance, _)| *distance);
     let contained = || {
-        known
-            .iter()
-            .copied()
-            .find(|candidate| word.len() > 3 && (candidate.contains(&word) || word.contains(candidate)))
+        known.iter().copied().find(|candidate| {
+            word.len() > 3 && !candidate.trim().is_empty() && (candidate.contains(&word) || word.contains(candidate))
+        })
     };
     match near {
         Some((distance, candidate)) if distance <= candidate.chars().count().max(3) / 3 => Some(candidate),

@@ -25,12 +25,11 @@ use crate::clock;
 use crate::config::{Config, Privacy, SourceConfig};
 use crate::export::otlp::RetryPolicy;
 use crate::export::{Destinations, Exporter};
-use crate::http::observed;
 use crate::ingest::connector::{Connector, Registration};
 use crate::ingest::sync::{self, Options, Source, SourceReport};
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
-use crate::progress::{Progress, Update};
+use crate::progress::Progress;
 use crate::store::{Store, Unit};
 
 /// Everything a run needs; shared by its tasks. It makes one connector for each source, when the source runs first, and keeps
@@ -123,8 +122,7 @@ impl Engine {
                 lock(&source.insights).clone_from(&self.config().insights);
                 let mut warnings = if options.dry_run { Vec::new() } else { self.inherit(&source).await };
                 let delivered = if options.dry_run { Ok(Vec::new()) } else { self.take_delivered(&source) };
-                let run = sync::sync_source(&store, &source, &options, &*self.progress, cancel);
-                let mut report = self.watched(&source.config.name, run).await;
+                let mut report = sync::sync_source(&store, &source, &options, &*self.progress, cancel).await;
                 match delivered {
                     Ok(ids) => self.forget_delivered(ids, &report),
                     Err(error) => warnings.push(error.full()),
@@ -139,23 +137,6 @@ impl Engine {
                 SourceReport { name: source.name.clone(), error: Some(error), ..SourceReport::default() }
             }
         }
-    }
-
-    /// Reports the retries of a run to who watches. A run that is stopped while it waits for one says what it waited for.
-    async fn watched(&self, name: &str, run: impl Future<Output = SourceReport>) -> SourceReport {
-        let mut last = None;
-        let mut report = observed(run, |retry| {
-            self.progress.event(name, Update::Retrying(retry.clone()));
-            last = Some(retry.reason);
-        })
-        .await;
-        report.error = match (report.error, last) {
-            (Some(error), Some(reason)) if error.kind() == ErrorKind::Cancelled => {
-                Some(error.caused_by(format!("the last answer of the tool was {reason}")))
-            }
-            (error, _) => error,
-        };
-        report
     }
 
     /// A source with its connector. A connector that cannot be made is tried again by the next run.

@@ -304,3 +304,36 @@ async fn a_replay_of_one_project_sends_no_span_of_another() {
         assert!(!bytes.windows(5).any(|part| part == b"WHOLE"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_whole_replay_removes_the_older_dead_letters_of_what_it_sent() {
+    let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
+    let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
+    let store = Store::over(Arc::new(crate::store::MemoryKv::default())).unwrap();
+    let mut transaction = store.begin().unwrap();
+    for signal in ["traces", "logs"] {
+        let (reason, at) = ("HTTP 400: too old".to_owned(), Millis(7));
+        let letter = crate::store::DeadLetter { signal: signal.into(), reason, hint: None, items: 1, at };
+        transaction.put_dead(&letter, b"request").unwrap();
+    }
+    let created = stored(100, Change::Created(Box::new(facts(Status::Todo))));
+    transaction.put_task(&key(0), None, &record(vec![created, stored(200, to(Status::Done))]), true).unwrap();
+    transaction.seal("jira").unwrap();
+    transaction.commit().unwrap();
+    let left = || -> Vec<_> { store.dead_letters().unwrap().into_iter().map(|letter| letter.signal).collect() };
+    let replay = async |selection: Selection, stop: CancellationToken| {
+        let recorder = Arc::new(Recorder::default());
+        let deliveries = BTreeMap::from([(Signal::Traces, Delivery::new(Box::new(recorder), stop.clone()))]);
+        let destinations = Destinations::of(deliveries);
+        Exporter::new(&store, &config, &destinations, &Quiet, &stop, false).replay(&selection, Millis(1_000)).await
+    };
+    let part = Selection { source: Some("jira".to_owned()), ..Selection::default() };
+    assert!(replay(part, CancellationToken::new()).await.errors.is_empty());
+    assert_eq!(left(), ["traces", "logs"], "only a part was sent");
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    assert!(!replay(Selection::default(), stopped).await.errors.is_empty());
+    assert_eq!(left(), ["traces", "logs"], "not all was sent");
+    assert!(replay(Selection::default(), CancellationToken::new()).await.errors.is_empty());
+    assert_eq!(left(), ["logs"], "there is no backend for logs");
+}

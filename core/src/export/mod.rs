@@ -44,7 +44,7 @@ pub(crate) use metrics::agents::completed_lately;
 pub use plan::{Present, Selection, Sent};
 pub use sender::{ExportCounters, export_counters};
 
-use crate::config::Config;
+use crate::config::{Config, SourceConfig};
 use crate::model::error::{Error, Result};
 use crate::model::signal::Signal;
 use crate::model::time::Millis;
@@ -121,10 +121,39 @@ impl<'a> Exporter<'a> {
         report
     }
 
-    /// Sends history again, with the same ids. No position moves.
+    /// Sends history again, with the same ids. No position moves. Once all of it was sent, older dead letters of the signal are
+    /// removed: what they hold was sent with it, and what was refused again has letters of its own.
     pub async fn replay(&self, selection: &Selection, now: Millis) -> DrainReport {
         let present = Present { snapshots: false, metrics: true };
-        self.all_signals(&Plan { now, again: Some(selection.clone()) }, present).await
+        let older = self.sender.store.dead_letters_by_id();
+        let report = self.all_signals(&Plan { now, again: Some(selection.clone()) }, present).await;
+        let removed = older.and_then(|older| self.remove_replayed(&older, selection, &report));
+        if let Err(error) = removed {
+            tracing::warn!(error = %error.full(), "remove the dead letters that were sent again");
+        }
+        report
+    }
+
+    /// Removes the letters whose signal was sent whole.
+    fn remove_replayed(
+        &self,
+        older: &[(DeadId, DeadLetter)],
+        selection: &Selection,
+        report: &DrainReport,
+    ) -> Result<()> {
+        let store = self.sender.store;
+        let is_left_out = |source: &SourceConfig| !store.owns(&Unit::source(&source.name));
+        if *selection != Selection::default() || self.sender.config.sources.iter().any(is_left_out) {
+            return Ok(());
+        }
+        let has_failed = |signal: Signal| report.errors.iter().any(|(failed, _)| *failed == signal);
+        let is_sent = |signal: &Signal| self.sender.destinations.has(*signal) && !has_failed(*signal);
+        let sent: Vec<&str> =
+            Signal::ALL.iter().filter(|signal| is_sent(signal)).map(|signal| signal.as_str()).collect();
+        let mut transaction = store.begin()?;
+        let replayed = older.iter().filter(|(_, letter)| sent.contains(&letter.signal.as_str()));
+        replayed.for_each(|(id, _)| transaction.remove_dead(*id));
+        transaction.commit().map(drop)
     }
 
     /// Sends the requests of these dead letters again, oldest first. A letter is removed once the backend accepted it; what it

@@ -11,14 +11,21 @@ use crate::config::Config;
 pub fn in_the_clear(config: &Config) -> BTreeSet<String> {
     let sources = config.sources.iter().map(|source| (format!("source {}", source.name), &source.url));
     let backends = config.export.otlp.targets.values().map(|target| ("export.otlp".to_owned(), &target.url));
-    sources.chain(backends).filter_map(|(what, url)| Some((what, remote_http(url)?))).map(|(what, host)| {
-        format!("{what}: http://{host} is not encrypted: tokens and data can be read on the way; use https if the server can")
-    }).collect()
+    sources.chain(backends).filter_map(|(what, url)| address_in_the_clear(&what, url)).collect()
+}
+
+/// The same for one address, of the setting or flag `what`.
+pub fn address_in_the_clear(what: &str, url: &str) -> Option<String> {
+    let host = remote_http(url)?;
+    Some(format!(
+        "{what}: http://{host} is not encrypted: tokens and data can be read on the way; use https if the server can"
+    ))
 }
 
 /// The host of an `http://` address, unless it is this machine.
 fn remote_http(url: &str) -> Option<String> {
-    let url = Url::parse(url).ok().filter(|url| url.scheme() == "http")?;
+    // `http+ops://` is the address of a service that takes reports.
+    let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "http+ops"))?;
     url.host_str().filter(|host| !tls::is_loopback(host)).map(str::to_owned)
 }
 
@@ -30,6 +37,7 @@ mod tests {
     fn only_plain_http_to_another_host_is_in_the_clear() {
         assert_eq!(remote_http("http://tempo:4317").as_deref(), Some("tempo"));
         assert_eq!(remote_http("http://10.0.0.7/jira").as_deref(), Some("10.0.0.7"));
+        assert_eq!(remote_http("http+ops://contextcore:8080").as_deref(), Some("contextcore"));
         for safe in ["https://tempo:4317", "http://127.0.0.1:4317", "http://localhost:1", "http://[::1]:9", "", "x"] {
             assert_eq!(remote_http(safe), None, "{safe}");
         }

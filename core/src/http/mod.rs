@@ -18,7 +18,7 @@ mod elapsed;
 pub mod limits;
 pub mod local;
 mod mend;
-mod observer;
+pub(crate) mod observer;
 mod quota;
 mod rate_limiter;
 pub mod redact;
@@ -31,7 +31,7 @@ pub(crate) mod tls;
 mod transfer;
 pub mod verdict;
 
-pub use clear::in_the_clear;
+pub use clear::{address_in_the_clear, in_the_clear};
 pub use config::{Auth, Bucket, SessionConfig, Tries};
 pub use observer::{Retrying, observed};
 pub use quota::{POINTS, Quota, REQUESTS};

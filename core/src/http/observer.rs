@@ -8,11 +8,15 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::model::error::ErrorKind;
+
 /// A call that failed and will be tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retrying {
     /// Why it failed: `HTTP 500`, or that there was no answer.
     pub reason: String,
+    /// The kind of the failure.
+    pub kind: ErrorKind,
     /// Which retry comes, from 1.
     pub retry: u32,
     /// How many there are at most.
@@ -23,7 +27,7 @@ pub struct Retrying {
 
 impl fmt::Display for Retrying {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reason, retry, of, wait } = self;
+        let Self { reason, retry, of, wait, .. } = self;
         // A wait is never shown as none.
         let seconds = (wait.as_millis().div_ceil(1_000)).max(1);
         write!(f, "{reason}, retry {retry} of {of} in {seconds} s")
@@ -48,7 +52,7 @@ pub async fn observed<F: Future>(work: F, mut on_retry: impl FnMut(Retrying)) ->
 }
 
 /// Reports a retry to the observer of this task, if it has one.
-pub(super) fn report(retrying: &Retrying) {
+pub(crate) fn report(retrying: &Retrying) {
     // An observer that is gone, or never was, misses nothing.
     let sent = OBSERVER.try_with(|observer| observer.send(retrying.clone()).is_ok());
     if sent.is_err() {
@@ -62,7 +66,13 @@ mod tests {
 
     #[tokio::test]
     async fn retries_reach_the_observer_of_the_task() {
-        let retrying = Retrying { reason: "HTTP 500".into(), retry: 3, of: 8, wait: Duration::from_millis(15_400) };
+        let retrying = Retrying {
+            reason: "HTTP 500".into(),
+            kind: ErrorKind::Unavailable,
+            retry: 3,
+            of: 8,
+            wait: Duration::from_millis(15_400),
+        };
         report(&retrying);
         let mut seen = Vec::new();
         let work = async {

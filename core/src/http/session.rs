@@ -272,7 +272,13 @@ impl Failures {
                 let retry = asked.map_or(Retry::Backoff, Retry::After);
                 Next::GiveUp(failure.error.with_retry(retry).with("tries", self.all))
             }
-            _ => Next::Wait(Retrying { reason: failure.reason(), retry: self.all, of: tries.saturating_sub(1), wait }),
+            _ => Next::Wait(Retrying {
+                reason: failure.reason(),
+                kind: failure.error.kind(),
+                retry: self.all,
+                of: tries.saturating_sub(1),
+                wait,
+            }),
         };
         Plan { pause, next }
     }

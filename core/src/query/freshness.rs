@@ -48,8 +48,9 @@ impl Viewer<'_> {
     pub(super) fn lag(&self, source: &str) -> Result<Option<f64>> {
         let status = self.store.source_status(source)?;
         // A run in progress has not succeeded yet, but its cursors already cover its start.
-        let covered =
-            if status.failures == 0 { status.last_attempt.or(status.last_success) } else { status.last_success };
+        // One that was stopped counts as no failure, and has covered nothing either.
+        let is_well = status.failures == 0 && status.last_error.is_none();
+        let covered = if is_well { status.last_attempt.or(status.last_success) } else { status.last_success };
         Ok(status.last_success.and(covered).map(|at| self.now.seconds_since(at)))
     }
 }

@@ -55,7 +55,10 @@ impl Viewer<'_> {
         known.extend(self.config.sources.iter().flat_map(|source| source.projects.iter().cloned()));
         let held = self.store.totals()?.into_iter().map(|(_, project, _)| project);
         let of_sprints = self.store.sprints(None)?.into_iter().filter_map(|(_, record)| record.facts.project);
-        Ok([known, held.map(String::from).chain(of_sprints).collect()])
+        let mut held: BTreeSet<String> = held.map(String::from).chain(of_sprints).collect();
+        // What no project has is stored under an empty name, which nobody can mean.
+        [&mut known, &mut held].into_iter().for_each(|names| names.retain(|name| !name.trim().is_empty()));
+        Ok([known, held])
     }
 
     /// The projects with insights that `typed` names: native ones, or those of a portfolio project.
@@ -66,9 +69,12 @@ impl Viewer<'_> {
             is_same(project, typed) || sources.any(|source| is_same(&self.project_id(&source.name, project), typed))
         };
         let found: Vec<String> = all.iter().filter(|project| belongs(project)).cloned().collect();
-        if found.is_empty() && !all.is_empty() {
-            let known = self.project_names()?.into_iter().flatten().chain(all);
-            check("project", typed, known.collect())?;
+        if found.is_empty() {
+            let [configured, held] = self.project_names()?;
+            // A store that holds nothing yet cannot say that a project does not exist.
+            if !(held.is_empty() && all.is_empty()) {
+                check("project", typed, configured.into_iter().chain(held).chain(all).collect())?;
+            }
         }
         Ok(found)
     }
@@ -108,7 +114,8 @@ impl Viewer<'_> {
 }
 
 /// Fails unless a name is known. Where none is, nothing has been read that could say so.
-fn check(what: &str, typed: &str, known: BTreeSet<String>) -> Result<()> {
+fn check(what: &str, typed: &str, mut known: BTreeSet<String>) -> Result<()> {
+    known.retain(|name| !name.trim().is_empty());
     match known.is_empty() || known.iter().any(|name| is_same(typed, name)) {
         true => Ok(()),
         false => Err(unknown(what, typed, &known)),
@@ -142,6 +149,14 @@ fn suggestion(typed: &str, known: &BTreeSet<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_name_is_not_offered() {
+        let known: BTreeSet<String> = ["", " ", "OPS"].map(str::to_owned).into();
+        let error = check("project", "x", known).unwrap_err();
+        assert_eq!(error.message(), "there is no project `x`; known: OPS");
+        assert!(check("sprint", "x", BTreeSet::from([String::new()])).is_ok(), "nothing is known");
+    }
 
     #[test]
     fn the_nearest_names_are_given_or_else_the_first() {

@@ -32,11 +32,12 @@ impl Viewer<'_> {
 fn problems(view: &StatusView, config: &Config) -> Vec<Problem> {
     let mut all = refusing(&view.backends, view.now);
     all.extend(view.dead_letters.iter().map(|letter| {
+        let again = if letter.can_retry { "dead-letters retry" } else { "replay" };
         let cause = letter.hint.clone().unwrap_or_else(|| "look at the reason below".to_owned());
         Problem {
             part: ProblemPart::Backend,
             what: format!("{} {} permanently refused ({})", letter.items, letter.signal, short(&letter.reason)),
-            next: format!("{cause}; then `contextcore replay` exports it again"),
+            next: format!("{cause}; then `contextcore {again}` sends it again"),
         }
     }));
     all.extend(unusable_projects(config, view.now));

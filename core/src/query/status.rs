@@ -157,6 +157,9 @@ pub struct DeadLetterView {
     pub items: u64,
     /// When this happened last.
     pub last: Millis,
+    /// Whether every request of it is kept, so that it can be sent again by itself.
+    #[serde(default)]
+    pub can_retry: bool,
 }
 
 /// The store.
@@ -339,7 +342,7 @@ pub fn histories_complete(status: &SourceStatus, quarantined: &[Quarantined]) ->
 /// Dead letters, grouped by signal and by hint, or by reason where there is no hint.
 fn dead_letters(store: &Store) -> Result<Vec<DeadLetterView>> {
     let mut groups: BTreeMap<(String, String), DeadLetterView> = BTreeMap::new();
-    for letter in store.dead_letters()? {
+    for (id, letter) in store.dead_letters_by_id()? {
         let kind = letter.hint.clone().unwrap_or_else(|| letter.reason.clone());
         let group = groups.entry((letter.signal.clone(), kind)).or_insert_with(|| DeadLetterView {
             signal: letter.signal,
@@ -347,7 +350,9 @@ fn dead_letters(store: &Store) -> Result<Vec<DeadLetterView>> {
             reason: String::new(),
             items: 0,
             last: letter.at,
+            can_retry: true,
         });
+        group.can_retry &= store.has_dead_request(id)?;
         group.items += letter.items;
         group.last = group.last.max(letter.at);
         group.reason = letter.reason;

@@ -49,7 +49,11 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     let sprints = if fields.contains(&"sprint") { call.reads.sprint_names()? } else { BTreeMap::new() };
     let row = |found: &TaskView| {
         let mut row = task::row(found, &fields, call.now);
-        if let Some(name) = found.sprint.as_ref().filter(|_| fields.contains(&"sprint")).and_then(|id| sprints.get(id))
+        if let Some(name) = found
+            .sprint
+            .as_ref()
+            .filter(|_| fields.contains(&"sprint"))
+            .and_then(|id| sprints.get(&(found.source.clone(), id.clone())))
         {
             row["sprint"] = json!(name);
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use prost::Message;
 use tonic::Code;
 
+use super::reason::Reason;
 use crate::http::limits::parse_retry_after;
 use crate::http::tls;
 use crate::model::error::{Error, ErrorKind, Retry};
@@ -64,12 +65,14 @@ pub(super) struct Refusal {
     pub(super) after: Option<Duration>,
     /// Whether the backend may have stored the items anyway.
     pub(super) ambiguous: bool,
+    /// Whether the answer is ours and says what to do: it is the message then.
+    pub(super) is_advice: bool,
 }
 
 impl Refusal {
     /// A refusal that stops the export, with what to do about it.
     pub(super) fn stop(answer: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Stop, answer: answer.into(), after: None, ambiguous: false }
+        Self { verdict: Verdict::Stop, answer: answer.into(), after: None, ambiguous: false, is_advice: false }
     }
 
     /// Converts it to the crate's error: kind [`ErrorKind::Export`], with `endpoint` and `answer`, and for programs
@@ -86,11 +89,13 @@ impl Refusal {
             }
             _ => "",
         };
+        let what_to_do = if self.is_advice { format!(": {}", self.answer) } else { what_to_do.to_owned() };
         let error = Error::new(ErrorKind::Export, format!("export {}{what_to_do}", signal.as_str()))
             .with_retry(retry)
             .with("endpoint", endpoint)
-            .with("answer", self.answer)
             .tagged("verdict", self.verdict.as_str());
+        let is_said = self.is_advice;
+        let error = if is_said { error.tagged("answer", self.answer) } else { error.with("answer", self.answer) };
         if self.ambiguous { error.tagged("ambiguous", true) } else { error }
     }
 }
@@ -99,7 +104,13 @@ impl Refusal {
 pub(super) fn grpc(code: Code, text: &str, details: &[u8]) -> Refusal {
     let after = retry_delay(details);
     let answer = format!("gRPC {}: {}", grpc_name(code), one_line(text));
-    Refusal { verdict: grpc_verdict(code, text, after), answer, after, ambiguous: grpc_ambiguous(code) }
+    Refusal {
+        verdict: grpc_verdict(code, text, after),
+        answer,
+        after,
+        ambiguous: grpc_ambiguous(code),
+        is_advice: false,
+    }
 }
 
 fn grpc_verdict(code: Code, text: &str, after: Option<Duration>) -> Verdict {
@@ -107,7 +118,8 @@ fn grpc_verdict(code: Code, text: &str, after: Option<Duration>) -> Verdict {
         Code::ResourceExhausted | Code::OutOfRange if is_too_large(text) => Verdict::Split,
         // Without RetryInfo the specification calls it permanent. But quotas and limits clear, and lost data does not
         // come back.
-        Code::ResourceExhausted if after.is_some() || is_rate_limit(text) => Verdict::Retry,
+        Code::ResourceExhausted if after.is_some() => Verdict::Retry,
+        _ if mentions_items(code) && Reason::can_clear(text) => Verdict::Retry,
         Code::ResourceExhausted | Code::Internal | Code::Unknown => Verdict::RetryBounded,
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted => Verdict::Retry,
         Code::OutOfRange | Code::DataLoss => Verdict::Retry,
@@ -116,6 +128,12 @@ fn grpc_verdict(code: Code, text: &str, after: Option<Duration>) -> Verdict {
             Verdict::Stop
         }
     }
+}
+
+/// Whether a code may be about what was sent, and not about the address or the credential.
+const fn mentions_items(code: Code) -> bool {
+    use Code::{AlreadyExists, FailedPrecondition, Internal, InvalidArgument, ResourceExhausted, Unknown};
+    matches!(code, ResourceExhausted | FailedPrecondition | InvalidArgument | AlreadyExists | Internal | Unknown)
 }
 
 /// Whether something behind the server may have stored the items although it reports a failure.
@@ -136,6 +154,7 @@ pub(super) fn http(status: u16, body: &[u8], retry_after: Option<&str>, now: Mil
         answer,
         after,
         ambiguous: matches!(status, 408 | 500 | 502 | 504..),
+        is_advice: false,
     }
 }
 
@@ -146,6 +165,8 @@ fn http_verdict(status: u16, text: &str) -> Verdict {
         408 | 425 | 429 | 502 | 503 | 504 => Verdict::Retry,
         // Nothing about the items: the credential, the address, the headers, the contract with the vendor.
         401..=407 | 410 | 411 | 414 | 415 | 426 | 431 | 451 | 501 | 505 | 511 => Verdict::Stop,
+        // Whatever the code, a limit clears or is raised.
+        400.. if Reason::can_clear(text) => Verdict::Retry,
         500.. => Verdict::RetryBounded,
         400.. => Verdict::DeadLetter,
         // A redirect or an informational answer: this is not an OTLP endpoint.
@@ -163,19 +184,20 @@ pub(super) fn no_answer(cause: &(dyn StdError + 'static), sent: bool) -> Refusal
     // The prefix of all certificate errors of rustls. The `io::Error` around them hides the type from the chain.
     let untrusted = answer.contains("invalid peer certificate");
     let verdict = if untrusted { Verdict::Stop } else { Verdict::Retry };
-    Refusal { verdict, answer, after: None, ambiguous: sent && !untrusted }
+    Refusal { verdict, answer, after: None, ambiguous: sent && !untrusted, is_advice: false }
 }
 
 /// The port speaks `spoken` and not the configured protocol: the commonest first mistake.
 pub(super) fn other_protocol(spoken: Protocol) -> Refusal {
-    Refusal::stop(match spoken {
+    let advice = match spoken {
         Protocol::HttpProtobuf => {
             "this port speaks HTTP: set `protocol: http/protobuf` (usually port 4318), or use the gRPC port (usually 4317)"
         }
         Protocol::Grpc => {
             "this port speaks gRPC: set `protocol: grpc` (usually port 4317), or use the HTTP port (usually 4318)"
         }
-    })
+    };
+    Refusal { is_advice: true, ..Refusal::stop(advice) }
 }
 
 /// Whether a gRPC call failed because the other side speaks HTTP: an answer in HTTP/1 is a frame of an impossible size,
@@ -201,7 +223,13 @@ pub(super) fn texts(cause: &(dyn StdError + 'static)) -> String {
 
 /// No answer in time; the request may have arrived.
 pub(super) fn timed_out(after: Duration) -> Refusal {
-    Refusal { verdict: Verdict::Retry, answer: format!("no answer within {after:?}"), after: None, ambiguous: true }
+    Refusal {
+        verdict: Verdict::Retry,
+        answer: format!("no answer within {after:?}"),
+        after: None,
+        ambiguous: true,
+        is_advice: false,
+    }
 }
 
 /// An error and its chain of causes.
@@ -246,6 +274,8 @@ const HINTS: &[(Signal, &str, &str)] = &[
         "too old",
         "Prometheus: storage.tsdb.out_of_order_time_window does not reach that far back (before version 3 the answer is 500): raise it above export.history (10080h covers 400 days)",
     ),
+    (Signal::Metrics, "series limit", "Mimir: raise limits.max_global_series_per_user"),
+    (Signal::Metrics, "max active series", "Mimir: raise limits.max_global_series_per_user"),
     (Signal::Metrics, "out of bounds", PROMETHEUS_WINDOW),
     (Signal::Metrics, "out of order", PROMETHEUS_WINDOW),
     (
@@ -268,11 +298,6 @@ const MIMIR_WINDOW: &str = "Mimir: set limits.out_of_order_time_window above exp
 fn is_too_large(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     ["message larger than max", "message length too large", "body too large"].iter().any(|part| text.contains(part))
-}
-
-fn is_rate_limit(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    text.contains("rate_limited") || text.contains("rate limit")
 }
 
 /// The longest text of a backend we quote, in characters.
@@ -449,7 +474,14 @@ mod tests {
         }
         assert!(speaks_grpc("error sending request: invalid HTTP version parsed"));
         assert!(!speaks_grpc("connection closed before message completed"));
-        assert!(other_protocol(Protocol::HttpProtobuf).answer.contains("set `protocol: http/protobuf`"));
+        let error = other_protocol(Protocol::HttpProtobuf).into_error(Signal::Logs, "http://host:4318");
+        assert_eq!(
+            error.full(),
+            "export logs: this port speaks HTTP: set `protocol: http/protobuf` (usually port 4318), or use the gRPC port \
+             (usually 4317) (endpoint=http://host:4318)",
+            "what to do is the message, and the only advice"
+        );
+        assert!(error.context("answer").is_some_and(|answer| answer.starts_with("this port speaks HTTP")));
     }
 
     #[test]
@@ -514,7 +546,7 @@ mod tests {
     #[test]
     fn a_verdict_survives_the_error_that_carries_it() {
         for verdict in Verdict::ALL {
-            let refusal = Refusal { verdict, answer: String::new(), after: None, ambiguous: true };
+            let refusal = Refusal { verdict, answer: String::new(), after: None, ambiguous: true, is_advice: false };
             let error = refusal.into_error(Signal::Logs, "http://host");
             assert_eq!(Verdict::of(&error), verdict);
             assert!(!error.full().contains("verdict") && !error.full().contains("ambiguous"), "{}", error.full());

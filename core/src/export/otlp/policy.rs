@@ -7,6 +7,7 @@
 //! - Traces wait longer after an ambiguous failure, because Tempo stores twice what it receives twice within 30 s.
 //! - What the backend names as bad ("too old") is permanently rejected. A server error that names it is retried a few
 //!   times first: Prometheus answers so to what it will never accept.
+//! - A limit that can clear ("stream limit exceeded") is waited for, whatever the code: it says nothing of the items.
 //! - Any other refusal may mean an ill backend or a proxy that answers for it. The batch is split until a single item is
 //!   left, and that is permanently rejected only once the backend has taken others since: a circuit breaker. Until then
 //!   everything waits, and nothing is lost.

@@ -65,16 +65,26 @@ impl Reason {
     }
 
     /// Whether the message says that the items themselves are at fault, so that sending others helps and sending these again
-    /// does not. What a proxy or an ill backend could also say of anything, such as "too large" or "invalid", does not count.
+    /// does not. What a proxy or an ill backend could also say of anything, such as "too large" or "invalid", does not count,
+    /// and of a server error only what Prometheus says with one. A limit says nothing of the items: it can clear.
     pub fn names_items(message: &str) -> bool {
-        match Self::of(message) {
-            Self::TooOld | Self::OutOfOrder | Self::TooNew | Self::LimitReached | Self::Duplicate => true,
-            Self::TooLarge => {
-                let message = message.to_ascii_lowercase();
-                ITEM_TOO_LARGE.iter().any(|needle| message.contains(needle))
-            }
-            Self::RateLimited | Self::Invalid | Self::Other => false,
+        let reason = Self::of(message);
+        let message = message.to_ascii_lowercase();
+        let contains = |needles: &[&str]| needles.iter().any(|needle| message.contains(needle));
+        if SERVER_ERRORS.iter().any(|code| message.starts_with(code)) {
+            return matches!(reason, Self::TooOld | Self::OutOfOrder) && contains(&["too old", "out of order"]);
         }
+        match reason {
+            Self::TooOld => !message.contains("out of bounds") || contains(SAMPLE_OUT_OF_BOUNDS),
+            Self::OutOfOrder | Self::TooNew | Self::Duplicate => true,
+            Self::TooLarge => contains(ITEM_TOO_LARGE),
+            Self::RateLimited | Self::LimitReached | Self::Invalid | Self::Other => false,
+        }
+    }
+
+    /// Whether the message is about a limit: the same items are accepted once there is room, or after the limit was raised.
+    pub fn can_clear(message: &str) -> bool {
+        matches!(Self::of(message), Self::RateLimited | Self::LimitReached)
     }
 
     /// The reason for a code without a known message.
@@ -94,7 +104,7 @@ const PATTERNS: &[(Reason, &[&str])] = &[
     (Reason::OutOfOrder, &["too far behind", "out of order"]),
     (Reason::TooOld, &["too old", "out of bounds"]),
     (Reason::TooNew, &["too new", "too far in future", "too far in the future"]),
-    (Reason::Duplicate, &["duplicate"]),
+    (Reason::Duplicate, &["duplicate sample", "duplicate timestamp"]),
     (
         Reason::LimitReached,
         &["live_traces", "live traces", "stream limit", "series limit", "max series", "max active series"],
@@ -115,6 +125,12 @@ const PATTERNS: &[(Reason, &[&str])] = &[
     ),
     (Reason::Invalid, &["structured metadata", "invalid", "disallowed"]),
 ];
+
+/// How messages of servers begin that failed themselves, in lower case.
+const SERVER_ERRORS: &[&str] = &["http 5", "grpc internal", "grpc unknown"];
+
+/// Prometheus says no more than this. A program that failed names what was out of bounds, such as an index.
+const SAMPLE_OUT_OF_BOUNDS: &[&str] = &[": out of bounds", "sample out of bounds", "timestamp out of bounds"];
 
 /// Parts of messages about one trace, line or value that is too large, in lower case.
 const ITEM_TOO_LARGE: &[&str] = &[
@@ -195,6 +211,10 @@ mod tests {
             "HTTP 400: duplicate sample for timestamp",
             "gRPC RESOURCE_EXHAUSTED: TRACE_TOO_LARGE: max size of trace (5000000) exceeded",
             "HTTP 400: Max entry size '262144' bytes exceeded for stream",
+            "HTTP 400: out of bounds",
+            "HTTP 400: err-mimir-sample-duplicate-timestamp",
+            "HTTP 500: out of order sample",
+            "gRPC INTERNAL: too old sample",
         ] {
             assert!(Reason::names_items(message), "{message}");
         }
@@ -206,8 +226,44 @@ mod tests {
             "gRPC INVALID_ARGUMENT: invalid tenant",
             "HTTP 400: includes structured metadata, but this feature is disallowed",
             "HTTP 429: too many requests",
+            "HTTP 500: duplicate key value violates unique constraint \"tokens_pkey\"",
+            "HTTP 500: duplicate sample for timestamp",
+            "HTTP 500: index out of bounds",
+            "HTTP 500: out of bounds",
+            "HTTP 502: timestamp too new",
+            "HTTP 503: Max entry size '262144' bytes exceeded for stream",
+            "gRPC INTERNAL: runtime error: index out of bounds",
+            "gRPC UNKNOWN: duplicate sample for timestamp",
+            "HTTP 400: index out of bounds",
+            "HTTP 400: duplicate key value violates unique constraint",
         ] {
             assert!(!Reason::names_items(message), "{message}");
         }
+        for message in LIMITS {
+            assert!(!Reason::names_items(message), "{message}");
+        }
     }
+
+    #[test]
+    fn only_limits_can_clear() {
+        for message in LIMITS {
+            assert!(Reason::can_clear(message), "{message}");
+        }
+        for (reason, message) in REFUSALS {
+            let is_limit = matches!(reason, Reason::RateLimited | Reason::LimitReached);
+            assert_eq!(Reason::can_clear(message), is_limit, "{message}");
+        }
+    }
+
+    /// What backends answer that are full or busy, with codes that a server in front may have changed.
+    const LIMITS: [&str; 8] = [
+        "HTTP 500: max active series",
+        "HTTP 400: per-user series limit of 150000 exceeded (err-mimir-max-series-per-user)",
+        "HTTP 400: the metric has too many series: per-metric series limit of 20000 exceeded (err-mimir-max-series-per-metric)",
+        "HTTP 400: Maximum active stream limit exceeded, reduce the number of active streams",
+        "HTTP 400: the request has been rejected (err-mimir-tenant-max-ingestion-rate)",
+        "gRPC FAILED_PRECONDITION: LIVE_TRACES_EXCEEDED: max live traces exceeded for tenant single-tenant: 10000",
+        "gRPC RESOURCE_EXHAUSTED: LIVE_TRACES_EXCEEDED: max live traces exceeded for tenant single-tenant: 10000",
+        "HTTP 429: Per stream rate limit exceeded (limit: 3MB/sec) while attempting to ingest",
+    ];
 }

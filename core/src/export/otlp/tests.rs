@@ -403,7 +403,7 @@ impl Sink for Ill {
 }
 
 /// Refusals that a proxy or an ill backend may give to anything.
-const UNNAMED: [fn() -> answer::Refusal; 7] = [
+const UNNAMED: [fn() -> answer::Refusal; 10] = [
     || answer::http(500, b"internal server error", None, Millis(0)),
     || answer::http(400, b"Bad Request", None, Millis(0)),
     || answer::http(422, b"", None, Millis(0)),
@@ -411,11 +411,26 @@ const UNNAMED: [fn() -> answer::Refusal; 7] = [
     || answer::grpc(Code::Internal, "context canceled", &[]),
     || answer::grpc(Code::InvalidArgument, "invalid", &[]),
     || answer::grpc(Code::ResourceExhausted, "out of memory", &[]),
+    || answer::http(500, b"duplicate key value violates unique constraint \"tokens_pkey\"", None, Millis(0)),
+    || answer::http(500, b"index out of bounds", None, Millis(0)),
+    || answer::grpc(Code::Internal, "runtime error: index out of bounds", &[]),
 ];
+
+/// Refusals of a backend that is full or busy, with whatever code.
+const LIMITED: [fn() -> answer::Refusal; 7] = [
+    || answer::http(500, b"max active series", None, Millis(0)),
+    || answer::http(400, b"per-user series limit of 150000 exceeded (err-mimir-max-series-per-user)", None, Millis(0)),
+    || answer::http(400, b"Maximum active stream limit exceeded", None, Millis(0)),
+    || answer::http(422, b"Per stream rate limit exceeded (limit: 3MB/sec)", None, Millis(0)),
+    || answer::grpc(Code::FailedPrecondition, LIVE_TRACES, &[]),
+    || answer::grpc(Code::ResourceExhausted, LIVE_TRACES, &[]),
+    || answer::grpc(Code::Internal, LIVE_TRACES, &[]),
+];
+const LIVE_TRACES: &str = "LIVE_TRACES_EXCEEDED: max live traces exceeded for tenant single-tenant: 10000";
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_rejected_because_the_backend_was_ill() {
-    for (place, refuses) in UNNAMED.into_iter().enumerate() {
+    for (place, refuses) in UNNAMED.into_iter().chain(LIMITED).enumerate() {
         for seconds in [20, 3_600] {
             let ill = Ill::start(refuses, seconds, None);
             let delivery = Delivery::new(Box::new(ill.clone()), CancellationToken::new());
@@ -439,7 +454,7 @@ async fn nothing_is_rejected_because_the_backend_was_ill() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_stays_ill_ends_the_run_and_everything_stays() {
-    for refuses in UNNAMED {
+    for refuses in UNNAMED.into_iter().chain(LIMITED) {
         for count in [1, 100] {
             let ill = Ill::start(refuses, 1_000_000, None);
             let delivery = Delivery::new(Box::new(ill), CancellationToken::new());
@@ -462,6 +477,19 @@ async fn what_stays_refused_while_others_are_taken_is_rejected_alone() {
             assert_eq!(Batch::decode(Signal::Logs, &done.dead[0].request).items(), 1);
             assert_eq!(ill.accepted.lock().unwrap().len(), 99, "no record twice");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_above_a_limit_waits_even_while_others_are_accepted() {
+    for (place, refuses) in LIMITED.into_iter().enumerate() {
+        let ill = Ill::start(refuses, 0, Some("log 57"));
+        let delivery = Delivery::new(Box::new(ill.clone()), CancellationToken::new());
+        let mut deadline = ProgressDeadline::default();
+        let accepted = delivery.deliver(logs(10), &mut deadline).await.unwrap();
+        assert_eq!(accepted.accepted, 10);
+        let error = delivery.deliver(logs(100), &mut deadline).await.unwrap_err();
+        assert!(error.context("gave_up_after").is_some(), "{place}: {error}");
     }
 }
 

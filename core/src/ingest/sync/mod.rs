@@ -32,7 +32,7 @@ use self::job::Job;
 pub use self::job::{Source, SourceReport};
 use crate::clock;
 use crate::config::SourceConfig;
-use crate::http::Stats;
+use crate::http::{Retrying, Stats, observed};
 use crate::ingest::connector::{Cursor, SourceSession, Stream};
 use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::guidance::forge::{self, ForgeFile};
@@ -64,7 +64,7 @@ pub async fn sync_source(
     let (clock, before) = (Instant::now(), source.connector.stats());
     progress.event(name, Update::Began { total: None });
     let mut job = Job::new(store, source, options, progress, cancel);
-    let outcome = job.run().await;
+    let (outcome, unanswered) = watched(job.run(), source, progress).await;
     let now = options.now.unwrap_or_else(clock::now);
     let read_until = job.changes_read.then_some(job.run.now);
     let moved = std::mem::take(&mut job.moved);
@@ -72,9 +72,14 @@ pub async fn sync_source(
     let stats = source.connector.stats();
     report.requests = stats.requests - before.requests;
     report.seconds = clock.elapsed().as_secs_f64();
-    report.error = outcome.err();
-    let result =
-        RunResult { report: &report, began: job.run.now, read_until, moved, waits: stats.waits - before.waits };
+    report.error = outcome.err().map(|error| match &unanswered {
+        Some(Retrying { reason, .. }) if error.kind() == ErrorKind::Cancelled => {
+            error.caused_by(format!("the last answer of the tool was {reason}"))
+        }
+        _ => error,
+    });
+    let (began, waits) = (job.run.now, stats.waits - before.waits);
+    let result = RunResult { report: &report, began, read_until, moved, waits, unanswered };
     if !options.dry_run
         && let Err(error) = record_run(store, result, &stats, now)
     {
@@ -82,6 +87,24 @@ pub async fn sync_source(
     }
     progress.event(name, Update::Done);
     report
+}
+
+/// A run, and the call that it was still trying when it ended. Its retries go to who watches.
+async fn watched(
+    run: impl Future<Output = Result<()>>,
+    source: &Source,
+    progress: &dyn Progress,
+) -> (Result<()>, Option<Retrying>) {
+    let requests = || source.connector.stats().requests;
+    let mut last = None;
+    let outcome = observed(run, |retry| {
+        progress.event(&source.config.name, Update::Retrying(retry.clone()));
+        last = Some((requests(), retry));
+    })
+    .await;
+    // More than the one request that repeats the call means that the tool has answered since.
+    let unanswered = last.filter(|(before, _)| requests() <= before + 1).map(|(_, retry)| retry);
+    (outcome, unanswered)
 }
 
 /// Warnings of a run that are kept.
@@ -95,11 +118,13 @@ struct RunResult<'a> {
     /// The cursors of streams that had nothing new.
     moved: BTreeMap<&'static str, Cursor>,
     waits: u64,
+    /// The call that was still being tried when the run ended.
+    unanswered: Option<Retrying>,
 }
 
 /// Stores the result of a run, for `status` and for our own metrics.
 fn record_run(store: &Store, result: RunResult<'_>, stats: &Stats, now: Millis) -> Result<()> {
-    let RunResult { report, began, read_until, moved, waits } = result;
+    let RunResult { report, began, read_until, moved, waits, unanswered } = result;
     let mut status = store.source_status(&report.name)?;
     status.last_attempt = Some(began);
     status.read_until = read_until.or(status.read_until);
@@ -116,6 +141,7 @@ fn record_run(store: &Store, result: RunResult<'_>, stats: &Stats, now: Millis) 
     counters.changes += report.changes;
     counters.waits += waits;
     match &report.error {
+        Some(error) if error.kind() == ErrorKind::Cancelled => record_stop(&mut status, error, unanswered),
         Some(error) => {
             *counters.errors.entry(error.kind().as_str().to_owned()).or_default() += 1;
             status.failures += 1;
@@ -136,6 +162,19 @@ fn record_run(store: &Store, result: RunResult<'_>, stats: &Stats, now: Millis) 
         transaction.put_cursor(&report.name, stream, Some(cursor))?;
     }
     transaction.commit().map(drop)
+}
+
+/// A run that was stopped says nothing of its source: what was wrong before stays wrong, and nothing counts as a failure.
+/// Only where nothing was known to be wrong, the call that was being tried in vain is the error.
+fn record_stop(status: &mut SourceStatus, error: &Error, unanswered: Option<Retrying>) {
+    if status.last_error_kind.is_some_and(|kind| kind != ErrorKind::Cancelled) {
+        return;
+    }
+    let (text, kind) = match unanswered {
+        Some(Retrying { reason, kind, .. }) => (format!("{reason}, still tried when the run was stopped"), kind),
+        None => (error.full(), ErrorKind::Cancelled),
+    };
+    (status.last_error, status.last_error_kind) = (Some(text), Some(kind));
 }
 
 impl Job<'_> {

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::kind::unchecked;
 use crate::config::{self, Config};
+use crate::http::observer;
 use crate::ingest::connector::Run;
 use crate::ingest::connector::{CheckReport, Connector, Cursor, Page, RawRecord};
 use crate::model::observation::{Activity, Observation, TaskObservation};
@@ -612,4 +613,75 @@ async fn the_calls_of_the_store_do_not_grow_with_the_tasks_on_a_page() {
     let more_pages = calls(60, 3).await;
     let a_page = std::array::from_fn::<u64, 5, _>(|run| (more_pages[run] - many[run]).div_ceil(2));
     assert!(a_page.iter().all(|calls| *calls <= 20), "{a_page:?} a page, {many:?} a run with one page");
+}
+
+/// A tool that refuses the token, or that is tried again and again in vain until somebody stops the run.
+struct Unwell {
+    refuses: bool,
+    stop: CancellationToken,
+}
+
+#[async_trait]
+impl Connector for Unwell {
+    fn streams(&self) -> &'static [Stream] {
+        &[]
+    }
+
+    async fn open(&self, _: Option<serde_json::Value>, _: &Run) -> Result<Box<dyn SourceSession>> {
+        if self.refuses {
+            return Err(Error::new(ErrorKind::Auth, "log in: the token was refused"));
+        }
+        let (reason, kind) = ("HTTP 500".to_owned(), ErrorKind::Unavailable);
+        observer::report(&Retrying { reason, kind, retry: 1, of: 8, wait: std::time::Duration::from_secs(2) });
+        self.stop.cancel();
+        std::future::pending().await
+    }
+
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+}
+
+impl Bench {
+    /// The status of a source after a run that failed, or was stopped.
+    async fn unwell(&self, refuses: bool) -> SourceStatus {
+        let stop = CancellationToken::new();
+        let source = Source {
+            config: self.config.sources[0].clone(),
+            connector: Box::new(Unwell { refuses, stop: stop.clone() }),
+            portfolio: std::sync::Mutex::default(),
+            insights: std::sync::Mutex::default(),
+        };
+        let options = Options { now: Some(NOW), ..Options::default() };
+        let report = sync_source(&self.store, &source, &options, &Quiet, &stop).await;
+        let kind = if refuses { ErrorKind::Auth } else { ErrorKind::Cancelled };
+        assert_eq!(report.error.unwrap().kind(), kind);
+        self.store.source_status("jira").unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_run_keeps_what_was_wrong_before_and_is_no_failure() {
+    let bench = Bench::new(Engine::Memory, false);
+    for _ in 0..3 {
+        bench.unwell(true).await;
+    }
+    let status = bench.unwell(false).await;
+    assert_eq!((status.failures, status.last_error_kind), (3, Some(ErrorKind::Auth)));
+    assert_eq!(status.last_error.as_deref(), Some("log in: the token was refused"));
+    assert_eq!(status.counters.errors, BTreeMap::from([("auth".to_owned(), 3)]));
+}
+
+#[tokio::test]
+async fn a_run_stopped_in_vain_tries_names_the_last_answer() {
+    let bench = Bench::new(Engine::Memory, false);
+    bench.sync("jira", vec![task("1", &[])]).await;
+    for _ in 0..3 {
+        let status = bench.unwell(false).await;
+        assert_eq!((status.failures, status.last_error_kind), (0, Some(ErrorKind::Unavailable)));
+        assert_eq!(status.last_error.as_deref(), Some("HTTP 500, still tried when the run was stopped"));
+        assert!(status.counters.errors.is_empty());
+    }
+    bench.sync("jira", vec![task("1", &[])]).await;
+    assert_eq!(bench.store.source_status("jira").unwrap().last_error, None);
 }
