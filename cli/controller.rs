@@ -1,6 +1,7 @@
 //! `contextcore controller`: the ProjectContext resource of Kubernetes. What it does is in `contextcore-operator`; `crd`, `validate`
 //! and `render` need no cluster.
 
+mod audit;
 mod cluster;
 mod outside;
 mod run;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use contextcore_core::export::otlp::{self, Batch, OtlpTarget, Sink};
+use contextcore_core::export::otlp::{self, OtlpTarget};
 use contextcore_core::http::Auth;
 use contextcore_core::http::service::Service;
 use contextcore_core::model::semconv::{self as names, CONTEXT_CHANGED as CHANGED};
@@ -18,9 +18,9 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use prost::Message as _;
 use serde_json::{Value, json};
 
+use super::audit::Audit;
 use crate::dashboards::services;
 use crate::failure::Failure;
 
@@ -30,7 +30,7 @@ type Made = (Settings, Option<Arc<dyn Provisioner>>);
 /// All of them.
 pub(super) struct Others {
     /// Where changes are recorded. `None`: in the log of the process only.
-    audit: Option<Box<dyn Sink>>,
+    audit: Option<Arc<Audit>>,
     /// It remembers what it sent.
     grafana: Mutex<Option<Made>>,
 }
@@ -55,8 +55,8 @@ impl Others {
         let text = json!({"export": {"otlp": {"endpoint": endpoint}}}).to_string();
         let config = config::parse(&text, "--otlp-endpoint", &[])?;
         let target = OtlpTarget::of(&config.export.otlp, Signal::Logs)?;
-        let audit = target.map(|target| otlp::connect(&target, Signal::Logs)).transpose()?;
-        Ok(Self { audit, grafana: Mutex::default() })
+        let sink = target.map(|target| otlp::connect(&target, Signal::Logs)).transpose()?;
+        Ok(Self { audit: sink.map(Audit::new), grafana: Mutex::default() })
     }
 }
 
@@ -85,12 +85,13 @@ impl Outside for Others {
                 "{CHANGED}"
             );
         }
-        let Some(audit) = &self.audit else { return };
-        let request = request(&changes, self.now());
-        let batch = Batch::decode(Signal::Logs, &request.encode_to_vec());
-        if let Err(error) = audit.export(&batch).await {
-            tracing::error!(error = %error.full(), to = audit.describe(), "{} records {CHANGED} were not accepted", changes.len());
+        if let Some(audit) = &self.audit {
+            audit.record(changes, self.now());
         }
+    }
+
+    fn lost_records(&self) -> u64 {
+        self.audit.as_ref().map_or(0, |audit| audit.take_lost())
     }
 
     async fn provision(
@@ -117,15 +118,15 @@ fn samples(answer: &Value) -> Vec<Sample> {
 }
 
 /// The records, each with its project as the resource, as everything about a project has it.
-fn request(changes: &[ContextChange], now: Timestamp) -> ExportLogsServiceRequest {
-    let resource_logs = changes.iter().map(|change| ResourceLogs {
+pub(super) fn request(changes: &[(ContextChange, Timestamp)]) -> ExportLogsServiceRequest {
+    let resource_logs = changes.iter().map(|(change, at)| ResourceLogs {
         resource: Some(Resource {
             attributes: vec![text(names::SERVICE_NAME, "contextcore"), text(names::PROJECT_ID, &change.project)],
             ..Resource::default()
         }),
         scope_logs: vec![ScopeLogs {
             scope: Some(InstrumentationScope { name: "contextcore".to_owned(), ..InstrumentationScope::default() }),
-            log_records: vec![record(change, now)],
+            log_records: vec![record(change, *at)],
             ..ScopeLogs::default()
         }],
         ..ResourceLogs::default()
@@ -188,10 +189,10 @@ fn list(key: &str, values: &[String]) -> KeyValue {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn change() -> ContextChange {
+    pub(in super::super) fn change() -> ContextChange {
         ContextChange {
             namespace: "shop".into(),
             name: "a".into(),
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_change_becomes_a_log_record_of_its_project() {
-        let request = request(&[change()], Timestamp::from_second(1_800_000_000).unwrap());
+        let request = request(&[(change(), Timestamp::from_second(1_800_000_000).unwrap())]);
         let logs = &request.resource_logs[0];
         let project = logs.resource.as_ref().unwrap().attributes.iter().find(|attribute| attribute.key == "project.id");
         assert_eq!(project, Some(&text("project.id", "p")));

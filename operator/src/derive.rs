@@ -24,6 +24,7 @@ mod portfolio;
 mod probe;
 mod projects;
 mod promql;
+mod re2;
 mod refusal;
 mod routing;
 mod rules;

@@ -7,6 +7,14 @@ pub(crate) fn promql(text: &str) -> String {
     quoted(text)
 }
 
+/// The name of a label in PromQL, which Prometheus 3 takes in quotes where it is no plain word.
+#[must_use]
+pub(crate) fn label_name(name: &str) -> String {
+    let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let is_plain = name.starts_with(is_letter) && name.chars().all(|c| is_letter(c) || c.is_ascii_digit());
+    if is_plain { name.to_owned() } else { format!("\"{}\"", promql(name)) }
+}
+
 /// A text that a regular expression (RE2) shall match literally. It still has to be quoted.
 #[must_use]
 pub(crate) fn regex(text: &str) -> String {

@@ -19,6 +19,7 @@ pub use guidance::{AgentGuidance, Constraint, Focus, GuidanceQuestion, Knowledge
 pub use observability::{DisableAlerts, Observability, Scrape};
 pub use requirements::{Requirements, Sli};
 pub use status::{Condition, Derived, ProjectContextStatus, ResourceReference, SloStatus, Sources};
+pub(crate) use status::{MOST_CHANNELS, MOST_RESOURCES};
 pub use terms::{
     Annotate, Audit, Criticality, Histogram, Placement, Priority, Profile, QuestionStatus, RiskType, Severity, Source,
     TargetKind, Window,
@@ -30,6 +31,8 @@ pub(crate) const NAME: &str = "^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$";
 pub(crate) const LABEL: &str = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
 /// An id: lower case, so that it fits a label and a file name.
 pub(crate) const SLUG: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// Anything but blanks alone.
+pub(crate) const SAID: &str = r"[^\s\p{Z}]";
 /// A web address.
 pub(crate) const URL: &str = r"^https?://[^\s]+$";
 /// A day that there is; the 29th of February in any year.
@@ -149,10 +152,10 @@ pub struct Project {
 #[serde(rename_all = "camelCase")]
 pub struct Include {
     /// Name of the source in the configuration file.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = SAID))]
     pub source: String,
     /// The native project, such as a key of Jira.
-    #[schemars(length(min = 1, max = 256))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = SAID))]
     pub project: String,
 }
 
@@ -178,7 +181,7 @@ pub struct Business {
 #[serde(rename_all = "camelCase")]
 pub struct Risk {
     /// What could go wrong, in a sentence.
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = 1, max = 200), regex(pattern = SAID))]
     pub risk: String,
     /// A short id. Absent: made from the sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 mod check;
 mod read;
+mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::resource::{Criticality, Placement, Priority};
+use crate::resource::{Audit, Criticality, Placement, Priority};
 
 /// Where the shared outputs are, where nothing says otherwise.
 const NAMESPACE: &str = "contextcore";
@@ -17,16 +18,21 @@ const NAMESPACE: &str = "contextcore";
 /// All settings; every one has a default.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("allOf" = shape::settings()))]
 pub struct Settings {
     /// Label `contextcore.io/instance` of all objects: two installations do not touch each other's.
+    #[schemars(regex(pattern = shape::LABEL))]
     pub instance: String,
     /// Namespace of the shared outputs.
+    #[schemars(regex(pattern = shape::NAMESPACE))]
     pub namespace: String,
     /// Labels on all objects of the Prometheus operator, for its selectors.
+    #[schemars(extend("additionalProperties" = shape::label_value()))]
     pub object_labels: BTreeMap<String, String>,
     /// What replaces values of the table of criticalities.
     pub derivation: BTreeMap<Criticality, DerivationOverride>,
     /// Who can be alerted: a name and a receiver of `AlertmanagerConfig` v1alpha1. Empty: no routing.
+    #[schemars(extend("propertyNames" = shape::name(shape::CHANNEL), "additionalProperties" = shape::receiver()))]
     pub channels: BTreeMap<String, Value>,
     /// Where Alertmanager is.
     pub routing: Routing,
@@ -43,6 +49,7 @@ pub struct Settings {
     /// Where the dashboards are.
     pub grafana: Grafana,
     /// Runbooks are at `<this>/<namespace>/<name>`.
+    #[schemars(regex(pattern = shape::ADDRESS))]
     pub runbook_base_url: Option<String>,
     /// Which further alerts there are.
     pub alerts: Alerts,
@@ -80,8 +87,10 @@ impl Default for Settings {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct DerivationOverride {
     /// Share of traces kept.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub trace_sampling: Option<f64>,
     /// Interval of metrics.
+    #[schemars(regex(pattern = shape::INTERVAL))]
     pub metrics_interval: Option<String>,
     /// Label `priority`.
     pub alert_priority: Option<Priority>,
@@ -92,6 +101,7 @@ pub struct DerivationOverride {
     /// Folder of the dashboard.
     pub dashboard_placement: Option<Placement>,
     /// Channels, instead of those made from the owner.
+    #[schemars(inner(regex(pattern = shape::CHANNEL)))]
     pub alert_channels: Option<Vec<String>>,
 }
 
@@ -99,7 +109,8 @@ pub struct DerivationOverride {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Routing {
-    /// Its namespace: the one `AlertmanagerConfig` is there, and so are the secrets of its receivers.
+    /// Its namespace: the one `AlertmanagerConfig` is there, and so are the secrets so are the secrets of its receivers.
+    #[schemars(regex(pattern = shape::NAMESPACE))]
     pub namespace: String,
     /// An `AlertmanagerConfig` in each namespace with contexts instead, for its own alerts: the secrets of its receivers are then
     /// there.
@@ -128,18 +139,21 @@ pub enum CollectorMode {
 /// Where the collector is.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("allOf" = shape::collector()))]
 pub struct Collector {
     /// How it gets its configuration.
     pub mode: CollectorMode,
     /// Name of the `OpenTelemetryCollector` to attach to.
     pub name: Option<String>,
     /// Its namespace. Absent: that of the shared outputs.
+    #[schemars(regex(pattern = shape::NAMESPACE))]
     pub namespace: Option<String>,
     /// Exporters of our gateway, as its configuration has them.
     pub exporters: BTreeMap<String, Value>,
     /// Which of them each signal (`traces`, `metrics`, `logs`) goes to. A signal that is absent goes to all.
     pub pipelines: BTreeMap<Signal, Vec<String>>,
     /// How many instances our gateway has. Tail sampling needs all spans of a trace in one of them.
+    #[schemars(range(min = 1))]
     pub replicas: u16,
     /// Image of our gateway. Absent: that of the OpenTelemetry operator.
     pub image: Option<String>,
@@ -230,10 +244,13 @@ pub struct Sampling {
     /// Where.
     pub strategy: Strategy,
     /// Share of the traces kept of services without a context.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub others: f64,
     /// How long to wait for the spans of a trace.
+    #[schemars(regex(pattern = shape::WAIT))]
     pub decision_wait: String,
     /// How many traces to hold meanwhile.
+    #[schemars(range(min = 1))]
     pub num_traces: u64,
 }
 
@@ -254,12 +271,16 @@ pub struct Env {
 /// Which Prometheus evaluates the rules.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("allOf" = shape::prometheus()))]
 pub struct Prometheus {
     /// Its major version. Before 3 it cannot interpolate within classic histograms, and boundaries are used as they are.
+    #[schemars(range(min = 2, max = 3))]
     pub compat: u8,
     /// Finite boundaries of the classic histograms, in seconds, where all services have the same.
+    #[schemars(extend("items" = shape::bucket()))]
     pub buckets: Vec<f64>,
     /// Its address, where the controller may query it.
+    #[schemars(regex(pattern = shape::ADDRESS))]
     pub url: Option<String>,
 }
 
@@ -290,8 +311,10 @@ pub struct Grafana {
     /// How. Absent: to `url`, where there is one, else not at all.
     pub mode: Option<GrafanaMode>,
     /// Address for people, in the links of alerts.
+    #[schemars(regex(pattern = shape::ADDRESS))]
     pub url: Option<String>,
     /// Address for the controller, where that is another.
+    #[schemars(regex(pattern = shape::ADDRESS))]
     pub api_url: Option<String>,
     /// File with the token of a service account. Absent: the environment variable `GRAFANA_TOKEN`.
     pub token_file: Option<String>,
@@ -300,18 +323,23 @@ pub struct Grafana {
     /// Secret with the token. The chart makes `GRAFANA_TOKEN` of it; the controller reads no secrets.
     pub token_secret: Option<SecretKey>,
     /// Uid of the folder of all dashboards. Those within are named after it.
+    #[schemars(regex(pattern = shape::UID))]
     pub folder_uid: String,
     /// Which Grafanas of the Grafana operator get the dashboards. It cannot be changed later.
+    #[schemars(extend("type" = "object"))]
     pub instance_selector: Value,
 }
 
 /// A key of a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("required" = ["name", "key"]))]
 pub struct SecretKey {
     /// The secret.
+    #[schemars(length(min = 1))]
     pub name: String,
     /// The key in it.
+    #[schemars(length(min = 1))]
     pub key: String,
 }
 
@@ -371,6 +399,7 @@ impl Grafana {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Alerts {
     /// Alert when a service reported nothing for this long. Off, because it mostly reports what is meant to be silent.
+    #[schemars(regex(pattern = shape::INTERVAL))]
     pub absent: Option<String>,
 }
 
@@ -381,6 +410,7 @@ pub struct Limits {
     /// Every namespace that is not listed.
     pub default: Limit,
     /// By namespace, instead of the default.
+    #[schemars(extend("propertyNames" = shape::name(shape::NAMESPACE)))]
     pub namespaces: BTreeMap<String, Limit>,
 }
 
@@ -397,12 +427,18 @@ impl Limits {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Limit {
     /// Highest share of traces.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub max_trace_sampling: Option<f64>,
     /// Shortest interval of metrics.
+    #[schemars(regex(pattern = shape::INTERVAL))]
     pub min_metrics_interval: Option<String>,
     /// Highest criticality.
     pub max_criticality: Option<Criticality>,
+    /// Most auditing: `standard` keeps the writing requests of a context no more often than its other traces. `extended`, which keeps
+    /// all of them whatever `maxTraceSampling` is, is not limited.
+    pub max_audit: Option<Audit>,
     /// The only channels that may be used.
+    #[schemars(inner(regex(pattern = shape::CHANNEL)))]
     pub channels: Option<BTreeSet<String>>,
 }
 
@@ -411,5 +447,6 @@ pub struct Limit {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ProjectLimit {
     /// Contexts in these namespaces.
+    #[schemars(inner(regex(pattern = shape::NAMESPACE)))]
     pub namespaces: BTreeSet<String>,
 }

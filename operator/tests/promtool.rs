@@ -348,6 +348,42 @@ fn budget_and_burn_are_recorded() {
     scenario.run();
 }
 
+/// Half of 10 requests a second for half an hour makes a ticket, and so does the end of all series, for a day.
+#[test]
+fn too_little_traffic_and_none_at_all_make_a_ticket() {
+    const BELOW: &str = "ContextCoreThroughputBelow";
+    for sli in [
+        json!({}),
+        json!({"profile": "custom", "total": "rate(http_server_request_duration_seconds_count[{{window}}]) # all"}),
+    ] {
+        let mut scenario = Scenario::new(json!({"throughput": "10rps", "sli": sli}));
+        let test = |name: &str, values: &str, fires: &[(&str, bool)]| {
+            let mut expected = labels(BELOW, "", "throughput");
+            let of_alert = expected["exp_labels"].as_object_mut().unwrap();
+            of_alert.remove("long_window");
+            let check = |(time, fires): &(&str, bool)| {
+                let alerts: Vec<&Value> = fires.then_some(&expected).into_iter().collect();
+                json!({"eval_time": time, "alertname": BELOW, "exp_alerts": alerts})
+            };
+            let (series, values) = requests("200", values);
+            let checks: Vec<Value> = fires.iter().map(check).collect();
+            json!({"name": name, "interval": "30s", "input_series": [{"series": series, "values": values}], "alert_rule_test": checks})
+        };
+        scenario.tests = vec![
+            test("enough", "0+300x400", &[("60m", false), ("3h", false)]),
+            test("less than half", "0+300x120 36000+120x200", &[("60m", false), ("70m", false), ("100m", true)]),
+            test("idle", "0+300x120 36000+0x200", &[("70m", false), ("100m", true)]),
+            test(
+                "the series end",
+                "0+300x120 _x4000",
+                &[("60m", false), ("70m", false), ("105m", true), ("20h", true), ("27h", false)],
+            ),
+            test("nothing ever", "_x400", &[("2h", false)]),
+        ];
+        scenario.run();
+    }
+}
+
 /// Annotations are templates, and only ours have actions.
 #[test]
 fn annotations_are_expanded() {
@@ -373,6 +409,35 @@ fn annotations_are_expanded() {
         "alert_rule_test": [{"eval_time": "63m", "alertname": PAGE, "exp_alerts": [expected]}],
     }]});
     run(&["test", "rules", "test.yaml"], &[("rules.yaml", &rules), ("test.yaml", &tests)]);
+}
+
+/// Names of labels as UTF-8 has them, and regular expressions, as far as they are admitted.
+#[test]
+fn any_matchers_that_are_admitted_are_accepted() {
+    let mut groups = Vec::new();
+    for (at, matchers) in [
+        r#"{"http.route"!="/healthz"}"#,
+        r#"{"a=\"b\"} or vector(1) # "="x", "é"=~"a|b"}"#,
+        r#"{"quote\"d"!~"x"}"#,
+        r#"{'single.quoted'='x', `back.quoted`!="y"}"#,
+        r#"{http_route=~"/users/{id}|(?i)[[:alpha:]]\\d{2,3}"}"#,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let sli = json!({"matchers": matchers});
+        let spec =
+            json!({"requirements": {"availability": "99.9", "latencyP99": "1s", "throughput": "10rps", "sli": sli}});
+        let derivation = derive(&[context("shop", &format!("cart-{at}"), &spec)], &Settings::default());
+        assert!(derivation.outcomes[0].is_accepted(), "{matchers}: {:?}", derivation.outcomes[0].status.conditions);
+        groups.extend(rig::object(&derivation, "PrometheusRule")["spec"]["groups"].as_array().unwrap().clone());
+    }
+    run(&["check", "rules", "rules.yaml"], &[("rules.yaml", &json!({"groups": groups}))]);
+    for matchers in [r#"{a=~"b{1001}"}"#, r#"{a=~"\\u0061"}"#, r#"{""="x"}"#, r#"{a!~"(?x)b"}"#] {
+        let spec = json!({"requirements": {"availability": "99.9", "sli": {"matchers": matchers}}});
+        let derivation = derive(&[context("shop", "cart", &spec)], &Settings::default());
+        assert!(!derivation.outcomes[0].is_accepted(), "{matchers}");
+    }
 }
 
 /// Whatever people write, the rules and the templates of their annotations are read.

@@ -1,5 +1,7 @@
 //! Whatever the schema and the rules admit renders objects that their readers accept.
 
+use std::fs;
+
 use contextcore_operator::derive::derive;
 use contextcore_operator::resource::ProjectContext;
 use contextcore_operator::settings::Settings;
@@ -37,6 +39,7 @@ fn prose() -> BoxedStrategy<Value> {
     prop_oneof![
         text("\\PC{1,40}"),
         Just(json!("{{ query `up` }} ${env:HOME} \" or true # x\n---\nkey: 'v'")),
+        one_of(&[" ", "\t\n", "\u{a0}"]),
         Just(json!("\\\" `'$1 {{{{ %q \u{2028}")),
     ]
     .boxed()
@@ -63,13 +66,28 @@ fn sli() -> BoxedStrategy<Value> {
         ("histogram", one_of(&["classic", "native"])),
         (
             "matchers",
-            one_of(&["{a=\"b\"}", "a!~\"x|y\\\\.z\"", "{a=\"q\\\"uote\", b=~\".+\"}", "{c=\"\"}", "{a='b'} # c"]),
+            one_of(&[
+                "{a=\"b\"}",
+                "a!~\"x|y\\\\.z\"",
+                "{a=\"q\\\"uote\", b=~\".+\"}",
+                "{c=\"\"}",
+                "{a='b'} # c",
+                "{\"http.route\"!=\"/healthz\"}",
+                "{\"x\\\"} or up # \"=\"y\"}",
+                "a=~\"/{id}\"",
+                "a=~\"b{1001}\"",
+                "a=~\"\\\\u0061\"",
+            ]),
         ),
     ]);
     let custom = proptest::sample::select(vec![
         "rate(a_total[{{window}}])",
         "sum by (x) (rate(a_total{b=\"c\"}[{{window}}])) # comment",
         "rate(a_total[{{window}}]) or\n rate(b_total[{{window}}])",
+        "mad_over_time(a_total[{{window}}])",
+        "limitk(1, rate(a_total[{{window}}]))",
+        "rate(a_total{b=~\"c**\"}[{{window}}])",
+        "rate({\"a.b\"}[{{window}}])",
     ]);
     let custom = (custom.clone(), custom, one_of(&["classic", "native"])).prop_map(|(total, errors, histogram)| {
         json!({"profile": "custom", "total": total, "errors": errors, "histogram": histogram,
@@ -79,7 +97,10 @@ fn sli() -> BoxedStrategy<Value> {
 }
 
 fn requirements() -> BoxedStrategy<Value> {
-    let latency = || prop_oneof![text("[1-9][0-9]{0,3}ms"), text("[1-5][0-9]?(\\.[0-9])?s")].boxed();
+    let latency = || {
+        let same = one_of(&["700ms", "0.7s", "0.700s", "1100ms", "1.1s", "2.2s", "2200ms"]);
+        prop_oneof![text("[1-9][0-9]{0,3}ms"), text("[1-5][0-9]?(\\.[0-9])?s"), same].boxed()
+    };
     mapping(vec![
         ("availability", text("[0-9]{1,2}(\\.[0-9]{1,5})?")),
         ("errorRate", text("[0-9]{1,2}(\\.[0-9]{1,5})?")),
@@ -137,6 +158,8 @@ pub(crate) fn spec() -> BoxedStrategy<Value> {
     let risk = (prose(), one_of(&["P1", "P2", "P3", "P4"]), prose())
         .prop_map(|(risk, priority, mitigation)| json!({"risk": risk, "priority": priority, "mitigation": mitigation}))
         .boxed();
+    let include =
+        (prose(), prose()).prop_map(|(source, project)| json!({"source": source, "project": project})).boxed();
     let design = mapping(vec![("adr", prose()), ("adrs", list(prose(), 3)), ("doc", text("https?://[!-z]{1,20}"))]);
     mapping(vec![
         ("business", business),
@@ -146,9 +169,9 @@ pub(crate) fn spec() -> BoxedStrategy<Value> {
         ("targets", list(target(), 4)),
         ("observability", observability()),
     ])
-    .prop_flat_map(|spec| (Just(spec), "[a-z0-9]([-a-z0-9._]{0,20}[a-z0-9])?"))
-    .prop_map(|(mut spec, id)| {
-        spec["project"] = json!({"id": id});
+    .prop_flat_map(move |spec| (Just(spec), "[a-z0-9]([-a-z0-9._]{0,20}[a-z0-9])?", list(include.clone(), 3)))
+    .prop_map(|(mut spec, id, include)| {
+        spec["project"] = json!({"id": id, "include": include});
         spec
     })
     .boxed()
@@ -177,6 +200,21 @@ pub(crate) fn contexts(count: usize) -> Vec<ProjectContext> {
         serde_json::from_value(object).unwrap()
     });
     own.collect()
+}
+
+/// What is admitted, the sync service reads: one context it could not would be missing from its projects.
+#[test]
+fn what_is_admitted_is_read_as_projects() {
+    let derivation = derive(&contexts(100), &Settings::default());
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("contextcore.yaml"), "projects_file: projects.yaml").unwrap();
+    fs::write(folder.path().join("projects.yaml"), yaml::text(&json!({"projects": derivation.projects}))).unwrap();
+    let config = contextcore_core::config::load(&folder.path().join("contextcore.yaml"), &[]).unwrap();
+    let file = config.projects_file.unwrap();
+    assert!(file.unusable.is_empty(), "{:#?}", file.unusable);
+    let read: usize = config.projects.iter().map(|project| project.contexts.len()).sum();
+    assert_eq!(read, derivation.projects.len());
+    assert!(read > 15, "{read}");
 }
 
 proptest! {

@@ -128,6 +128,16 @@ impl Problems {
         self.found.push(Problem { place: Place::Variable(name.to_owned()), message: message.into() });
     }
 
+    /// Takes out what was found under a key, one line each, such as of an entry that is left out.
+    pub(super) fn take_under(&mut self, origin: &str, path: &str) -> Vec<String> {
+        let is_under =
+            |problem: &mut Problem| matches!(&problem.place, Place::Key { path: at, .. } if covers(path, at));
+        let mut problems: Vec<Problem> = self.found.extract_if(.., is_under).collect();
+        problems.sort_by_key(|problem| problem.place.rank());
+        let found = ConfigErrors { origin: origin.to_owned(), problems };
+        found.lines().collect()
+    }
+
     /// The collected problems in file order, or `value` if there were none.
     pub(super) fn into_result<T>(mut self, origin: &str, value: T) -> Result<T, ConfigErrors> {
         if self.found.is_empty() {

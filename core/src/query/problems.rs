@@ -41,6 +41,7 @@ fn problems(view: &StatusView, config: &Config) -> Vec<Problem> {
         }
     }));
     all.extend(unusable_projects(config, view.now));
+    all.extend(unusable_entries(config));
     for source in &view.sources {
         let schedule = config.source(&source.name).map(|source| &source.schedule);
         all.extend(unread(source, schedule, view.now));
@@ -89,6 +90,16 @@ fn unusable_projects(config: &Config, now: Millis) -> Option<Problem> {
         part: ProblemPart::Configuration,
         what: format!("{} cannot be used for {}", file.path.display(), age(now, file.failing_since?)),
         next: "its last good state is in force; `contextcore check` names file and line".to_owned(),
+    })
+}
+
+/// Entries of the projects file that cannot be used, while the others are in force.
+fn unusable_entries(config: &Config) -> Option<Problem> {
+    let file = config.projects_file.as_ref()?;
+    Some(Problem {
+        part: ProblemPart::Configuration,
+        what: format!("entries of the projects file cannot be used: {}", short(file.unusable.first()?)),
+        next: "the other entries are in force; `contextcore check` lists all that is wrong".to_owned(),
     })
 }
 

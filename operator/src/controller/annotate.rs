@@ -27,6 +27,8 @@ const TRUST: Duration = Duration::from_secs(500);
 pub(crate) struct Report {
     pub(crate) states: Vec<(String, ObjectState)>,
     pub(crate) resources: Vec<ResourceReference>,
+    /// Which of the workloads found an older context has.
+    pub(crate) conflict: Option<String>,
     /// Pods that start anew because of it.
     pub(crate) restarted: Vec<String>,
 }
@@ -38,7 +40,9 @@ pub(crate) async fn bring(passes: &Passes, place: &Place, context: &ProjectConte
     let matter = Matter::Workloads(place.clone());
     let (known, holds_still) = {
         let world = passes.world.lock();
-        let failed = |known: &Annotated| known.states.iter().any(|(_, state)| *state != ObjectState::Applied);
+        let failed = |known: &Annotated| {
+            known.conflict.is_some() || known.states.iter().any(|(_, state)| *state != ObjectState::Applied)
+        };
         let known = world.annotated.get(place).cloned();
         let is_due = known.as_ref().is_some_and(failed) && world.later.is_due(&matter, passes.clock());
         (known, !is_due)
@@ -48,6 +52,7 @@ pub(crate) async fn bring(passes: &Passes, place: &Place, context: &ProjectConte
         return Report {
             states: known.states.clone(),
             resources: known.workloads.iter().map(Workload::reference).collect(),
+            conflict: known.conflict.clone(),
             restarted: Vec::new(),
         };
     }
@@ -58,30 +63,90 @@ pub(crate) async fn bring(passes: &Passes, place: &Place, context: &ProjectConte
     if mode != Annotate::None {
         for target in targets(context) {
             match find(passes, place, &target).await {
-                Ok(found) => workloads.extend(found),
+                Ok(found) => {
+                    report.states.extend(unmatched(place, &target, &found));
+                    workloads.extend(found);
+                }
                 Err(message) => report.states.push((format!("{} {place}", target.kind), ObjectState::Failed(message))),
             }
         }
     }
+    report.conflict = claim(passes, place, &mut workloads);
     for workload in &workloads {
         let body = body(workload, mode, &annotations(context, outcome));
         let state = annotate(passes, workload, body, mode, &mut report.restarted).await;
         report.states.push((workload.to_string(), state));
     }
     for workload in before.difference(&workloads) {
-        release_or_later(passes, workload).await;
+        let is_others = passes.world.lock().owners.release(workload, place);
+        if !is_others {
+            release_or_later(passes, workload).await;
+        }
     }
-    later(passes, matter, &workloads, &report.states);
+    later(passes, matter, &workloads, &report);
     report.resources = workloads.iter().map(Workload::reference).collect();
-    let done = Annotated { wanted, at: passes.clock(), workloads, states: report.states.clone() };
+    let done = Annotated {
+        wanted,
+        at: passes.clock(),
+        workloads,
+        states: report.states.clone(),
+        conflict: report.conflict.clone(),
+    };
     passes.world.lock().annotated.insert(place.clone(), done);
     report
 }
 
+/// Leaves out what an older context has, with words for it. From a younger one it is taken, and that one looks again.
+fn claim(passes: &Passes, place: &Place, workloads: &mut BTreeSet<Workload>) -> Option<String> {
+    let mut guard = passes.world.lock();
+    let world = &mut *guard;
+    let created = world.contexts.get(place).and_then(|seen| seen.created.as_ref());
+    let age = created.map_or(i64::MAX, |at| at.0.as_second());
+    // After a start of this process, the status says who annotated what.
+    for (other, seen) in
+        world.contexts.iter().filter(|(other, _)| *other != place && !world.annotated.contains_key(*other))
+    {
+        let age = seen.created.as_ref().map_or(i64::MAX, |at| at.0.as_second());
+        let named = workloads.iter().filter(|workload| seen.status.resources.contains(&workload.reference()));
+        for workload in named {
+            // Whoever is older has it already, which is as well.
+            let _ = world.owners.claim(workload, age, other);
+        }
+    }
+    let mut taken = Vec::new();
+    workloads.retain(|workload| match world.owners.claim(workload, age, place) {
+        Ok(()) => true,
+        Err(other) => {
+            taken.push(format!("{workload} is claimed by {other}"));
+            false
+        }
+    });
+    for (_, annotated) in world.annotated.iter_mut().filter(|(other, _)| *other != place) {
+        if annotated.workloads.iter().any(|workload| workloads.contains(workload)) {
+            annotated.wanted.clear();
+        }
+    }
+    (!taken.is_empty()).then(|| {
+        format!(
+            "{}, which is older: narrow the selector, or remove it from spec.targets of one of the two",
+            taken.join(", ")
+        )
+    })
+}
+
+/// What to say of a selector that matches nothing.
+fn unmatched(place: &Place, target: &Target, found: &[Workload]) -> Option<(String, ObjectState)> {
+    let selector = target.selector.as_ref().filter(|_| found.is_empty())?;
+    let labels: Vec<String> = selector.match_labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let (kind, within, labels) = (target.kind, &place.namespace, labels.join(","));
+    let message = format!("no {kind} in {within} has {labels}, so none was annotated: correct spec.targets");
+    Some((format!("{kind} {within} with {labels}"), ObjectState::Failed(message)))
+}
+
 /// What failed is tried again: the workload may come, or the right to write it. What is annotated has nothing to take back any more.
-fn later(passes: &Passes, matter: Matter, workloads: &BTreeSet<Workload>, states: &[(String, ObjectState)]) {
+fn later(passes: &Passes, matter: Matter, workloads: &BTreeSet<Workload>, report: &Report) {
     let mut world = passes.world.lock();
-    if states.iter().any(|(_, state)| *state != ObjectState::Applied) {
+    if report.conflict.is_some() || report.states.iter().any(|(_, state)| *state != ObjectState::Applied) {
         world.later.put_off(matter, passes.clock());
     } else {
         world.later.settle(&matter);
@@ -93,9 +158,17 @@ fn later(passes: &Passes, matter: Matter, workloads: &BTreeSet<Workload>, states
 
 /// Takes the annotations of a context back that is gone.
 pub(crate) async fn release_all(passes: &Passes, place: &Place) {
-    let known = passes.world.lock().annotated.remove(place);
+    let known = {
+        let mut world = passes.world.lock();
+        let known = world.annotated.remove(place);
+        world.owners.forget(place);
+        known
+    };
     for workload in known.into_iter().flat_map(|known| known.workloads) {
-        release_or_later(passes, &workload).await;
+        let is_others = passes.world.lock().owners.release(&workload, place);
+        if !is_others {
+            release_or_later(passes, &workload).await;
+        }
     }
 }
 
@@ -258,6 +331,19 @@ mod tests {
         let cron = at("CronJob", Annotate::PodTemplate);
         assert_eq!(cron["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["annotations"]["k"], "v");
         assert_eq!(at("CronJob", Annotate::Workload)["apiVersion"], "batch/v1");
+    }
+
+    #[test]
+    fn a_selector_that_matches_nothing_says_so() {
+        let target: Target =
+            serde_json::from_value(json!({"kind": "Deployment", "selector": {"matchLabels": {"app": "x"}}})).unwrap();
+        let place = Place { namespace: "shop".into(), name: "a".into() };
+        let (name, state) = unmatched(&place, &target, &[]).unwrap();
+        let ObjectState::Failed(message) = state else { panic!() };
+        assert!(name.contains("app=x") && message.contains("no Deployment in shop has app=x"), "{name}: {message}");
+        assert!(unmatched(&place, &target, &[workload("Deployment")]).is_none());
+        let named = Target { name: Some("a".into()), selector: None, ..target };
+        assert!(unmatched(&place, &named, &[]).is_none());
     }
 
     #[test]

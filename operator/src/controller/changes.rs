@@ -146,6 +146,11 @@ pub(crate) fn cost(old: Option<&Derived>, new: &Derived) -> Option<String> {
         let more = times(was / is);
         parts.push(format!("metricsInterval {} -> {}: {more} samples", old.metrics_interval, new.metrics_interval));
     }
+    if new.audit_logging == Audit::Extended && old.audit_logging == Audit::Standard {
+        parts.push(
+            "auditLogging standard -> extended: every writing request is kept, whatever traceSampling is".to_owned(),
+        );
+    }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
@@ -218,6 +223,10 @@ mod tests {
         );
         assert_eq!(cost(Some(&derived(1.0, "10s")), &derived(0.1, "60s")), None);
         assert_eq!(cost(None, &derived(1.0, "10s")), None);
+        let audited = Derived { audit_logging: Audit::Extended, ..derived(0.1, "60s") };
+        let text = cost(Some(&derived(0.1, "60s")), &audited).unwrap();
+        assert!(text.starts_with("auditLogging standard -> extended: every writing request"), "{text}");
+        assert_eq!(cost(Some(&audited), &derived(0.1, "60s")), None);
         assert!(cost(Some(&derived(0.0, "1m")), &derived(0.5, "60s")).unwrap().contains("some instead of no traces"));
     }
 }

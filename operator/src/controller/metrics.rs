@@ -60,7 +60,11 @@ impl Metrics {
             Unit::Seconds,
             duration.clone(),
         );
-        registry.register("errors", "Writes that the API server refused", errors.clone());
+        registry.register(
+            "errors",
+            "Writes that the API server refused, and records of the audit that were lost",
+            errors.clone(),
+        );
         registry.register("objects", "Objects by kind and state", objects.clone());
         registry.register("queue", "Contexts that wait", queue.clone());
         registry.register("leader", "Whether this process writes (1) or waits (0)", leader.clone());
@@ -73,6 +77,13 @@ impl Metrics {
 
     pub(crate) fn error(&self, error_type: &str) {
         self.errors.get_or_create(&ErrorType { error_type: error_type.to_owned() }).inc();
+    }
+
+    /// The same, several times.
+    pub(crate) fn errors(&self, error_type: &str, count: u64) {
+        if count > 0 {
+            self.errors.get_or_create(&ErrorType { error_type: error_type.to_owned() }).inc_by(count);
+        }
     }
 
     pub(crate) fn queued(&self, count: usize) {

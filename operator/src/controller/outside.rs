@@ -21,8 +21,13 @@ pub trait Outside: Send + Sync {
     /// Words for a person when it cannot be asked or refuses.
     async fn query(&self, url: &str, promql: &str) -> Result<Vec<Sample>, String>;
 
-    /// Records that specs changed. What cannot be sent is logged there.
+    /// Records that specs changed. What cannot be sent at once is kept and sent later.
     async fn record(&self, changes: Vec<ContextChange>);
+
+    /// How many records were lost since the last call: the backend refused them, or too many waited.
+    fn lost_records(&self) -> u64 {
+        0
+    }
 
     /// Brings dashboards to the Grafana of the settings. `None`: they name none to send to.
     async fn provision(

@@ -28,6 +28,8 @@ use crate::settings::{CollectorMode, Settings};
 
 /// How many contexts are written at a time.
 const AT_ONCE: usize = 16;
+/// So many objects could a status name in definitions of earlier versions.
+const MOST_RESOURCES_BEFORE: usize = 32;
 /// The refusal after which nothing of a context stays.
 const NOT_PERMITTED: &str = "NotPermitted";
 
@@ -89,6 +91,7 @@ impl Passes {
         if !changes.is_empty() {
             self.outside.record(changes).await;
         }
+        self.metrics.errors("audit_lost", self.outside.lost_records());
     }
 
     /// Tries again what failed and is due.
@@ -177,14 +180,16 @@ impl Passes {
         let context = seen.context.as_ref().ok()?;
         if outcome.is_accepted() {
             let mut outcome = outcome.clone();
+            let mut conflict = None;
             if input.settings.annotate.enabled {
                 let report = annotate::bring(self, place, context, &outcome).await;
                 objects.extend(report.states);
                 outcome.status.resources.extend(report.resources);
+                conflict = report.conflict;
                 self.restarted(place, seen, &report.restarted).await;
             }
             let known = self.known(place, seen, context, objects).await?;
-            let new = status::accepted(&outcome, known);
+            let new = status::accepted(&outcome, Known { conflict, ..known });
             return self.write_status(place, seen, new, Some(context)).await;
         }
         // An older one kept its last good outputs, and they claim the same.
@@ -239,6 +244,7 @@ impl Passes {
             finding,
             digest: Some(changes::digest(context)),
             spec: Some(changes::stored(context)),
+            conflict: None,
             waits: None,
         };
         if known.finding.is_none() && world.settings.prometheus.url.is_some() {
@@ -260,6 +266,7 @@ impl Passes {
         if http::schema_difference(&self.world.lock()).is_some() {
             // A definition of an earlier version refuses the whole status for a field that it does not know.
             new.accepted_spec = None;
+            new.resources.truncate(MOST_RESOURCES_BEFORE);
         }
         // Times in a status have seconds.
         let text = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();

@@ -54,11 +54,51 @@ async fn ask(probe: &Probe, url: &str, outside: &dyn Outside) -> Result<Finding,
         };
         return Ok(Finding::NoSeries(no_series(probe, &others)));
     }
-    let boundaries = match &probe.boundaries {
-        Some(query) => finite(&outside.query(url, query).await?),
-        None => Vec::new(),
-    };
-    Ok(within(probe, &boundaries))
+    for (what, query) in &probe.further {
+        if !outside.query(url, query).await?.iter().any(|sample| sample.value > 0.0) {
+            return Ok(Finding::NoSeries(nothing(what, query)));
+        }
+    }
+    let mut notes = Vec::new();
+    if let Some(failures) = &probe.failures {
+        match find_failures(failures, url, outside).await? {
+            Ok(note) => notes.extend(note),
+            Err(message) => return Ok(Finding::NoSeries(message)),
+        }
+    }
+    let Some(query) = &probe.boundaries else { return Ok(Finding::SeriesFound(notes.join("; "))) };
+    let found = outside.query(url, query).await?;
+    if found.is_empty() {
+        return Ok(Finding::NoSeries(nothing("the latency", query)));
+    }
+    Ok(within(probe, &finite(&found), notes))
+}
+
+/// Whether the failures can be counted, with a note when there were none; else what is missing. A counter of failures may be there
+/// only from the first one on, and a service without failures is well.
+async fn find_failures(
+    (query, metrics): &(String, Option<String>),
+    url: &str,
+    outside: &dyn Outside,
+) -> Result<Result<Option<String>, String>, String> {
+    let is_found = |samples: &[Sample]| samples.iter().any(|sample| sample.value > 0.0);
+    if is_found(&outside.query(url, query).await?) {
+        return Ok(Ok(None));
+    }
+    if let Some(metrics) = metrics
+        && !is_found(&outside.query(url, metrics).await?)
+    {
+        return Ok(Err(nothing("spec.requirements.sli.errors", query)));
+    }
+    Ok(Ok(Some(format!("no failures so far by {}", one_line(query)))))
+}
+
+fn one_line(query: &str) -> String {
+    query.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn nothing(what: &str, query: &str) -> String {
+    format!("{what} has no numbers, nothing is found by {}: correct spec.requirements.sli", one_line(query))
 }
 
 fn names(label: &str, samples: &[Sample]) -> Vec<String> {
@@ -78,7 +118,7 @@ fn finite(samples: &[Sample]) -> Vec<f64> {
 }
 
 fn no_series(probe: &Probe, others: &[String]) -> String {
-    let query = probe.series.split_whitespace().collect::<Vec<_>>().join(" ");
+    let query = one_line(&probe.series);
     let Some((label, _)) = &probe.others else {
         return format!("nothing is found by {query}: correct spec.requirements.sli");
     };
@@ -99,11 +139,12 @@ fn no_series(probe: &Probe, others: &[String]) -> String {
 }
 
 /// Whether the histograms have boundaries on both sides of each time.
-fn within(probe: &Probe, boundaries: &[f64]) -> Finding {
+fn within(probe: &Probe, boundaries: &[f64], mut notes: Vec<String>) -> Finding {
     let (Some(first), Some(last)) = (boundaries.first(), boundaries.last()) else {
-        return Finding::SeriesFound(String::new());
+        let message =
+            "the histograms have no finite boundary, so that every request counts as slow: add some in the service";
+        return Finding::NoBucketAtThreshold(message.to_owned());
     };
-    let mut notes = Vec::new();
     for limit in &probe.limits {
         let below = boundaries.iter().rev().find(|at| **at <= limit.at);
         let above = boundaries.iter().find(|at| **at >= limit.at);
@@ -152,6 +193,8 @@ mod tests {
     fn probe(at: f64) -> Probe {
         Probe {
             series: "count(x)".into(),
+            further: Vec::new(),
+            failures: None,
             others: Some(("job", "count by (job) (x)".into())),
             boundaries: Some("count by (le) (x)".into()),
             limits: vec![Limit { slo: "latency_p99", text: "200ms".into(), at }],
@@ -161,14 +204,74 @@ mod tests {
     #[test]
     fn a_time_must_lie_within_the_boundaries() {
         let seconds = [0.05, 0.1, 0.25, 1.0];
-        assert_eq!(within(&probe(0.1), &seconds), Finding::SeriesFound(String::new()));
-        let Finding::SeriesFound(note) = within(&probe(0.2), &seconds) else { panic!() };
+        assert_eq!(within(&probe(0.1), &seconds, Vec::new()), Finding::SeriesFound(String::new()));
+        let Finding::SeriesFound(note) = within(&probe(0.2), &seconds, Vec::new()) else { panic!() };
         assert!(note.contains("between 0.1 and 0.25"), "{note}");
-        let Finding::NoBucketAtThreshold(message) = within(&probe(2.0), &seconds) else { panic!() };
+        let Finding::NoBucketAtThreshold(message) = within(&probe(2.0), &seconds, Vec::new()) else { panic!() };
         assert!(message.contains("above the last boundary 1"), "{message}");
         // Boundaries in milliseconds.
-        let Finding::NoBucketAtThreshold(message) = within(&probe(0.2), &[5.0, 10.0, 10000.0]) else { panic!() };
+        let Finding::NoBucketAtThreshold(message) = within(&probe(0.2), &[5.0, 10.0, 10000.0], Vec::new()) else {
+            panic!()
+        };
         assert!(message.contains("below the first boundary 5"), "{message}");
+    }
+
+    /// A Prometheus that finds these queries, and the boundaries of `le`.
+    struct Found(&'static [&'static str], &'static [&'static str]);
+
+    #[async_trait::async_trait]
+    impl Outside for Found {
+        fn now(&self) -> jiff::Timestamp {
+            jiff::Timestamp::UNIX_EPOCH
+        }
+
+        async fn query(&self, _url: &str, promql: &str) -> Result<Vec<Sample>, String> {
+            let sample = |le: &str| Sample { labels: [("le".to_owned(), le.to_owned())].into(), value: 1.0 };
+            if promql.starts_with("count by (le)") {
+                return Ok(self.1.iter().map(|le| sample(le)).collect());
+            }
+            Ok(self.0.contains(&promql).then(|| sample("")).into_iter().collect())
+        }
+
+        async fn record(&self, _changes: Vec<crate::controller::ContextChange>) {}
+
+        async fn provision(
+            &self,
+            _dashboards: &[crate::grafana::ServiceDashboard],
+            _settings: &crate::settings::Settings,
+        ) -> Option<Result<Vec<crate::grafana::Left>, crate::grafana::ProvisionError>> {
+            None
+        }
+    }
+
+    async fn message(probe: &Probe, found: Found) -> (&'static str, String) {
+        let verdict = find(probe, "http://p", &found).await.verdict();
+        (verdict.reason, verdict.message)
+    }
+
+    #[tokio::test]
+    async fn numbers_of_latencies_that_are_not_there_are_missed() {
+        let (reason, text) = message(&probe(0.1), Found(&["count(x)"], &[])).await;
+        assert!(reason == "NoSeries" && text.contains("count by (le) (x)"), "{text}");
+        let (reason, text) = message(&probe(0.1), Found(&["count(x)"], &["+Inf"])).await;
+        assert!(reason == "NoBucketAtThreshold" && text.contains("no finite boundary"), "{text}");
+        assert_eq!(message(&probe(0.1), Found(&["count(x)"], &["0.1", "+Inf"])).await.0, "SeriesFound");
+        let native = Probe { boundaries: None, further: vec![("the latency", "count(d)".into())], ..probe(0.1) };
+        let (reason, text) = message(&native, Found(&["count(x)"], &[])).await;
+        assert!(reason == "NoSeries" && text.contains("count(d)"), "{text}");
+        assert_eq!(message(&native, Found(&["count(x)", "count(d)"], &[])).await.0, "SeriesFound");
+    }
+
+    #[tokio::test]
+    async fn failures_are_missed_when_their_metric_is_not_there() {
+        let failures = Some(("count(e{r=\"f\"})".to_owned(), Some("count(e)".to_owned())));
+        let probe = Probe { boundaries: None, limits: Vec::new(), failures, ..probe(0.1) };
+        let (reason, text) = message(&probe, Found(&["count(x)"], &[])).await;
+        assert!(reason == "NoSeries" && text.contains("sli.errors") && text.contains("count(e{r="), "{text}");
+        let (reason, text) = message(&probe, Found(&["count(x)", "count(e)"], &[])).await;
+        assert!(reason == "SeriesFound" && text.contains("no failures so far"), "{text}");
+        let all = Found(&["count(x)", "count(e)", "count(e{r=\"f\"})"], &[]);
+        assert_eq!(message(&probe, all).await, ("SeriesFound", String::new()));
     }
 
     #[test]

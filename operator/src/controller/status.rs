@@ -4,7 +4,7 @@
 use super::results::{ObjectState, SharedConditions, Verdict};
 use super::sli::Finding;
 use crate::derive::Outcome;
-use crate::resource::{Condition, ProjectContextStatus};
+use crate::resource::{Condition, MOST_CHANNELS, MOST_RESOURCES, ProjectContextStatus};
 
 /// The conditions besides Ready, in the order in which the first False one makes Ready false.
 const ORDER: [&str; 6] = ["Accepted", "RulesReady", "SamplingReady", "DashboardReady", "RoutingReady", "SLIResolved"];
@@ -23,6 +23,8 @@ pub(crate) struct Known {
     pub(crate) digest: Option<String>,
     /// The spec, as it is kept for when the next one is not accepted.
     pub(crate) spec: Option<String>,
+    /// Which of its workloads an older context has.
+    pub(crate) conflict: Option<String>,
     /// What to say of the series until they were looked for.
     pub(crate) waits: Option<Verdict>,
 }
@@ -35,7 +37,7 @@ pub(crate) fn accepted(outcome: &Outcome, known: Known) -> ProjectContextStatus 
     let mut conditions: Vec<Condition> = Vec::new();
     for kind in ORDER {
         let verdict = match kind {
-            "Accepted" => taken(&known.objects),
+            "Accepted" => taken(&known.objects).or_else(|| known.conflict.clone().map(conflicting)),
             "RulesReady" => Some(rules(derived(kind).as_ref(), &known)),
             "SamplingReady" => known.shared.sampling.clone(),
             "DashboardReady" => dashboard(&known.objects)
@@ -59,9 +61,29 @@ pub(crate) fn accepted(outcome: &Outcome, known: Known) -> ProjectContextStatus 
     let is_taken = conditions.first().is_some_and(|condition| condition.status != "True");
     conditions.push(ready(&conditions).into_condition("Ready", generation));
     status.conditions = conditions;
+    fit(&mut status);
     status.spec_digest = known.digest.filter(|_| !is_taken);
     status.accepted_spec = known.spec.filter(|_| !is_taken);
     status
+}
+
+/// Cuts what the definition does not take, and says so: a status with more would not be written at all.
+fn fit(status: &mut ProjectContextStatus) {
+    let mut cut = Vec::new();
+    if status.resources.len() > MOST_RESOURCES {
+        cut.push(format!("{MOST_RESOURCES} of {} objects", status.resources.len()));
+        status.resources.truncate(MOST_RESOURCES);
+    }
+    if let Some(derived) = status.derived.as_mut().filter(|derived| derived.alert_channels.len() > MOST_CHANNELS) {
+        cut.push(format!("{MOST_CHANNELS} of {} channels", derived.alert_channels.len()));
+        derived.alert_channels.truncate(MOST_CHANNELS);
+    }
+    let accepted = status.conditions.iter_mut().find(|condition| condition.kind == "Accepted");
+    if let (Some(accepted), false) = (accepted, cut.is_empty()) {
+        let note = format!("the status names {} only", cut.join(" and "));
+        let parts: Vec<&str> = [accepted.message.as_str(), &note].into_iter().filter(|part| !part.is_empty()).collect();
+        accepted.message = parts.join("; ");
+    }
 }
 
 /// The status of a context that was refused. Its last good outputs stay, and so does what was said about them, unless they go.
@@ -109,6 +131,10 @@ fn taken(objects: &[(String, ObjectState)]) -> Option<Verdict> {
         ObjectState::Taken(message) => Some(Verdict::new("False", "NameTaken", message.clone())),
         _ => None,
     })
+}
+
+fn conflicting(message: String) -> Verdict {
+    Verdict::new("False", "ConflictingTarget", message)
 }
 
 fn is_dashboard(name: &str) -> bool {
@@ -339,5 +365,25 @@ mod tests {
             let all_good = states.iter().all(|state| *state == 0);
             prop_assert_eq!(found(&written, "Ready").0 == "True", all_good);
         }
+    }
+
+    #[test]
+    fn what_the_definition_does_not_take_is_cut_and_said() {
+        let mut status = ProjectContextStatus::default();
+        status.conditions = vec![Verdict::new("True", "Accepted", "a note").into_condition("Accepted", None)];
+        let resource = |at: usize| crate::resource::ResourceReference {
+            group: "apps".into(),
+            kind: "Deployment".into(),
+            namespace: "shop".into(),
+            name: format!("d{at}"),
+        };
+        status.resources = (0..300).map(resource).collect();
+        fit(&mut status);
+        assert_eq!(status.resources.len(), MOST_RESOURCES);
+        assert_eq!(status.conditions[0].message, "a note; the status names 256 of 300 objects only");
+        status.resources.truncate(32);
+        let before = status.clone();
+        fit(&mut status);
+        assert_eq!(status, before);
     }
 }

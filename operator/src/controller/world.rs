@@ -11,7 +11,7 @@ use super::kinds::{Key, Kind, Place};
 use super::later::{Later, Matter};
 use super::results::{Results, Verdict};
 use super::sli::Finding;
-use super::workload::Annotated;
+use super::workload::{Annotated, Owners};
 use crate::resource::{ProjectContext, ProjectContextStatus};
 use crate::settings::Settings;
 
@@ -101,6 +101,7 @@ pub(crate) struct World {
     pub(crate) departed: Vec<(Place, Arc<ProjectContext>)>,
     /// Workloads that were annotated for each context.
     pub(crate) annotated: BTreeMap<Place, Annotated>,
+    pub(crate) owners: Owners,
     pub(crate) results: Results,
     pub(crate) later: Later,
     /// Whether Grafana has the dashboards that are sent to it.

@@ -62,7 +62,7 @@ pub(crate) fn resolve(subject: &Subject, settings: &Settings) -> Result<Policy, 
     let (alert_channels, channels_source) =
         channels(subject, &observability, &defaults, limit, criticality, &mut notes)?;
     let (dashboard_placement, placement_source) = placement(subject, &observability, &defaults, limit, criticality);
-    let (audit_logging, audit_source) = audit(subject, &observability);
+    let (audit_logging, audit_source) = audit(subject, &observability, limit);
     let sources = Sources {
         trace_sampling: sampling_source,
         metrics_interval: interval_source,
@@ -214,12 +214,16 @@ fn placement(
     (value, source)
 }
 
-fn audit(subject: &Subject, observability: &Observability) -> (Audit, Source) {
+fn audit(subject: &Subject, observability: &Observability, limit: &Limit) -> (Audit, Source) {
     let is_risky = subject.spec().risks.iter().any(|risk| risk.priority == Priority::P1);
-    match observability.audit_logging {
+    let (value, source) = match observability.audit_logging {
         Some(said) => (said, Source::Spec),
         None if is_risky => (Audit::Extended, Source::Risk),
         None => (Audit::Standard, Source::Criticality),
+    };
+    match limit.max_audit {
+        Some(Audit::Standard) if value == Audit::Extended => (Audit::Standard, Source::Policy),
+        _ => (value, source),
     }
 }
 

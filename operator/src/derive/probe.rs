@@ -8,6 +8,10 @@ use super::slo::Bad;
 pub(crate) struct Probe {
     /// How many series there are.
     pub(crate) series: String,
+    /// What else must be there, with what it is for.
+    pub(crate) further: Vec<(&'static str, String)>,
+    /// The failures of a query that a person wrote, and all series of the metrics that it names.
+    pub(crate) failures: Option<(String, Option<String>)>,
     /// What series of the same metric there are, by this label. `None`: a person wrote the queries.
     pub(crate) others: Option<(&'static str, String)>,
     /// The boundaries of the histograms, as label `le`. `None`: they have none.
@@ -36,5 +40,8 @@ pub(crate) fn of(plan: &Plan) -> Option<Probe> {
     });
     let limits: Vec<Limit> = limits.collect();
     let boundaries = sli.boundaries().filter(|_| !limits.is_empty());
-    Some(Probe { series: sli.series(), others: sli.others(), boundaries, limits })
+    let further = sli.further(!limits.is_empty());
+    let requires_success = plan.objectives.slos.iter().any(|slo| slo.bad == Bad::Failed);
+    let failures = sli.failures().filter(|_| requires_success);
+    Some(Probe { series: sli.series(), further, failures, others: sli.others(), boundaries, limits })
 }

@@ -24,6 +24,10 @@ use crate::units;
 /// Windows whose ratio is read from the raw series, and those that sum the recordings: cheap, and weighted by traffic.
 const RAW_WINDOWS: [&str; 3] = ["5m", "30m", "1h"];
 const SUMMED_WINDOWS: [&str; 4] = ["2h", "6h", "1d", "3d"];
+/// Label `slo` of what is about how much traffic there is.
+const TRAFFIC: &str = "throughput";
+/// For how long a service that ended is missed.
+const THROUGHPUT_MEMORY: &str = "1d";
 const BURN_WINDOWS: [&str; 4] = ["1h", "6h", "1d", "3d"];
 
 /// The `PrometheusRule` of a context; `None`: it requires nothing.
@@ -38,8 +42,8 @@ pub(crate) fn object(plan: &Plan, settings: &Settings) -> Option<Object> {
         groups.push(group(&name, "30s", rules));
         groups.push(group(&format!("{name}-period"), "5m", period(plan, slo)));
     }
-    let others: Vec<Value> =
-        [throughput(plan, sli, settings), absent(plan, sli, settings)].into_iter().flatten().collect();
+    let alone = [traffic(plan, sli), throughput(plan, sli, settings), absent(plan, sli, settings)];
+    let others: Vec<Value> = alone.into_iter().flatten().collect();
     if !others.is_empty() {
         groups.push(group(&format!("{prefix}-traffic"), "30s", others));
     }
@@ -209,14 +213,24 @@ fn muted(plan: &Plan, expr: String) -> String {
     }
 }
 
+/// The recording that the alert on throughput remembers the service by, where no objective has one.
+fn traffic(plan: &Plan, sli: &Sli) -> Option<Value> {
+    let is_needed = plan.objectives.throughput.is_some() && plan.objectives.slos.is_empty();
+    is_needed.then(|| record(TOTAL, sli.total("5m"), &labels(&plan.subject, TRAFFIC)))
+}
+
 fn throughput(plan: &Plan, sli: &Sli, settings: &Settings) -> Option<Value> {
     let expected = plan.objectives.throughput?;
-    let expr = format!("{} < {}", sli.total("5m"), units::number(expected / 2.0));
+    // A service that ended has no series, which is no number to compare: for a day its traffic counts as none.
+    let recorded = plan.objectives.slos.first().map_or(TRAFFIC, |slo| slo.name);
+    let memory = format!("{TOTAL}{}[{THROUGHPUT_MEMORY}]", selector(&plan.subject, recorded));
+    let total = format!("({} or 0 * sum(count_over_time({memory})))", sli.total("5m"));
+    let expr = format!("{total} < {}", units::number(expected / 2.0));
     Some(json!({
         "alert": THROUGHPUT,
         "expr": muted(plan, expr),
         "for": "30m",
-        "labels": alert_labels(plan, "throughput", &plan.policy.ticket),
+        "labels": alert_labels(plan, TRAFFIC, &plan.policy.ticket),
         "annotations": annotations::of_throughput(plan, expected, settings),
     }))
 }

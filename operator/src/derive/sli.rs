@@ -212,6 +212,36 @@ impl Sli {
         }
     }
 
+    /// Queries of a context besides [`Self::series`] that count nothing when their numbers are not there, each with what it is for.
+    /// `is_timed`: the context requires latencies.
+    pub(crate) fn further(&self, is_timed: bool) -> Vec<(&'static str, String)> {
+        let counted = |query: &str| format!("count(\n{}\n)", query.replace(WINDOW, "15m"));
+        match &self.queries {
+            Queries::Instrumented { instrument, matchers }
+                if is_timed && self.is_native && !instrument.counted_by_histogram =>
+            {
+                let durations = instrument.durations;
+                vec![("the latency", format!("count(last_over_time({durations}{{{matchers}}}[15m]))"))]
+            }
+            Queries::Custom { latency: Some(latency), .. } if is_timed && self.is_native => {
+                vec![("spec.requirements.sli.latency", counted(latency))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Counts the failures of a query that a person wrote, and the series of all metrics that it names: without a failure yet, only
+    /// the latter may be there.
+    pub(crate) fn failures(&self) -> Option<(String, Option<String>)> {
+        let Queries::Custom { errors: Some(errors), .. } = &self.queries else { return None };
+        let concrete = errors.replace(WINDOW, "15m");
+        let metrics =
+            parser::parse(&concrete).ok().map(|expr| promql::metrics(&expr)).filter(|names| !names.is_empty());
+        let named = |name: &String| format!("last_over_time({{__name__=\"{}\"}}[15m])", escape::promql(name));
+        let all = metrics.map(|names| names.iter().map(named).collect::<Vec<_>>().join(" or "));
+        Some((format!("count(\n{concrete}\n)"), all.map(|all| format!("count({all})"))))
+    }
+
     /// Counts all series of the same metric by the label that says whose they are.
     pub(crate) fn others(&self) -> Option<(&'static str, String)> {
         let Queries::Instrumented { instrument, .. } = &self.queries else { return None };
@@ -223,7 +253,7 @@ impl Sli {
     pub(crate) fn boundaries(&self) -> Option<String> {
         match &self.queries {
             Queries::Instrumented { instrument, matchers } if !self.is_native => {
-                Some(format!("count by (le) ({}_bucket{{{matchers}}})", instrument.durations))
+                Some(format!("count by (le) (last_over_time({}_bucket{{{matchers}}}[15m]))", instrument.durations))
             }
             Queries::Custom { latency, .. } if !self.is_native => {
                 Some(format!("count by (le) (\n{}\n)", latency.as_ref()?.replace(WINDOW, "15m")))
@@ -333,10 +363,15 @@ fn given_matchers(text: &str, own: &str) -> Result<String, String> {
     if !plain || found.is_empty() || found.iter().any(|matcher| matcher.name == "__name__") {
         return Err(format!("{FIELD}: write labels only, as {{label=\"value\"}}; no metric, `or`, offset or @"));
     }
+    for matcher in &found {
+        promql::matcher(matcher).map_err(|error| format!("{FIELD}: {error}"))?;
+    }
     let excludes = found.iter().all(|matcher| matches!(matcher.op, MatchOp::NotEqual | MatchOp::NotRe(_)));
     let written: Vec<String> = found
         .iter()
-        .map(|matcher| format!(r#"{}{}"{}""#, matcher.name, matcher.op, escape::promql(&matcher.value)))
+        .map(|matcher| {
+            format!(r#"{}{}"{}""#, escape::label_name(&matcher.name), matcher.op, escape::promql(&matcher.value))
+        })
         .collect();
     let own = if excludes && !own.is_empty() { format!("{own},") } else { String::new() };
     Ok(format!("{own}{}", written.join(",")))
@@ -370,7 +405,7 @@ fn check_query(query: &str) -> Result<(), String> {
     if names.0 {
         return Err("names a metric that is derived from it: use the metrics of the service".to_owned());
     }
-    Ok(())
+    promql::check_enabled(&expr, &concrete)
 }
 
 /// Whether a query reads our own recordings.

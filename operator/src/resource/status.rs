@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::terms::{Audit, Placement, Priority, Source};
 
+/// So many objects does a status name. One with more would be refused whole.
+pub(crate) const MOST_RESOURCES: usize = 256;
+/// So many channels does it name.
+pub(crate) const MOST_CHANNELS: usize = 64;
+
 /// What became of the context.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -31,7 +36,7 @@ pub struct ProjectContextStatus {
     pub slos: Vec<SloStatus>,
     /// The objects that were made for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = MOST_RESOURCES), extend("x-kubernetes-list-type" = "atomic"))]
     pub resources: Vec<ResourceReference>,
     /// Accepted, RulesReady, SamplingReady, DashboardReady, RoutingReady, SLIResolved and Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -50,7 +55,7 @@ pub struct Derived {
     /// Priority of the alerts.
     pub alert_priority: Priority,
     /// Who gets the alerts.
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = MOST_CHANNELS), extend("x-kubernetes-list-type" = "atomic"))]
     pub alert_channels: Vec<String>,
     /// Where the dashboard is.
     pub dashboard_placement: Placement,

@@ -73,7 +73,10 @@ impl Builder {
             "annotations" | "commonLabels" | "labels" | "nodeSelector" | "podAnnotations" | "podLabels" => {
                 json!({"type": "object", "additionalProperties": {"type": "string"}})
             }
-            "extraArgs" | "watchNamespaces" => json!({"type": "array", "items": {"type": "string"}}),
+            "extraArgs" => json!({"type": "array", "items": {"type": "string"}}),
+            "watchNamespaces" => {
+                json!({"type": "array", "items": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}})
+            }
             "extraObjects" => json!({"type": "array", "items": {"type": "object"}}),
             "affinity" => self.one::<Affinity>(),
             "egress" => self.list::<NetworkPolicyEgressRule>(),
@@ -144,12 +147,34 @@ fn configuration() -> Map<String, Value> {
     parts.chain([(CONFIGURATION.to_owned(), Value::Object(schema))]).collect()
 }
 
+/// Who sends dashboards to Grafana needs its address; the chart gives it to the controller that provisions.
+fn needs_address() -> Value {
+    let settings = |grafana: &Value| {
+        let settings = json!({"properties": {"grafana": grafana}, "required": ["grafana"]});
+        json!({"properties": {"controller": {"properties": {"settings": settings}, "required": ["settings"]}}, "required": ["controller"]})
+    };
+    let is_set = json!({"type": "string", "minLength": 1});
+    let own = json!({"anyOf": [
+        {"properties": {"url": is_set}, "required": ["url"]},
+        {"properties": {"apiUrl": is_set}, "required": ["apiUrl"]},
+    ]});
+    let of_chart = json!({"properties": {
+        "grafana": {"properties": {"url": is_set}, "required": ["url"]},
+        "dashboards": {"properties": {"autoProvision": {"const": true}}, "required": ["autoProvision"]},
+    }, "required": ["grafana", "dashboards"]});
+    json!({
+        "if": settings(&json!({"properties": {"mode": {"const": "url"}}, "required": ["mode"]})),
+        "then": {"anyOf": [settings(&own), of_chart]},
+    })
+}
+
 fn schema() -> Value {
     let mut builder = Builder { types: SchemaSettings::draft2020_12().into_generator() };
     let mut root = builder.object(&entries());
     root["properties"]["global"] = json!({"type": "object", "description": "Of a chart that has this one as a part"});
     root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     root["title"] = "Values of the chart contextcore".into();
+    root["allOf"] = json!([needs_address()]);
     let mut definitions = builder.definitions();
     definitions.extend(configuration());
     root["$defs"] = definitions.into();

@@ -129,6 +129,57 @@ fn what_is_wrong_is_refused_by_name() {
     }
 }
 
+/// What the controller would refuse when it starts is refused before it is installed.
+#[test]
+fn settings_that_the_controller_refuses_are_refused() {
+    let Some(helm) = Helm::find() else { return };
+    for (set, wanted) in [
+        ("channels.a.webhookConfig[0].url=x", "'webhookConfig' not allowed"),
+        ("channels.a.webhookConfigs=x", "at '/controller/settings/channels/a/webhookConfigs'"),
+        ("channels.-a.webhookConfigs[0].url=x", "invalid propertyName '-a'"),
+        ("limits.default.maxTraceSampling=2", "at '/controller/settings/limits/default/maxTraceSampling'"),
+        ("limits.default.minMetricsInterval=soon", "at '/controller/settings/limits/default/minMetricsInterval'"),
+        ("limits.default.channels[0]=a b", "at '/controller/settings/limits/default/channels/0'"),
+        ("limits.namespaces.A.maxTraceSampling=1", "invalid propertyName 'A'"),
+        ("derivation.low.metricsInterval=0s", "at '/controller/settings/derivation/low/metricsInterval'"),
+        ("sampling.others=5", "at '/controller/settings/sampling/others'"),
+        ("sampling.decisionWait=soon", "at '/controller/settings/sampling/decisionWait'"),
+        ("sampling.decisionWait=0s", "at '/controller/settings/sampling/decisionWait'"),
+        ("sampling.numTraces=0", "at '/controller/settings/sampling/numTraces'"),
+        ("collector.mode=attach", "at '/controller/settings/collector': missing property 'name'"),
+        ("collector.mode=managed", "at '/controller/settings/collector': missing property 'exporters'"),
+        ("collector.replicas=0", "at '/controller/settings/collector/replicas'"),
+        ("prometheus.url=prom", "at '/controller/settings/prometheus/url'"),
+        ("prometheus.compat=2", "at '/controller/settings/prometheus': missing property 'buckets'"),
+        ("grafana.mode=url", "at '/controller/settings/grafana': missing property 'url'"),
+        ("grafana.url=grafana", "at '/controller/settings/grafana/url'"),
+        ("grafana.folderUid=a b", "at '/controller/settings/grafana/folderUid'"),
+        ("grafana.tokenSecret.name=a", "missing property 'key'"),
+        ("runbookBaseUrl=docs", "at '/controller/settings/runbookBaseUrl'"),
+        ("alerts.absent=soon", "at '/controller/settings/alerts/absent'"),
+        ("objectLabels.release=a b", "at '/controller/settings/objectLabels/release'"),
+        ("routing.namespace=A", "at '/controller/settings/routing/namespace'"),
+        ("projects.shop.namespaces[0]=a/b", "at '/controller/settings/projects/shop/namespaces/0'"),
+    ] {
+        let all = format!("controller.settings.{set}");
+        let refusal = helm.template(NAMESPACE, &["--set", &all]).expect_err(set);
+        assert!(refusal.contains(wanted), "{set}: {refusal}");
+    }
+    let watched = helm.template(NAMESPACE, &["--set", "controller.watchNamespaces[0]=Foo Bar"]).unwrap_err();
+    assert!(watched.contains("at '/controller/watchNamespaces/0'"), "{watched}");
+    for good in [
+        "collector.mode=attach,controller.settings.collector.name=otel",
+        "collector.mode=managed,controller.settings.collector.exporters.otlp.endpoint=x",
+        "grafana.mode=url,controller.settings.grafana.apiUrl=http://g",
+        "grafana.mode=url,dashboards.autoProvision=true,grafana.url=http://g",
+        "prometheus.compat=2,controller.settings.prometheus.buckets={1,2}",
+        "sampling.decisionWait=1.5s,controller.settings.objectLabels.release=",
+        "channels.Team/B.webhookConfigs[0].url=x,controller.settings.limits.default.maxAudit=standard",
+    ] {
+        helm.template(NAMESPACE, &["--set", &format!("controller.settings.{good}")]).unwrap();
+    }
+}
+
 #[test]
 fn quantities_may_be_numbers_and_parts_may_be_dropped() {
     let Some(helm) = Helm::find() else { return };

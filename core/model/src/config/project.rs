@@ -112,7 +112,7 @@ impl ServiceContext {
     /// `namespace/name`, where it comes from Kubernetes.
     #[must_use]
     pub fn place(&self) -> Option<String> {
-        self.origin.as_ref().map(|origin| format!("{}/{}", origin.namespace, origin.name))
+        self.origin.as_ref().map(Origin::place)
     }
 }
 
@@ -126,6 +126,14 @@ pub struct Origin {
     pub name: String,
     /// How much hangs on this service. The project has the highest of its services.
     pub criticality: Option<Criticality>,
+}
+
+impl Origin {
+    /// `namespace/name`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
 }
 
 /// A workload.

@@ -178,7 +178,9 @@ pub struct ProjectsFile {
     pub path: PathBuf,
     /// Since when it cannot be used, so that an earlier state of it is in force.
     pub failing_since: Option<Millis>,
-    /// What a person should know: where it and the configuration disagree, and what was left out.
+    /// What is wrong with entries that cannot be used, one line each: the others are in force.
+    pub unusable: Vec<String>,
+    /// What a person should know: the same, where it and the configuration disagree, and what else was left out.
     pub notes: Vec<String>,
 }
 
@@ -186,7 +188,7 @@ impl ProjectsFile {
     /// One that was not read yet.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        Self { path, failing_since: None, notes: Vec::new() }
+        Self { path, failing_since: None, unusable: Vec::new(), notes: Vec::new() }
     }
 }
 

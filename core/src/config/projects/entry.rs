@@ -85,6 +85,11 @@ impl ProjectEntry {
         self.context.place().unwrap_or_else(|| self.file.clone())
     }
 
+    /// What tells it from the other entries of its file, as far as one can.
+    pub(super) fn name_in_file(&self) -> String {
+        self.context.place().unwrap_or_else(|| self.id.clone())
+    }
+
     /// Pairs of source and native project that a source of the configuration polls, and what is wrong with the others.
     pub(super) fn included(&self, sources: &[SourceConfig]) -> (Vec<(String, String)>, Vec<String>) {
         let (mut kept, mut notes) = (Vec::new(), Vec::new());
@@ -107,9 +112,29 @@ pub(super) fn schema() -> Value {
     settings.into_generator().into_root_schema_for::<RawEntries>().to_value()
 }
 
+/// What is in a text.
+#[derive(Debug, Default)]
+pub(super) struct Parsed {
+    /// The entries without problems.
+    pub(super) entries: Vec<ProjectEntry>,
+    /// The others.
+    pub(super) unusable: Vec<UnusableEntry>,
+}
+
+/// An entry with problems. It stops no other: each may be written by somebody else.
+#[derive(Debug)]
+pub(super) struct UnusableEntry {
+    /// The file it is in.
+    pub(super) file: String,
+    /// What messages call it, where it has a name.
+    pub(super) place: Option<String>,
+    /// What is wrong, one line each.
+    pub(super) lines: Vec<String>,
+}
+
 /// # Errors
-/// Everything that is wrong with the text.
-pub(super) fn parse(file: &str, text: &str) -> Result<Vec<ProjectEntry>, ConfigErrors> {
+/// Everything that is wrong with the text besides its entries.
+pub(super) fn parse(file: &str, text: &str) -> Result<Parsed, ConfigErrors> {
     let (mut document, lines) =
         yaml::document(text).map_err(|(line, message)| ConfigErrors::whole_file(file, line, message))?;
     let mut problems = Problems::new(lines);
@@ -118,10 +143,18 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Vec<ProjectEntry>, ConfigE
         // Cannot be while `shape` and the types agree; what is wrong must not pass if they ever do not.
         ConfigErrors::whole_file(file, None, format!("does not fit the schema: {error}"))
     })?;
-    let entries = raw.projects.into_iter().enumerate();
-    let entries = entries.filter_map(|(index, raw)| entry(raw, file, &format!("projects[{index}]"), &mut problems));
-    let entries: Vec<ProjectEntry> = entries.collect();
-    problems.into_result(file, entries)
+    let mut parsed = Parsed::default();
+    for (index, raw) in raw.projects.into_iter().enumerate() {
+        let path = format!("projects[{index}]");
+        let place = raw.context.as_ref().map(Origin::place).or_else(|| raw.id.clone());
+        let entry = entry(raw, file, &path, &mut problems);
+        let lines = problems.take_under(file, &path);
+        match entry {
+            Some(entry) if lines.is_empty() => parsed.entries.push(entry),
+            _ => parsed.unusable.push(UnusableEntry { file: file.to_owned(), place, lines }),
+        }
+    }
+    problems.into_result(file, parsed)
 }
 
 fn entry(raw: RawEntry, file: &str, path: &str, problems: &mut Problems) -> Option<ProjectEntry> {
@@ -177,9 +210,11 @@ fn check_requirements(required: &Requirements, path: &str, problems: &mut Proble
             problems.add(&path, "is not a duration above zero: write one such as 200ms or 1.5s");
             continue;
         };
-        if let Some((lower, _)) = shorter.filter(|(_, known)| *known > seconds) {
+        // Of two texts of one time, such as 700ms and 0.7s, binary fractions make two numbers.
+        let nanoseconds = (seconds * 1e9).round();
+        if let Some((lower, _)) = shorter.filter(|(_, known)| *known > nanoseconds) {
             problems.add(&path, format!("is below {lower}, but fewer requests are slower: raise it"));
         }
-        shorter = Some((key, seconds));
+        shorter = Some((key, nanoseconds));
     }
 }

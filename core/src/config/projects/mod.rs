@@ -7,13 +7,14 @@
 mod entry;
 mod merge;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::problems::{ConfigErrors, Place, Problem};
 use crate::model::config::{Config, ProjectsFile, SourceConfig, WrittenProject};
-use entry::ProjectEntry;
+use entry::{Parsed, ProjectEntry, UnusableEntry};
 
 pub(super) use merge::merge;
 
@@ -76,27 +77,60 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The configuration with what these texts say about projects, in place of what earlier ones said.
+/// The entries that were in force last, by file and by what messages call them.
+#[derive(Debug, Default)]
+pub struct LastGood(BTreeMap<(String, String), ProjectEntry>);
+
+/// The configuration with what these texts say about projects, in place of what earlier ones said. An entry that cannot be used is
+/// left out with a note, and stops no other.
 ///
 /// # Errors
-/// Everything that is wrong with them.
+/// Everything that is wrong with them besides their entries.
 pub fn apply(config: Config, texts: &Texts) -> Result<Config, ConfigErrors> {
-    let Some(ProjectsFile { path, .. }) = config.projects_file else { return Ok(config) };
-    let entries = entries(&path, texts)?;
-    let (projects, notes) = merge(&config.written_projects, &entries, &config.sources);
-    Ok(Config { projects, projects_file: Some(ProjectsFile { path, failing_since: None, notes }), ..config })
+    apply_over(config, texts, &mut LastGood::default())
 }
 
-fn entries(path: &Path, texts: &Texts) -> Result<Vec<ProjectEntry>, ConfigErrors> {
-    let (mut entries, mut problems) = (Vec::new(), Vec::new());
+/// The same; of an entry that cannot be used, the last good state stays in force where there is one.
+///
+/// # Errors
+/// As [`apply`]; then the last good state is unchanged.
+pub fn apply_over(config: Config, texts: &Texts, last: &mut LastGood) -> Result<Config, ConfigErrors> {
+    let Some(ProjectsFile { path, .. }) = config.projects_file else { return Ok(config) };
+    let (entries, unusable) = in_force(parse(&path, texts)?, last);
+    let (projects, disagreements) = merge(&config.written_projects, &entries, &config.sources);
+    let notes = unusable.iter().cloned().chain(disagreements).collect();
+    let file = ProjectsFile { path, failing_since: None, unusable, notes };
+    Ok(Config { projects, projects_file: Some(file), ..config })
+}
+
+/// The entries that count, and what is wrong with the others.
+fn in_force(parsed: Parsed, last: &mut LastGood) -> (Vec<ProjectEntry>, Vec<String>) {
+    let Parsed { mut entries, unusable } = parsed;
+    let mut notes = Vec::new();
+    for UnusableEntry { file, place, lines } in unusable {
+        let kept = place.and_then(|place| last.0.get(&(file, place)));
+        let outcome = if kept.is_some() { "its last good state stays in force" } else { "the entry is left out" };
+        notes.extend(lines.into_iter().map(|line| format!("{line} ({outcome})")));
+        entries.extend(kept.cloned());
+    }
+    let by_place = entries.iter().map(|entry| ((entry.file.clone(), entry.name_in_file()), entry.clone()));
+    last.0 = by_place.collect();
+    (entries, notes)
+}
+
+fn parse(path: &Path, texts: &Texts) -> Result<Parsed, ConfigErrors> {
+    let (mut all, mut problems) = (Parsed::default(), Vec::new());
     for Text { file, text } in &texts.0 {
         match entry::parse(file, text) {
-            Ok(found) => entries.extend(found),
+            Ok(found) => {
+                all.entries.extend(found.entries);
+                all.unusable.extend(found.unusable);
+            }
             Err(errors) => problems.extend(errors.problems.into_iter().map(|problem| in_file(file, problem))),
         }
     }
     if problems.is_empty() {
-        return Ok(entries);
+        return Ok(all);
     }
     Err(ConfigErrors { origin: path.display().to_string(), problems })
 }

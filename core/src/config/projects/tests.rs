@@ -110,23 +110,49 @@ fn what_the_configuration_writes_wins_and_every_disagreement_is_listed() {
 }
 
 #[test]
-fn what_is_wrong_names_file_line_and_key() {
+fn an_entry_that_cannot_be_used_names_file_line_and_key_and_stops_no_other() {
     let broken =
         "projects:\n- id: shop\n  requirements:\n    availability: \"100\"\n    latencyP95: 2s\n    latencyP99: 1s\n";
-    let error =
-        load(MAIN, &[("a.yaml", broken), ("b.yaml", "projects:\n- {id: x, ownr: y}"), ("c.yaml", "[")]).unwrap_err();
+    let files = [
+        ("a.yaml", broken),
+        ("b.yaml", "projects:\n- {id: x, ownr: y}\n- {id: good}\n- {owner: nobody}"),
+        ("c.yaml", "projects: [{id: y, risks: [{risk: ' '}], include: [{source: ' ', project: A}]}]"),
+        ("d.yaml", "projects: [{id: z, requirements: {availability: 99.9}}, 7]"),
+    ];
+    let config = load(MAIN, &files).unwrap();
+    assert_eq!(config.projects.iter().map(|project| project.id.as_str()).collect::<Vec<_>>(), ["good"]);
+    let unusable = config.projects_file.unwrap().unusable.join("\n");
     for part in [
-        "DIR/projects/a.yaml:4: projects[0].requirements.availability: is not a percentage between 0 and 100",
-        "DIR/projects/a.yaml:6: projects[0].requirements.latencyP99: is below latencyP95",
-        "DIR/projects/b.yaml:2: projects[0].ownr: unknown key `ownr`: did you mean `owner`?",
-        "DIR/projects/c.yaml",
+        "/projects/a.yaml:4: projects[0].requirements.availability: is not a percentage between 0 and 100",
+        "/projects/a.yaml:6: projects[0].requirements.latencyP99: is below latencyP95",
+        "/projects/b.yaml:2: projects[0].ownr: unknown key `ownr`: did you mean `owner`? (the entry is left out)",
+        "/projects/b.yaml:4: projects[2].id",
+        "/projects/c.yaml:1: projects[0].risks[0].risk",
+        "/projects/c.yaml:1: projects[0].include[0].source",
+        "put it in quotes",
+        "/projects/d.yaml:1: projects[1]",
     ] {
+        assert!(unusable.contains(part), "{part}: {unusable}");
+    }
+}
+
+#[test]
+fn a_text_that_is_no_projects_file_is_refused_by_file_and_line() {
+    let error = load(MAIN, &[("a.yaml", CHECKOUT), ("b.yaml", "projets: []"), ("c.yaml", "[")]).unwrap_err();
+    for part in ["DIR/projects/b.yaml:1: projets: unknown key", "DIR/projects/c.yaml"] {
         assert!(error.contains(part), "{part}: {error}");
     }
     let missing = load(&MAIN.replace("projects_file: projects", "projects_file: nowhere"), &[]).unwrap_err();
     assert!(missing.contains("DIR/nowhere: does not exist"), "{missing}");
-    let unquoted = load(MAIN, &[("a.yaml", "projects: [{id: x, requirements: {availability: 99.9}}]")]).unwrap_err();
-    assert!(unquoted.contains("put it in quotes"), "{unquoted}");
+}
+
+#[test]
+fn one_time_in_two_units_is_in_order() {
+    for (p50, p90) in [("700ms", "0.7s"), ("0.7s", "700ms"), ("1100ms", "1.1s"), ("0.3s", "300ms")] {
+        let text = format!("projects: [{{id: x, requirements: {{latencyP50: {p50}, latencyP90: {p90}}}}}]");
+        let config = load(MAIN, &[("a.yaml", &text)]).unwrap();
+        assert!(notes(&config).is_empty(), "{p50} {p90}: {:?}", notes(&config));
+    }
 }
 
 #[test]
