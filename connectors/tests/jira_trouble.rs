@@ -408,3 +408,184 @@ async fn a_search_without_its_list_finds_nothing_out() {
         }
     }
 }
+
+/// Answers with this done to them as JSON.
+fn changed(change: impl Fn(&mut serde_json::Value) + Send + Sync + 'static) -> Fault {
+    Fault::rewrite(move |body: &str| {
+        let mut answer = serde_json::from_str(body).unwrap_or_default();
+        change(&mut answer);
+        answer.to_string()
+    })
+}
+
+/// Whatever is asked for the histories of many issues at once, this site has no such call.
+fn refuse_bulk(jira: &JiraHandle) {
+    jira.faults().on("*/bulkfetch", When::Always, Fault::status(405, "{}"));
+}
+
+#[tokio::test]
+async fn a_torn_answer_for_many_histories_is_no_answer_about_the_issues_it_lacks() {
+    let [cloud, _] = editions();
+    for tear in ["null", "text", "no id", "another id"] {
+        let mut rig = Rig::start(World::history(NOW, 12, 6, 0, 0, 1), cloud.clone()).await;
+        let calm = rig.run(NOW, &["issues"]).await.unwrap();
+        rig.cursors.clear();
+        let bad = rig.nth(5).0.to_string();
+        rig.jira.faults().on(
+            "*/bulkfetch",
+            When::Always,
+            changed(move |answer| {
+                for row in answer["issueChangeLogs"].as_array_mut().unwrap() {
+                    if row["issueId"].as_str() == Some(&bad) {
+                        match tear {
+                            "null" => *row = serde_json::Value::Null,
+                            "text" => *row = "?".into(),
+                            "no id" => row["issueId"] = serde_json::Value::Null,
+                            _ => row["issueId"] = "1".into(),
+                        }
+                    }
+                }
+            }),
+        );
+        let torn = rig.run(NOW, &["issues"]).await.unwrap();
+        assert_eq!((torn.unreadable.len(), keys(&torn.tasks)), (0, rig.ids()), "{tear}");
+        for (id, task) in &torn.tasks {
+            assert_eq!(task.history, calm.tasks[id].history, "{tear}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_is_none_costs_itself_and_is_counted() {
+    for (options, path, alone) in [
+        (Options::cloud(), "*/bulkfetch", false),
+        (Options::cloud(), "*/issue/*/changelog", true),
+        (Options::data_center(), "*/search", false),
+    ] {
+        let mut rig =
+            Rig::start(World::history(NOW, 3, 6, 0, 0, 1), Options { clock: Clock::fixed(NOW), ..options }).await;
+        if alone {
+            refuse_bulk(&rig.jira);
+        }
+        rig.jira.faults().on(
+            path,
+            When::Always,
+            changed(|answer| {
+                let lists = ["/values", "/issueChangeLogs/0/changeHistories", "/issues/0/changelog/histories"];
+                let list = lists.iter().find(|list| answer.pointer(list).is_some_and(|list| list.is_array())).unwrap();
+                answer.pointer_mut(list).unwrap()[0] = serde_json::Value::Null;
+            }),
+        );
+        let outcome = rig.run(NOW, &["issues"]).await.unwrap();
+        assert_eq!((outcome.unreadable.len(), keys(&outcome.tasks)), (0, rig.ids()), "{path}");
+        let wanted = if alone { "3 entries" } else { "1 entries" };
+        assert!(outcome.warnings.iter().any(|text| text.starts_with(wanted)), "{path}: {:?}", outcome.warnings);
+    }
+}
+
+#[tokio::test]
+async fn a_history_that_is_shorter_than_it_says_is_unreadable() {
+    let [cloud, _] = editions();
+    for pages in [false, true] {
+        let mut rig = Rig::start(World::history(NOW, 4, 6, 0, 0, 1), cloud.clone()).await;
+        refuse_bulk(&rig.jira);
+        let bad = rig.nth(2).0.to_string();
+        let path = format!("*/issue/{bad}/changelog");
+        // Either the first page ends the list, or the second holds nothing.
+        rig.jira.faults().on(
+            &path,
+            When::Always,
+            changed(move |answer| {
+                let rows = answer["values"].as_array_mut().unwrap();
+                rows.truncate(usize::from(pages && rows.len() == 6));
+                answer["isLast"] = (!pages || rows_are_none(answer)).into();
+            }),
+        );
+        let outcome = rig.run(NOW, &["issues"]).await.unwrap();
+        assert_eq!(keys(&outcome.unreadable), [bad.clone()].into(), "{pages}");
+        assert!(outcome.unreadable[&bad].contains("shorter than it says"), "{:?}", outcome.unreadable);
+        assert_eq!(outcome.tasks.len(), 3);
+        rig.jira.faults().clear();
+        let served = rig.read_again(NOW + MINUTE, std::slice::from_ref(&bad)).await.unwrap();
+        assert!(served.tasks[&bad].history.len() > 4 && served.unreadable.is_empty());
+    }
+}
+
+fn rows_are_none(answer: &serde_json::Value) -> bool {
+    answer["values"].as_array().unwrap().is_empty()
+}
+
+#[tokio::test]
+async fn boards_and_sprints_of_a_list_that_is_not_whole_stay_as_they_were() {
+    for path in ["*/board", "*/board/*/sprint"] {
+        for tear in ["short", "null", "odd"] {
+            let [cloud, _] = editions();
+            let mut rig = Rig::start(World::demo(NOW, 3, 7), cloud).await;
+            let first = rig.run(NOW, &["sprints", "issues"]).await.unwrap();
+            rig.cursors.remove("sprints");
+            rig.jira.faults().on(
+                path,
+                When::Always,
+                changed(move |answer| {
+                    let rows = answer["values"].as_array_mut().unwrap();
+                    let all = rows.len();
+                    match tear {
+                        "short" => drop(rows.pop()),
+                        "null" => rows[0] = serde_json::Value::Null,
+                        _ => rows[0]["id"] = "?".into(),
+                    }
+                    answer["total"] = all.into();
+                    answer["isLast"] = true.into();
+                }),
+            );
+            let torn = rig.run(NOW + 2 * 86_400_000, &["sprints", "issues"]).await.unwrap();
+            assert!(torn.warnings.iter().any(|text| text.contains("not complete")), "{tear}: {:?}", torn.warnings);
+            assert!(torn.gone_sprints.is_empty());
+            rig.jira.faults().clear();
+            rig.cursors.remove("issues");
+            if path == "*/board" {
+                rig.cursors.remove("sprints");
+            }
+            let healed = rig.run(NOW + 4 * 86_400_000, &["sprints", "issues"]).await.unwrap();
+            assert_eq!((presents(&healed), &healed.sprints), (presents(&first), &first.sprints), "{path} {tear}");
+            let again = rig.run(NOW + 4 * 86_400_000 + MINUTE, &["sprints"]).await.unwrap();
+            assert!(again.warnings.is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_board_of_an_odd_name_place_or_column_is_a_board() {
+    let [cloud, _] = editions();
+    let mut rig = Rig::start(World::demo(NOW, 3, 7), cloud.clone()).await;
+    let first = rig.run(NOW, &["sprints", "issues"]).await.unwrap();
+    for odd in [
+        serde_json::json!({"name": null}),
+        serde_json::json!({"name": 7, "type": null}),
+        serde_json::json!({"location": "P"}),
+        serde_json::json!({"location": {"projectKey": []}}),
+    ] {
+        rig.cursors.clear();
+        let shown = odd.clone();
+        let spoil = move |answer: &mut serde_json::Value| {
+            for board in answer["values"].as_array_mut().unwrap() {
+                board.as_object_mut().unwrap().extend(odd.as_object().unwrap().clone());
+            }
+        };
+        rig.jira.faults().on("*/board", When::Always, changed(spoil));
+        let later = rig.run(NOW + 2 * 86_400_000, &["sprints", "issues"]).await.unwrap();
+        assert_eq!((presents(&later), &later.sprints), (presents(&first), &first.sprints), "{shown}");
+        rig.jira.faults().clear();
+        rig.state = None;
+        rig.restart(Default::default());
+    }
+    // What an odd column showed stays as it was, and that is said.
+    rig.cursors.clear();
+    rig.run(NOW, &["sprints", "issues"]).await.unwrap();
+    let spoil = |answer: &mut serde_json::Value| answer["columnConfig"]["columns"][1] = serde_json::Value::Null;
+    rig.jira.faults().on("*/configuration", When::Always, changed(spoil));
+    rig.cursors.clear();
+    let later = rig.run(NOW + 2 * 86_400_000, &["sprints", "issues"]).await.unwrap();
+    assert_eq!(presents(&later), presents(&first));
+    assert!(later.warnings.iter().any(|text| text.contains("columns of board")), "{:?}", later.warnings);
+}
