@@ -2,7 +2,7 @@
 //!
 //! Histories are written as JSON while they come, so that never more than one page of them is held.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use contextcore_core::ingest::connector::{RawRecord, Unreadable};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
@@ -208,9 +208,25 @@ impl Batch {
 
     /// The issue cannot be served whole.
     pub(super) fn give_up(&mut self, id: &str, reason: String) {
-        self.forget(id);
+        if self.row(id).is_some_and(|row| std::mem::replace(&mut row.gone, true)) {
+            return;
+        }
         warn!(issue = id, reason, "an issue is unreadable");
         self.unreadable.push(Unreadable { native_id: id.to_owned(), reason });
+    }
+
+    /// Something that belongs to the issue could not be had. What there is of it is kept, and it is read again.
+    pub(super) fn read_again(&mut self, id: &str, reason: String) {
+        if self.row(id).is_some_and(|row| !row.gone) {
+            warn!(issue = id, reason, "not all of an issue could be read");
+            self.unreadable.push(Unreadable { native_id: id.to_owned(), reason });
+        }
+    }
+
+    /// Why an issue cannot be served, if it was given up.
+    pub(super) fn refusal(&self, id: &str) -> Option<&str> {
+        self.places.get(id).filter(|place| self.rows[**place].gone)?;
+        self.unreadable.iter().find(|one| one.native_id == id).map(|one| one.reason.as_str())
     }
 
     /// Whether an issue has changes of sprints of its own.
@@ -218,14 +234,16 @@ impl Batch {
         self.places.get(id).is_some_and(|place| !self.rows[*place].sprints.is_empty())
     }
 
-    /// Keys of the issues whose sprints changed after this moment.
-    pub(super) fn moved_after(&self, moment: Millis) -> Vec<&str> {
+    /// Issues whose sprints changed after this moment, by key, with their ids.
+    pub(super) fn moved_after(&self, moment: Millis) -> BTreeMap<String, Box<str>> {
         let moved = self.rows.iter().filter(|row| row.moved.is_some_and(|at| at > moment));
-        let keys = moved.filter_map(|row| match &row.found {
-            FoundIssue::Issue(issue) if !issue.is_subtask() => issue.key.as_deref(),
+        let named = moved.filter_map(|row| match &row.found {
+            FoundIssue::Issue(issue) if !issue.is_subtask() => {
+                Some((issue.key.as_deref()?.to_owned(), issue.id.clone()?))
+            }
             _ => None,
         });
-        keys.collect()
+        named.collect()
     }
 
     /// The changes of sprints of an issue, as they are inherited.

@@ -22,7 +22,7 @@ use super::reference::Reference;
 use super::settings::Settings;
 
 /// Issues that may fail one after the other before it is the call that fails, and not they.
-const FAILURES: usize = 3;
+pub(super) const FAILURES: usize = 3;
 /// Tries of a call when it fails for issue after issue.
 const PATIENT: Tries = Tries(5);
 
@@ -185,16 +185,32 @@ impl Completer<'_> {
         Ok(())
     }
 
-    /// Search gives only some comments of an issue; the others are asked for. Where that is refused, some must do.
+    /// Search gives only some comments of an issue; the others are asked for. An issue whose comments cannot be had is kept, and
+    /// read again. Where they fail for issue after issue, no more are asked for.
     async fn comments(&self, batch: &mut Batch) -> Result<()> {
+        let (mut failures, mut torn) = (0, Vec::new());
         for issue in batch.issues_mut() {
             let (Some(id), Some(comments)) = (&issue.id, &mut issue.fields.comment) else { continue };
+            if comments.is_whole() {
+                continue;
+            }
+            if failures == FAILURES {
+                torn.push((id.clone(), "they failed for other issues".to_owned()));
+                continue;
+            }
             match self.more_comments(id, comments).await {
                 Err(error) if api::is_bearable(error.kind()) => {
-                    warn!(issue = &**id, error = error.full(), "not all comments can be had");
+                    failures += usize::from(error.kind() == ErrorKind::Unavailable);
+                    torn.push((id.clone(), error.full()));
                 }
-                result => result?,
+                result => {
+                    result?;
+                    failures = 0;
+                }
             }
+        }
+        for (id, reason) in torn {
+            batch.read_again(&id, format!("not all of its comments could be read, the others are kept: {reason}"));
         }
         Ok(())
     }
