@@ -203,7 +203,7 @@ async fn a_bad_commit_and_a_bad_deployment_cost_themselves() {
             _ => assert_eq!(torn.unreadable.keys().collect::<BTreeSet<_>>(), ids.iter().collect(), "{named}"),
         }
         // What is new is read all the same.
-        rig.edit(NOW, |edit| drop(edit.commit(shop, "SHOP-10: go")));
+        rig.edit(NOW, |edit| _ = edit.commit(shop, "SHOP-10: go"));
         assert!(of(&rig.sync().await, "commit").iter().any(|id| !of(&calm, "commit").contains(id)), "{named}");
     }
 }
