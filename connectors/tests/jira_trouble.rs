@@ -9,11 +9,12 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use contextcore_core::model::Change;
 use contextcore_core::model::time::MINUTE;
 use contextcore_fakes::Clock;
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::jira::{Edition, Jira, JiraHandle, Options, Trouble};
-use contextcore_fakes::world::{IssueId, SprintId, World};
+use contextcore_fakes::world::{BoardKind, Draft, IssueId, SprintId, StatusId, TypeId, World};
 use source::{NOW, Source, config, rig_of_source};
 
 struct Rig {
@@ -407,4 +408,296 @@ async fn a_search_without_its_list_finds_nothing_out() {
             assert!(rig.run(NOW, &["ids"]).await.is_err());
         }
     }
+}
+
+/// Answers with this done to them as JSON.
+fn changed(change: impl Fn(&mut serde_json::Value) + Send + Sync + 'static) -> Fault {
+    Fault::rewrite(move |body: &str| {
+        let mut answer = serde_json::from_str(body).unwrap_or_default();
+        change(&mut answer);
+        answer.to_string()
+    })
+}
+
+/// Whatever is asked for the histories of many issues at once, this site has no such call.
+fn refuse_bulk(jira: &JiraHandle) {
+    jira.faults().on("*/bulkfetch", When::Always, Fault::status(405, "{}"));
+}
+
+#[tokio::test]
+async fn a_torn_answer_for_many_histories_is_no_answer_about_the_issues_it_lacks() {
+    let [cloud, _] = editions();
+    for tear in ["null", "text", "no id", "another id"] {
+        let mut rig = Rig::start(World::history(NOW, 12, 6, 0, 0, 1), cloud.clone()).await;
+        let calm = rig.run(NOW, &["issues"]).await.unwrap();
+        rig.cursors.clear();
+        let bad = rig.nth(5).0.to_string();
+        rig.jira.faults().on(
+            "*/bulkfetch",
+            When::Always,
+            changed(move |answer| {
+                for row in answer["issueChangeLogs"].as_array_mut().unwrap() {
+                    if row["issueId"].as_str() == Some(&bad) {
+                        match tear {
+                            "null" => *row = serde_json::Value::Null,
+                            "text" => *row = "?".into(),
+                            "no id" => row["issueId"] = serde_json::Value::Null,
+                            _ => row["issueId"] = "1".into(),
+                        }
+                    }
+                }
+            }),
+        );
+        let torn = rig.run(NOW, &["issues"]).await.unwrap();
+        assert_eq!((torn.unreadable.len(), keys(&torn.tasks)), (0, rig.ids()), "{tear}");
+        for (id, task) in &torn.tasks {
+            assert_eq!(task.history, calm.tasks[id].history, "{tear}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_is_none_costs_itself_and_is_counted() {
+    for (options, path, alone) in [
+        (Options::cloud(), "*/bulkfetch", false),
+        (Options::cloud(), "*/issue/*/changelog", true),
+        (Options::data_center(), "*/search", false),
+    ] {
+        let mut rig =
+            Rig::start(World::history(NOW, 3, 6, 0, 0, 1), Options { clock: Clock::fixed(NOW), ..options }).await;
+        if alone {
+            refuse_bulk(&rig.jira);
+        }
+        rig.jira.faults().on(
+            path,
+            When::Always,
+            changed(|answer| {
+                let lists = ["/values", "/issueChangeLogs/0/changeHistories", "/issues/0/changelog/histories"];
+                let list = lists.iter().find(|list| answer.pointer(list).is_some_and(|list| list.is_array())).unwrap();
+                answer.pointer_mut(list).unwrap()[0] = serde_json::Value::Null;
+            }),
+        );
+        let outcome = rig.run(NOW, &["issues"]).await.unwrap();
+        assert_eq!((outcome.unreadable.len(), keys(&outcome.tasks)), (0, rig.ids()), "{path}");
+        let wanted = if alone { "3 entries" } else { "1 entries" };
+        assert!(outcome.warnings.iter().any(|text| text.starts_with(wanted)), "{path}: {:?}", outcome.warnings);
+    }
+}
+
+#[tokio::test]
+async fn a_history_that_is_shorter_than_it_says_is_unreadable() {
+    let [cloud, _] = editions();
+    for pages in [false, true] {
+        let mut rig = Rig::start(World::history(NOW, 4, 6, 0, 0, 1), cloud.clone()).await;
+        refuse_bulk(&rig.jira);
+        let bad = rig.nth(2).0.to_string();
+        let path = format!("*/issue/{bad}/changelog");
+        // Either the first page ends the list, or the second holds nothing.
+        rig.jira.faults().on(
+            &path,
+            When::Always,
+            changed(move |answer| {
+                let rows = answer["values"].as_array_mut().unwrap();
+                rows.truncate(usize::from(pages && rows.len() == 6));
+                answer["isLast"] = (!pages || rows_are_none(answer)).into();
+            }),
+        );
+        let outcome = rig.run(NOW, &["issues"]).await.unwrap();
+        assert_eq!(keys(&outcome.unreadable), [bad.clone()].into(), "{pages}");
+        assert!(outcome.unreadable[&bad].contains("shorter than it says"), "{:?}", outcome.unreadable);
+        assert_eq!(outcome.tasks.len(), 3);
+        rig.jira.faults().clear();
+        let served = rig.read_again(NOW + MINUTE, std::slice::from_ref(&bad)).await.unwrap();
+        assert!(served.tasks[&bad].history.len() > 4 && served.unreadable.is_empty());
+    }
+}
+
+fn rows_are_none(answer: &serde_json::Value) -> bool {
+    answer["values"].as_array().unwrap().is_empty()
+}
+
+#[tokio::test]
+async fn boards_and_sprints_of_a_list_that_is_not_whole_stay_as_they_were() {
+    for path in ["*/board", "*/board/*/sprint"] {
+        for tear in ["short", "null", "odd"] {
+            let [cloud, _] = editions();
+            let mut rig = Rig::start(World::demo(NOW, 3, 7), cloud).await;
+            let first = rig.run(NOW, &["sprints", "issues"]).await.unwrap();
+            rig.cursors.remove("sprints");
+            rig.jira.faults().on(
+                path,
+                When::Always,
+                changed(move |answer| {
+                    let rows = answer["values"].as_array_mut().unwrap();
+                    let all = rows.len();
+                    match tear {
+                        "short" => drop(rows.pop()),
+                        "null" => rows[0] = serde_json::Value::Null,
+                        _ => rows[0]["id"] = "?".into(),
+                    }
+                    answer["total"] = all.into();
+                    answer["isLast"] = true.into();
+                }),
+            );
+            let torn = rig.run(NOW + 2 * 86_400_000, &["sprints", "issues"]).await.unwrap();
+            assert!(torn.warnings.iter().any(|text| text.contains("not complete")), "{tear}: {:?}", torn.warnings);
+            assert!(torn.gone_sprints.is_empty());
+            rig.jira.faults().clear();
+            rig.cursors.remove("issues");
+            if path == "*/board" {
+                rig.cursors.remove("sprints");
+            }
+            let healed = rig.run(NOW + 4 * 86_400_000, &["sprints", "issues"]).await.unwrap();
+            assert_eq!((presents(&healed), &healed.sprints), (presents(&first), &first.sprints), "{path} {tear}");
+            let again = rig.run(NOW + 4 * 86_400_000 + MINUTE, &["sprints"]).await.unwrap();
+            assert!(again.warnings.is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_board_of_an_odd_name_place_or_column_is_a_board() {
+    let [cloud, _] = editions();
+    let mut rig = Rig::start(World::demo(NOW, 3, 7), cloud.clone()).await;
+    let first = rig.run(NOW, &["sprints", "issues"]).await.unwrap();
+    for odd in [
+        serde_json::json!({"name": null}),
+        serde_json::json!({"name": 7, "type": null}),
+        serde_json::json!({"location": "P"}),
+        serde_json::json!({"location": {"projectKey": []}}),
+    ] {
+        rig.cursors.clear();
+        let shown = odd.clone();
+        let spoil = move |answer: &mut serde_json::Value| {
+            for board in answer["values"].as_array_mut().unwrap() {
+                board.as_object_mut().unwrap().extend(odd.as_object().unwrap().clone());
+            }
+        };
+        rig.jira.faults().on("*/board", When::Always, changed(spoil));
+        let later = rig.run(NOW + 2 * 86_400_000, &["sprints", "issues"]).await.unwrap();
+        assert_eq!((presents(&later), &later.sprints), (presents(&first), &first.sprints), "{shown}");
+        rig.jira.faults().clear();
+        rig.state = None;
+        rig.restart(Default::default());
+    }
+    // What an odd column showed stays as it was, and that is said.
+    rig.cursors.clear();
+    rig.run(NOW, &["sprints", "issues"]).await.unwrap();
+    let spoil = |answer: &mut serde_json::Value| answer["columnConfig"]["columns"][1] = serde_json::Value::Null;
+    rig.jira.faults().on("*/configuration", When::Always, changed(spoil));
+    rig.cursors.clear();
+    let later = rig.run(NOW + 2 * 86_400_000, &["sprints", "issues"]).await.unwrap();
+    assert_eq!(presents(&later), presents(&first));
+    assert!(later.warnings.iter().any(|text| text.contains("columns of board")), "{:?}", later.warnings);
+}
+
+/// A story that was put into a sprint, and a sub-task of it that is in the sprint because the story is.
+fn family() -> (World, IssueId, IssueId) {
+    let mut world = World::empty();
+    let project = world.add_project("SHOP", "Checkout", StatusId::TO_DO);
+    let board = world.add_board("Shop", BoardKind::Scrum, project);
+    let sprint = world.add_sprint(board, "One", "", NOW - 9 * 86_400_000);
+    let mut edit = world.edit(NOW - 8 * 86_400_000);
+    let story = edit.add_issue(Draft::new(project, TypeId::STORY, "Guest checkout"));
+    let part =
+        Draft { parent: Some(story), sprint: Some(sprint), ..Draft::new(project, TypeId::SUBTASK, "Pay by card") };
+    let part = edit.add_issue(part);
+    for n in 0..4 {
+        edit.add_issue(Draft::new(project, TypeId::TASK, format!("Another {n}")));
+    }
+    world.edit(NOW - 6 * 86_400_000).set_sprint(story, Some(sprint));
+    (world, story, part)
+}
+
+#[tokio::test]
+async fn a_sub_task_of_an_issue_without_history_is_unreadable_and_read_again_by_itself() {
+    for options in editions() {
+        let (world, story, part) = family();
+        let mut calm = Rig::start(world.clone(), options.clone()).await;
+        let calm = calm.run(NOW, &["issues"]).await.unwrap();
+        let [story, part] = [story.0.to_string(), part.0.to_string()];
+        let of = |outcome: &source::Outcome| outcome.tasks[&part].history.clone();
+        let cloud = options.edition == Edition::Cloud;
+        // The parent is on the page of the sub-task, or it is asked for alone.
+        for with_parent in [true, false] {
+            let mut rig = Rig::start(world.clone(), options.clone()).await;
+            let id = IssueId(story.parse().unwrap());
+            if cloud {
+                rig.jira.spoil(id, "/bulkfetch", Trouble::Status(500));
+                rig.jira.spoil(id, "/changelog", Trouble::Status(500));
+            } else {
+                let wanted = story.clone();
+                let shorten = move |answer: &mut serde_json::Value| {
+                    for issue in answer["issues"].as_array_mut().into_iter().flatten() {
+                        if issue["id"].as_str() == Some(&wanted) {
+                            issue["changelog"]["total"] = 99.into();
+                        }
+                    }
+                };
+                rig.jira.faults().on("*/search", When::Always, changed(shorten));
+                rig.jira.faults().on(&format!("*/issue/{story}"), When::Always, Fault::status(500, "{}"));
+            }
+            let outcome = match with_parent {
+                true => rig.run(NOW, &["issues"]).await.unwrap(),
+                false => rig.read_again(NOW, std::slice::from_ref(&part)).await.unwrap(),
+            };
+            let mut named: BTreeSet<String> = [part.clone()].into();
+            named.extend(with_parent.then(|| story.clone()));
+            assert_eq!(keys(&outcome.unreadable), named, "{cloud} {with_parent}");
+            assert!(outcome.unreadable[&part].contains("the history of its parent"), "{:?}", outcome.unreadable);
+            rig.jira.heal();
+            rig.jira.faults().clear();
+            let served = rig.read_again(NOW + MINUTE, &[story.clone(), part.clone()]).await.unwrap();
+            assert_eq!((of(&served), served.unreadable.len()), (of(&calm), 0), "{cloud} {with_parent}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_issue_whose_sub_tasks_could_not_be_asked_for_is_read_again_with_them() {
+    for options in editions() {
+        let (mut world, story, part) = family();
+        let board = world.boards[0].id;
+        let next = world.add_sprint(board, "Two", "", NOW);
+        let mut rig = Rig::start(world, options).await;
+        rig.run(NOW, &["issues"]).await.unwrap();
+        rig.jira.world().edit(NOW + MINUTE).set_sprint(story, Some(next));
+        // The sweep is one search; the next asks for the sub-tasks.
+        rig.jira.faults().on("POST */search*", When::From(2), Fault::status(400, "{}"));
+        let torn = rig.run(NOW + 2 * MINUTE, &["issues"]).await.unwrap();
+        let [story, part] = [story.0.to_string(), part.0.to_string()];
+        assert!(torn.tasks.contains_key(&story) && !torn.tasks.contains_key(&part));
+        assert!(torn.unreadable[&story].contains("its sub-tasks could not be asked for"), "{:?}", torn.unreadable);
+        rig.jira.faults().clear();
+        let served = rig.read_again(NOW + 3 * MINUTE, std::slice::from_ref(&story)).await.unwrap();
+        assert!(served.tasks.contains_key(&part) && served.unreadable.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_issue_whose_comments_fail_is_kept_and_read_again() {
+    let [cloud, _] = editions();
+    let mut world = World::history(NOW, 8, 2, 0, 0, 1);
+    let ids: Vec<IssueId> = world.issues().map(|issue| issue.id).collect();
+    for id in &ids[..5] {
+        (0..4).for_each(|n| world.edit(NOW - 9 * MINUTE + n).comment(*id));
+    }
+    let mut rig = Rig::start(world, Options { inline_comments: 1, ..cloud }).await;
+    let comments = |outcome: &source::Outcome, id: &IssueId| {
+        let is_comment = |change: &Change| matches!(change, Change::Commented(_));
+        outcome.tasks[&id.0.to_string()].history.iter().filter(|entry| is_comment(&entry.change)).count()
+    };
+    rig.jira.faults().on("*/comment", When::Always, Fault::status(500, "{}"));
+    let torn = rig.run(NOW, &["issues"]).await.unwrap();
+    assert_eq!(torn.tasks.len(), 8);
+    let named: Vec<String> = ids[..5].iter().map(|id| id.0.to_string()).collect();
+    assert_eq!(keys(&torn.unreadable), named.iter().cloned().collect());
+    assert!(torn.unreadable.values().all(|why| why.contains("comments")), "{:?}", torn.unreadable);
+    assert!(ids[..5].iter().all(|id| comments(&torn, id) == 1));
+    // Where they fail for one issue after the other, no more are asked for.
+    let asked = rig.jira.requests().iter().filter(|request| request.path().ends_with("/comment")).count();
+    assert!(asked <= 4, "{asked}");
+    rig.jira.faults().clear();
+    let served = rig.read_again(NOW + MINUTE, &named).await.unwrap();
+    assert!(served.unreadable.is_empty() && ids[..5].iter().all(|id| comments(&served, id) == 4));
 }

@@ -18,6 +18,8 @@ use contextcore_core::{Error, ErrorKind, Millis, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::mended;
+
 /// How lines are to be read.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -151,6 +153,11 @@ struct TimelineEvent {
     derived: Option<String>,
 }
 
+/// Whether an entry of a timeline has the shape of one.
+pub(super) fn is_event(entry: &Value) -> bool {
+    TimelineEvent::deserialize(entry).is_ok()
+}
+
 impl TimelineEvent {
     fn actor(&self) -> Option<String> {
         self.actor.as_str().map(str::to_owned)
@@ -172,18 +179,20 @@ struct SprintLine {
     exact: bool,
 }
 
-/// What a numbered line says; nothing for a task of a project that is not wanted.
+/// What a numbered line says, and how many of its entries were left out; nothing for a task of a project that is not wanted.
 ///
 /// # Errors
 /// [`ErrorKind::Protocol`], with the line's number, when it cannot be understood.
-pub(super) fn observations(reading: &Reading, numbered: &str) -> Result<Vec<Observation>> {
+pub(super) fn observations(reading: &Reading, numbered: &str) -> Result<(Vec<Observation>, usize)> {
     let (number, text) = numbered.split_once(':').unwrap_or_default();
     let bad = |error: serde_json::Error| Error::new(ErrorKind::Protocol, "understand a line").caused_by(error);
     let read = || {
         if glimpse(text).map_err(bad)?.state.is_some() {
-            return Ok(vec![sprint(serde_json::from_str(text).map_err(bad)?)]);
+            return Ok((vec![sprint(serde_json::from_str(text).map_err(bad)?)], 0));
         }
-        task(reading, serde_json::from_str(text).map_err(bad)?)
+        let mut line: Value = serde_json::from_str(text).map_err(bad)?;
+        let left_out = mended::mend_line(reading, &mut line);
+        Ok((task(reading, serde_json::from_value(line).map_err(bad)?)?, left_out))
     };
     read().map_err(|error: Error| error.with("line", number))
 }

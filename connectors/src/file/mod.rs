@@ -6,6 +6,7 @@
 //! task's (or sprint's) whole present and history, the newest line of an id counts, and a task without lines is deleted.
 
 mod line;
+mod mended;
 mod tail;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ use contextcore_core::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::left_out::LeftOut;
 use line::{Glimpse, Reading};
 use tail::Place;
 
@@ -88,7 +90,7 @@ fn build(config: &SourceConfig, privacy: &Privacy) -> Result<Box<dyn Connector>>
         types: config.types.iter().map(|(name, to)| (name.to_lowercase(), *to)).collect(),
         comments: privacy.comments,
     };
-    Ok(Box::new(File { path, reading: Arc::new(reading), reads: Arc::default() }))
+    Ok(Box::new(File { path, reading: Arc::new(reading), reads: Arc::default(), left_out: Arc::default() }))
 }
 
 /// A file that another tool writes.
@@ -98,6 +100,8 @@ struct File {
     reading: Arc<Reading>,
     /// How often it was opened: what a request is to other connectors.
     reads: Arc<AtomicU64>,
+    /// Entries that cannot be read, by task.
+    left_out: Arc<LeftOut>,
 }
 
 impl File {
@@ -237,7 +241,13 @@ impl SourceSession for File {
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {
-        line::observations(&self.reading, &record.json)
+        let (observations, left_out) = line::observations(&self.reading, &record.json)?;
+        self.left_out.note(&record.native_id, left_out);
+        Ok(observations)
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.left_out.take().into_iter().collect()
     }
 }
 

@@ -218,3 +218,45 @@ fn without_a_path_it_says_what_is_missing() {
         assert!(errors.contains(want), "{errors}");
     }
 }
+
+#[tokio::test]
+async fn an_odd_entry_costs_itself_and_is_counted() {
+    let change = r#"{"at": "2026-11-02T08:00:00Z", "kind": "status_changed", "from": "todo", "to": "in_progress"}"#;
+    let line = |id: &str, more: &str| {
+        let same = r#""title": "x", "status": "in_progress", "created": "2026-11-01T00:00:00Z""#;
+        format!("{{\"id\": \"{id}\", {same}, {more}}}\n")
+    };
+    let timeline = |odd: &str| format!("\"timeline\": [{change}, {odd}]");
+    let at = r#""at": "2026-11-03T08:00:00Z""#;
+    let odd = [
+        timeline("null"),
+        timeline(&format!("{{{at}, \"kind\": 7}}")),
+        timeline(&format!("{{{at}, \"kind\": \"status_changed\", \"to\": \"Dancing\"}}")),
+        timeline("{\"kind\": \"commented\"}"),
+        format!("\"labels\": [\"a\", null], \"timeline\": [{change}]"),
+    ];
+    let lines: String = odd.iter().enumerate().map(|(n, more)| line(&format!("A-{n}"), more)).collect();
+    let nulls = line("A-9", "\"timeline\": null, \"labels\": null, \"sprints\": null, \"blocked_by\": null");
+    let fixture = fixture(&(lines + &nulls), "");
+    let session = fixture.session().await;
+    let page = session.poll(LINES, None).await.unwrap();
+    for (n, record) in page.records.iter().enumerate() {
+        let read = session.normalise(record).unwrap();
+        let Observation::Task(task) = &read[0] else { panic!("{n}") };
+        assert_eq!(
+            (task.history.len(), task.present.labels.len()),
+            (if n < 5 { 2 } else { 1 }, usize::from(n == 4)),
+            "{n}"
+        );
+    }
+    assert_eq!(page.records.len(), 6);
+    let remarks = session.remarks();
+    assert!(remarks.len() == 1 && remarks[0].starts_with("5 entries"), "{remarks:?}");
+    assert!(session.remarks().is_empty());
+    // A change at a time that nobody knows happened all the same: without it the task would have another past.
+    let undated = timeline("{\"at\": \"soon\", \"kind\": \"unblocked\"}");
+    std::fs::write(&fixture.path, line("A-1", &undated)).unwrap();
+    let session = fixture.session().await;
+    let page = session.poll(LINES, None).await.unwrap();
+    assert!(session.normalise(&page.records[0]).is_err());
+}

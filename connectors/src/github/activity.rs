@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use tracing::{info, warn};
 
 use super::answer::{Answer, FetchOutcome, GraphError, is_divisible};
-use super::batch::Kind;
+use super::batch::{Kind, Sizes};
 use super::calls::{Detail, Work};
 use super::connection::Rows;
 use super::records::{costs_the_record, unreadable};
@@ -99,10 +99,18 @@ impl Poll<'_> {
         if !read.is_due(activity) {
             return Ok(false);
         }
-        let mut sweep = read.begin(list, self.now);
+        let mut resumed = read.sweep.is_some();
+        let mut sweep = read.begin(list, activity, self.now);
         for _ in 0..PAGES {
             let begin = sweep.after.clone();
             let page = match self.page(name, list, &mut sweep).await {
+                // What failed before fails still. What is new since then is before it.
+                Err(error) if costs_the_record(&error) && resumed && read.has_news(activity) => {
+                    info!(?list, error = error.full(), "a page fails still, beginning with what is new");
+                    resumed = false;
+                    sweep = read.begin(list, activity, self.now);
+                    continue;
+                }
                 Err(error) if costs_the_record(&error) => {
                     self.left_out(name, list, &error, read);
                     read.sweep = Some(ListSweep { after: begin, ..sweep }).filter(|_| !read.refused);
@@ -110,7 +118,7 @@ impl Poll<'_> {
                 }
                 page => page?,
             };
-            read.refused = false;
+            (read.refused, resumed) = (false, false);
             let outlines: Vec<Outline> = page.iter().map(|node| Outline::of(node)).collect();
             sweep.newest = sweep.newest.max(outlines.iter().filter_map(Outline::at).max());
             if list == ActivityList::PullRequests {
@@ -149,7 +157,7 @@ impl Poll<'_> {
         Ok(())
     }
 
-    /// A page of a list, as large as GitHub answers. A pull request that cannot be listed is stepped over.
+    /// A page of a list, as large as GitHub answers. A row that cannot be listed is stepped over.
     async fn page(
         &mut self,
         name: &RepositoryName,
@@ -157,17 +165,17 @@ impl Poll<'_> {
         sweep: &mut ListSweep,
     ) -> Result<Rows<Box<RawValue>>> {
         let api = &self.github.api;
-        let size = match list {
-            ActivityList::PullRequests => &mut self.cursor.sizes.pulls,
-            ActivityList::Commits | ActivityList::Deployments => &mut self.cursor.sizes.sweep,
+        let (size, usual) = match list {
+            ActivityList::PullRequests => (&mut self.cursor.sizes.pulls, Sizes::default().pulls),
+            ActivityList::Commits | ActivityList::Deployments => (&mut self.cursor.sizes.sweep, Sizes::default().sweep),
         };
-        let (mut rows, mut attempt, usual) = (*size, Attempt::default(), *size);
+        let (mut rows, mut attempt) = (*size, Attempt::default());
         loop {
             let after = sweep.after.as_deref();
             let answer: Result<Answer<Work>> = match list {
                 ActivityList::PullRequests => api.pull_requests(name, after, rows, attempt.detail).await,
-                ActivityList::Commits => api.commits(name, sweep.until, after, rows).await,
-                ActivityList::Deployments => api.deployments(name, after, rows).await,
+                ActivityList::Commits => api.commits(name, sweep.until, after, rows, attempt.detail).await,
+                ActivityList::Deployments => api.deployments(name, after, rows, attempt.detail).await,
             };
             match answer.and_then(|answer| whole_rows(answer, list)) {
                 Err(error) if is_divisible(&error) && rows > 1 => {
@@ -178,17 +186,15 @@ impl Poll<'_> {
                 Err(error) if is_divisible(&error) => {
                     api.answers_still(&error).await?;
                     attempt = attempt.next(error)?;
-                    if attempt.detail != Detail::Whole && list != ActivityList::PullRequests {
-                        return Err(Error::new(ErrorKind::Unavailable, attempt.reason().to_owned()));
-                    }
                 }
                 Err(error) => return Err(error),
                 Ok(mut page) => {
                     page.page_info.step(&mut sweep.after, &name.to_string())?;
                     let is_whole = attempt.detail == Detail::Whole;
+                    // A row that cannot be listed explains why the pages before it had to be small.
                     *size = if is_whole { rows } else { usual };
                     if !is_whole {
-                        self.step_over(name, &mut page, attempt.reason());
+                        self.step_over(name, list, &mut page, attempt.reason());
                     }
                     return Ok(page);
                 }
@@ -196,11 +202,15 @@ impl Poll<'_> {
         }
     }
 
-    /// Notes a pull request that could be asked for by its id at most, and takes it off the page.
-    fn step_over(&mut self, name: &RepositoryName, page: &mut Rows<Box<RawValue>>, reason: &str) {
-        match page.nodes.drain(..).flatten().find_map(|node| Outline::of(&node).id) {
+    /// Notes a row that could be asked for by its id at most, and takes it off the page.
+    fn step_over(&mut self, name: &RepositoryName, list: ActivityList, page: &mut Rows<Box<RawValue>>, reason: &str) {
+        let outlines = page.nodes.drain(..).flatten().map(|node| Outline::of(&node));
+        match outlines.filter_map(|outline| outline.id.or(outline.oid)).next() {
             Some(id) => self.unreadable.push(unreadable(&id, reason)),
-            None => self.warnings.push(format!("a pull request of {name} cannot be listed: {reason}")),
+            None => {
+                let text = format!("one of the {} of {name} cannot be listed, not even its id: {reason}", list.name());
+                self.warnings.push(text);
+            }
         }
     }
 

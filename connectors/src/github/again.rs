@@ -15,7 +15,7 @@ use super::activity::{self, ActivityList};
 use super::answer::FetchOutcome;
 use super::api::Api;
 use super::batch::{Kind, Sizes};
-use super::records::{About, Completed, complete, unreadable};
+use super::records::{About, complete, unreadable};
 use super::rows;
 use super::session::{GitHub, ITEMS, REPOSITORIES, SiteContext};
 use super::sprints;
@@ -81,7 +81,8 @@ impl Reading<'_> {
         let hashes: Vec<&str> = self.wanted.iter().copied().filter(|id| is_hash(id)).collect();
         for id in hashes {
             self.wanted.remove(id);
-            let reason = "a commit cannot be read by its id".to_owned();
+            let reason = "GitHub could not list this commit, and none is read by its id: `sync --full` lists it again"
+                .to_owned();
             self.page.unreadable.push(Unreadable { native_id: id.to_owned(), reason });
         }
     }
@@ -171,10 +172,11 @@ impl Reading<'_> {
     /// Takes a record of a task. What does not exist any more is not mentioned.
     async fn take(&mut self, about: About<'_>, id: &str, outcome: FetchOutcome) -> Result<()> {
         match outcome {
-            FetchOutcome::Whole(node) => match complete(self.api, about, &node).await? {
-                Completed::Record(record) => self.page.records.push(record),
-                Completed::Unreadable(unreadable) => self.page.unreadable.push(unreadable),
-            },
+            FetchOutcome::Whole(node) => {
+                let (record, unreadable) = complete(self.api, about, &node).await?.parts();
+                self.page.records.extend(record);
+                self.page.unreadable.extend(unreadable);
+            }
             FetchOutcome::Torn(reason) | FetchOutcome::Hidden(reason) => {
                 self.page.unreadable.push(unreadable(id, &reason));
             }
@@ -217,7 +219,7 @@ struct Identified {
 
 fn outline(outcome: &FetchOutcome) -> Outline {
     let node: Option<&RawValue> = match outcome {
-        FetchOutcome::Whole(node) => Some(node),
+        FetchOutcome::Whole(node) => Some(&**node),
         _ => None,
     };
     node.and_then(|node| serde_json::from_str(node.get()).ok()).unwrap_or_default()

@@ -3,6 +3,8 @@
 //! An answer without data is an error by its type. Data beside errors is used, except for what an error's path names
 //! ([`outcomes`]). Everything that is not read is allowed to look odd.
 
+use std::ops::Deref;
+
 use contextcore_core::http::redact;
 use contextcore_core::{Error, ErrorKind, Result, Retry};
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
@@ -242,11 +244,27 @@ impl<T> Reply<T> {
     }
 }
 
+/// A node as GitHub wrote it.
+#[derive(Debug)]
+pub(super) struct Node {
+    json: Box<RawValue>,
+    /// What GitHub could not serve beside it, and why. The rest is right without that.
+    pub(super) lacks: Option<String>,
+}
+
+impl Deref for Node {
+    type Target = RawValue;
+
+    fn deref(&self) -> &RawValue {
+        &self.json
+    }
+}
+
 /// Result of fetching one node.
 #[derive(Debug)]
 pub(super) enum FetchOutcome {
-    /// The whole node.
-    Whole(Box<RawValue>),
+    /// The whole node, but for what it lacks.
+    Whole(Node),
     /// The credential may not see it.
     Hidden(String),
     /// It does not exist any more.
@@ -284,7 +302,13 @@ pub(super) fn outcomes(nodes: Vec<Option<Box<RawValue>>>, errors: &[GraphError])
             refused || error.is_within(&ASIDE)
         };
         match about().find(|(error, field)| !harmless(error, *field)) {
-            None => FetchOutcome::Whole(node),
+            None => {
+                let mut failed = about().filter(|(error, _)| !error.is_refusal() && error.is_within(&ASIDE));
+                let lacks = failed.next().map(|(error, field)| {
+                    format!("{} could not be read: {}", field.unwrap_or("a part of it"), error.text())
+                });
+                FetchOutcome::Whole(Node { json: node, lacks })
+            }
             Some((error, field)) => {
                 FetchOutcome::Torn(format!("{} failed: {}", field.unwrap_or("a part of it"), error.text()))
             }

@@ -214,9 +214,13 @@ impl Api {
                 Err(error) => return Err(error),
                 Ok(mut outcomes) => match outcomes.pop() {
                     Some(FetchOutcome::Torn(text)) => reason = text,
-                    Some(outcome) => {
-                        if extent == silent && usual.comments {
+                    Some(mut outcome) => {
+                        if let FetchOutcome::Whole(node) = &mut outcome
+                            && extent == silent
+                            && usual.comments
+                        {
                             warn!(%id, reason, "the comments cannot be read, given without them");
+                            node.lacks.get_or_insert(format!("its comments could not be read: {reason}"));
                         }
                         return Ok(outcome);
                     }

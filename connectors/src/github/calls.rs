@@ -232,6 +232,7 @@ impl Api {
         since: Millis,
         after: Option<&str>,
         rows: u32,
+        detail: Detail,
     ) -> Result<Answer<Work>> {
         let variables = queries::Commits {
             owner: name.owner.clone(),
@@ -239,6 +240,8 @@ impl Api {
             since: Some(since.to_string()),
             after: after.map(str::to_owned),
             first: i64::from(rows),
+            nodes: detail.has_rows(),
+            looks: detail == Detail::Whole,
         };
         self.work(name, &variables, rows).await
     }
@@ -249,12 +252,15 @@ impl Api {
         name: &RepositoryName,
         after: Option<&str>,
         rows: u32,
+        detail: Detail,
     ) -> Result<Answer<Work>> {
         let variables = queries::Deployments {
             owner: name.owner.clone(),
             name: name.name.clone(),
             after: after.map(str::to_owned),
             first: i64::from(rows),
+            nodes: detail.has_rows(),
+            looks: detail == Detail::Whole,
         };
         self.work(name, &variables, rows).await
     }

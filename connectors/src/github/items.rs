@@ -20,7 +20,7 @@ use super::api::Api;
 use super::batch::Kind;
 use super::features::Missing;
 use super::fingerprints::Short;
-use super::records::{About, Completed, complete, unreadable};
+use super::records::{About, complete, unreadable};
 use super::rows::{self, Row};
 use super::session::{CONVERTED, GitHub, ITEMS, SiteContext};
 use crate::cursor;
@@ -180,9 +180,7 @@ impl Poll<'_> {
                 let (Some(one), FetchOutcome::Whole(node)) = (by_id.get(&id), outcome) else { continue };
                 let about =
                     About { stream: ITEMS, native_id: &one.native_id, project: Some(&one.project), archived: true };
-                if let Completed::Record(record) = complete(self.api, about, &node).await? {
-                    records.push(record);
-                }
+                records.extend(complete(self.api, about, &node).await?.parts().0);
             }
         }
         Ok(records)
@@ -213,12 +211,10 @@ impl Poll<'_> {
         match outcome {
             FetchOutcome::Whole(node) => {
                 let about = About { stream: ITEMS, native_id: id, project: Some(&change.project), archived: false };
-                let completed = complete(self.api, about, &node).await?;
+                let (record, unreadable) = complete(self.api, about, &node).await?.parts();
                 self.cursor.settle(change);
-                match completed {
-                    Completed::Record(record) => return Ok(Some(record)),
-                    Completed::Unreadable(unreadable) => self.unreadable.push(unreadable),
-                }
+                self.unreadable.extend(unreadable);
+                return Ok(record);
             }
             FetchOutcome::Hidden(why) => {
                 self.warnings.push(format!("{id} cannot be read, its task stays as it was: {why}"));

@@ -135,9 +135,11 @@ operations! {
     /// Pull requests by themselves.
     PullRequestStates { ids: Vec<String> },
     /// Commits of a repository's default branch, the newest first.
-    Commits { owner: String, name: String, since: Option<String>, after: Option<String>, first: i64 },
+    Commits {
+        owner: String, name: String, since: Option<String>, after: Option<String>, first: i64, nodes: bool, looks: bool,
+    },
     /// Deployments of a repository, the newest first.
-    Deployments { owner: String, name: String, after: Option<String>, first: i64 },
+    Deployments { owner: String, name: String, after: Option<String>, first: i64, nodes: bool, looks: bool },
     /// Deployments by themselves.
     DeploymentStates { ids: Vec<String> },
     /// What follows in one of these lists.

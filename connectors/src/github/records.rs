@@ -7,7 +7,7 @@ use contextcore_core::{Error, ErrorKind, Result};
 use serde_json::value::RawValue;
 use tracing::warn;
 
-use super::answer::is_divisible;
+use super::answer::{Node, is_divisible};
 use super::api::Api;
 use super::lists::{List, continuations};
 use super::wire::RecordText;
@@ -16,8 +16,21 @@ use crate::refusal::confirmed;
 /// What became of a node.
 pub(super) enum Completed {
     Record(RawRecord),
+    /// What GitHub could serve of it. It is right, and read again for the rest.
+    Short(RawRecord, Unreadable),
     /// A part of its history cannot be served.
     Unreadable(Unreadable),
+}
+
+impl Completed {
+    /// The record, if there is one, and why it is to be read again.
+    pub(super) fn parts(self) -> (Option<RawRecord>, Option<Unreadable>) {
+        match self {
+            Self::Record(record) => (Some(record), None),
+            Self::Short(record, lacks) => (Some(record), Some(lacks)),
+            Self::Unreadable(unreadable) => (None, Some(unreadable)),
+        }
+    }
 }
 
 /// Which record a node becomes.
@@ -31,23 +44,24 @@ pub(super) struct About<'a> {
     pub(super) archived: bool,
 }
 
-/// A record with its whole history: what did not fit into the node is fetched. Comments that cannot be read cost themselves.
+/// A record with its whole history: what did not fit into the node is fetched. Comments that cannot be read cost themselves, and
+/// the record is read again.
 ///
 /// # Errors
 /// As the session's.
-pub(super) async fn complete(api: &Api, about: About<'_>, node: &RawValue) -> Result<Completed> {
+pub(super) async fn complete(api: &Api, about: About<'_>, node: &Node) -> Result<Completed> {
+    let mut lacks = node.lacks.clone();
     let mut rest: BTreeMap<&'static str, Vec<Box<RawValue>>> = BTreeMap::new();
     for from in continuations(node, false) {
         match confirmed(|| api.rest_of(&from), || api.proven()).await {
             Ok(rows) => drop(rest.insert(from.list.key(), rows)),
             Err(error) if !costs_the_record(&error) => return Err(error),
             Err(error) if matches!(from.list, List::Comments | List::Linked) => {
-                warn!(
-                    id = about.native_id,
-                    list = from.list.key(),
-                    error = error.full(),
-                    "a list cannot be read whole"
-                );
+                let (id, list) = (about.native_id, from.list.key());
+                warn!(id, list, error = error.full(), "a list cannot be read whole");
+                // What the token may not see is not there for it.
+                let failed = !matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound);
+                lacks = lacks.or_else(|| failed.then(|| format!("{list} could not be read whole: {error}")));
             }
             Err(error) => return Ok(Completed::Unreadable(unreadable(about.native_id, &error.to_string()))),
         }
@@ -57,7 +71,14 @@ pub(super) async fn complete(api: &Api, about: About<'_>, node: &RawValue) -> Re
     let record = RecordText { project, node, events: &events, comments: &comments, rest, archived };
     let json = serde_json::to_string(&record)
         .map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
-    Ok(Completed::Record(RawRecord { stream: about.stream, native_id: about.native_id.to_owned(), json }))
+    let record = RawRecord { stream: about.stream, native_id: about.native_id.to_owned(), json };
+    Ok(match lacks {
+        None => Completed::Record(record),
+        Some(reason) => {
+            let reason = format!("GitHub could not serve all of it, the rest is kept: {reason}");
+            Completed::Short(record, Unreadable { native_id: about.native_id.to_owned(), reason })
+        }
+    })
 }
 
 /// Whether an error is about what was asked for, and not about the session.

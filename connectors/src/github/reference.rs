@@ -185,6 +185,11 @@ impl ProjectAnswer {
         self.fields.as_ref().is_none_or(|fields| !fields.is_given() || !fields.nodes.iter().all(is_field))
     }
 
+    /// Whether the field of the status may be among those that did not come: without it every status would be a guess.
+    pub(super) fn lacks_status(&self, settings: &Settings) -> bool {
+        self.is_torn() && discover(settings, self).status.is_none()
+    }
+
     fn field(&self, field: Option<&Field>) -> Option<&FieldAnswer> {
         let id = &field?.id;
         self.fields().find(|other| other.id.as_ref() == Some(id))

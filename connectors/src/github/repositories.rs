@@ -12,12 +12,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::info;
 
-use super::answer::{FetchOutcome, GraphError, is_divisible};
+use super::answer::{FetchOutcome, GraphError, Node, is_divisible};
 use super::api::Api;
 use super::batch::{Kind, Sizes};
 use super::calls::Detail;
 use super::features::Missing;
-use super::records::{About, Completed, complete, unreadable};
+use super::records::{About, complete, unreadable};
 use super::rows::Attempt;
 use super::session::{GitHub, MOMENT, Members, REPOSITORIES, SiteContext};
 use super::settings::RepositoryName;
@@ -232,12 +232,11 @@ impl Poll<'_> {
         Ok(())
     }
 
-    async fn give(&self, id: &str, node: &RawValue, into: &mut Page) -> Result<()> {
+    async fn give(&self, id: &str, node: &Node, into: &mut Page) -> Result<()> {
         let about = About { stream: REPOSITORIES, native_id: id, project: None, archived: false };
-        match complete(self.api, about, node).await? {
-            Completed::Record(record) => into.records.push(record),
-            Completed::Unreadable(unreadable) => into.unreadable.push(unreadable),
-        }
+        let (record, unreadable) = complete(self.api, about, node).await?.parts();
+        into.records.extend(record);
+        into.unreadable.extend(unreadable);
         Ok(())
     }
 }

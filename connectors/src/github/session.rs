@@ -112,15 +112,23 @@ impl GitHub {
         let mut reference = stored;
         let fresh = reference.login.is_empty();
         learn(&api, &mut reference, run).await?;
-        let (mut missing, mut unread) = (Vec::new(), Vec::new());
-        projects(&api, &settings, &mut reference, fresh, (&mut missing, &mut unread)).await?;
+        let (mut missing, mut unread, mut torn) = (Vec::new(), Vec::new(), false);
+        projects(&api, &settings, &mut reference, fresh, (&mut missing, &mut unread, &mut torn)).await?;
         let repositories = repositories(&api, &settings, &mut missing).await?;
         let found = repositories.iter().map(|repository| repository.name.to_string());
         reference.repositories.extend(found);
         if reference.projects.is_empty() && repositories.is_empty() {
-            let text = "nothing of what is configured exists for this token: correct `projects` and `repositories`, or give \
-                        the token access";
-            return Err(Error::new(ErrorKind::NotFound, text).with("missing", missing.join("; ")));
+            let (kind, text) = match torn {
+                true => {
+                    (ErrorKind::Protocol, "nothing of what is configured can be read now: the next run tries again")
+                }
+                false => (
+                    ErrorKind::NotFound,
+                    "nothing of what is configured exists for this token: correct `projects` and `repositories`, or give \
+                     the token access",
+                ),
+            };
+            return Err(Error::new(kind, text).with("missing", missing.join("; ")));
         }
         reference.missing = Some(api.missing());
         let unusable = repositories.iter().filter_map(Repository::unusable_guidance);
@@ -205,7 +213,7 @@ async fn projects(
     settings: &Settings,
     reference: &mut Reference,
     fresh: bool,
-    (missing, unread): (&mut Vec<String>, &mut Vec<String>),
+    (missing, unread, torn): (&mut Vec<String>, &mut Vec<String>, &mut bool),
 ) -> Result<()> {
     let mut known = std::mem::take(&mut reference.projects);
     known.append(&mut reference.lost);
@@ -223,9 +231,12 @@ async fn projects(
             None => api.find_project(&name).await?,
         };
         match answer {
-            // Without its fields every status would be a guess, and what is exported is final.
-            Some(answer) if old.is_none() && answer.is_torn() => {
-                missing.push(format!("project {name} is left out, not all of its fields can be read: try again later"));
+            // What is exported is final.
+            Some(answer) if old.is_none() && answer.lacks_status(settings) => {
+                *torn = true;
+                missing.push(format!(
+                    "project {name} cannot be read now, its status is not among the fields that came: the next run tries again"
+                ));
             }
             Some(answer) => {
                 let project = Project::new(settings, name, &answer, old);

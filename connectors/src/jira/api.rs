@@ -16,7 +16,8 @@ use super::comments::Comments;
 use super::dialect::{AGILE, BUCKETS, HISTORY, JiraDialect, META, SEARCH};
 use super::fields::FieldAnswer;
 use super::history::History;
-use super::lenient::{self, List, given};
+use super::lenient::{self, Entries, List, given};
+use super::paged::Listed;
 use super::settings::Settings;
 use super::wire::{IssueType, LinkKind, Sprint, StatusValue};
 use crate::refusal;
@@ -31,8 +32,6 @@ const ROWS: u64 = 50;
 const ISSUE_ROWS: u64 = 100;
 /// Tries of a call that nothing goes on without: as many as the session allows.
 const PATIENT: Tries = Tries(u32::MAX);
-/// Pages that no list we read has: an endless one ends here.
-const MAX_PAGES: usize = 1_000;
 
 /// Which of the two products answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +52,7 @@ impl Site {
 /// Jira, with one credential.
 #[derive(Debug)]
 pub(super) struct Api {
-    session: Session,
+    pub(super) session: Session,
     /// The server failed over a call of this run.
     failing: AtomicBool,
     /// A refusal was confirmed in this run: the next one is believed.
@@ -75,7 +74,7 @@ pub(super) struct Myself {
 impl Changelog {
     /// Whether it is as long as it says.
     pub(super) fn is_whole(&self) -> bool {
-        self.histories.as_ref().is_some_and(|histories| histories.len() >= self.total)
+        self.histories.as_ref().is_some_and(|histories| histories.count() >= self.total)
     }
 }
 
@@ -151,8 +150,9 @@ pub(super) struct Found {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Histories {
-    #[serde(deserialize_with = "lenient::objects")]
-    pub(super) issue_change_logs: Vec<IssueHistories>,
+    /// None where they did not come.
+    #[serde(default)]
+    pub(super) issue_change_logs: Option<Entries<IssueHistories>>,
     pub(super) next_page_token: Option<Box<str>>,
 }
 
@@ -163,8 +163,8 @@ pub(super) struct IssueHistories {
     #[serde(default, deserialize_with = "lenient::text")]
     pub(super) issue_id: Option<Box<str>>,
     /// None where they did not come.
-    #[serde(default, deserialize_with = "lenient::some_objects")]
-    pub(super) change_histories: Option<Vec<History>>,
+    #[serde(default)]
+    pub(super) change_histories: Option<Entries<History>>,
 }
 
 /// The history that Data Center writes into the issue.
@@ -180,19 +180,8 @@ pub(super) struct Changelog {
     #[serde(default, deserialize_with = "lenient::count")]
     pub(super) total: usize,
     /// None where they did not come.
-    #[serde(default, deserialize_with = "lenient::some_objects")]
-    pub(super) histories: Option<Vec<History>>,
-}
-
-/// A page of one of the lists with `startAt`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", bound = "T: DeserializeOwned")]
-struct Rows<T> {
-    values: Option<List<T>>,
-    #[serde(default, deserialize_with = "lenient::known_flag")]
-    is_last: Option<bool>,
-    #[serde(default, deserialize_with = "lenient::whole")]
-    total: Option<u64>,
+    #[serde(default)]
+    pub(super) histories: Option<Entries<History>>,
 }
 
 /// A project.
@@ -228,7 +217,7 @@ impl Api {
     }
 
     /// Remembers that the server failed over a call.
-    fn note<T>(&self, result: Result<T>) -> Result<T> {
+    pub(super) fn note<T>(&self, result: Result<T>) -> Result<T> {
         let failed =
             |error: &contextcore_core::Error| matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Protocol);
         if result.as_ref().is_err_and(failed) {
@@ -245,11 +234,11 @@ impl Api {
 
     /// Reads a list that comes in one answer.
     async fn whole<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
-        given(self.confirmed(|| self.session.get_mended(META, path, &[], PATIENT)).await?, path)
+        Ok(given(self.confirmed(|| self.session.get_mended(META, path, &[], PATIENT)).await?, path)?.rows)
     }
 
     /// Asks for something that the run goes on without: a refusal of it has to be confirmed, once a run for all that is refused.
-    async fn confirmed<T, A: Future<Output = Result<T>>>(&self, ask: impl Fn() -> A) -> Result<T> {
+    pub(super) async fn confirmed<T, A: Future<Output = Result<T>>>(&self, ask: impl Fn() -> A) -> Result<T> {
         if self.refusing.load(Ordering::Relaxed) {
             return ask().await;
         }
@@ -287,7 +276,7 @@ impl Api {
 
     pub(super) async fn issue_types(&self, site: Site) -> Result<Vec<IssueType>> {
         let path = format!("{}/issuetype", site.root());
-        given(self.side(META, &path, &[]).await?, &path)
+        Ok(given(self.side(META, &path, &[]).await?, &path)?.rows)
     }
 
     /// The types of links; 404 where linking is switched off.
@@ -299,19 +288,19 @@ impl Api {
         }
         let path = format!("{}/issueLinkType", site.root());
         let types: Types = self.side(META, &path, &[]).await?;
-        given(types.issue_link_types, &path)
+        Ok(given(types.issue_link_types, &path)?.rows)
     }
 
     /// Projects the credential can see. Data Center gives them in one list.
-    pub(super) async fn projects(&self, site: Site) -> Result<Vec<ProjectAnswer>> {
+    pub(super) async fn projects(&self, site: Site) -> Result<Listed<ProjectAnswer>> {
         match site {
             Site::Cloud => self.rows(META, "rest/api/3/project/search", &[], ROWS).await,
-            Site::DataCenter => self.whole("rest/api/2/project").await,
+            Site::DataCenter => Ok(Listed::of(self.whole("rest/api/2/project").await?)),
         }
     }
 
     /// Boards that show this project, or all.
-    pub(super) async fn boards(&self, project: Option<&str>) -> Result<Vec<BoardAnswer>> {
+    pub(super) async fn boards(&self, project: Option<&str>) -> Result<Listed<BoardAnswer>> {
         let query: Vec<(&str, &str)> = project.into_iter().map(|key| ("projectKeyOrId", key)).collect();
         self.rows(AGILE, "rest/agile/1.0/board", &query, ROWS).await
     }
@@ -322,7 +311,7 @@ impl Api {
     }
 
     /// Sprints of a board in one of these states (comma-separated), or all.
-    pub(super) async fn sprints(&self, board: u64, states: Option<&str>) -> Result<Vec<Sprint>> {
+    pub(super) async fn sprints(&self, board: u64, states: Option<&str>) -> Result<Listed<Sprint>> {
         let query: Vec<(&str, &str)> = states.into_iter().map(|states| ("state", states)).collect();
         self.rows(AGILE, &format!("rest/agile/1.0/board/{board}/sprint"), &query, ROWS).await
     }
@@ -375,9 +364,10 @@ impl Api {
     }
 
     /// The whole history of one issue of Cloud, page by page.
-    pub(super) async fn history(&self, id: &str, tries: Tries) -> Result<Vec<History>> {
+    pub(super) async fn history(&self, id: &str, tries: Tries) -> Result<Entries<History>> {
         let path = format!("rest/api/3/issue/{id}/changelog");
-        self.confirmed(|| self.rows_with(HISTORY, &path, &[], ISSUE_ROWS, tries)).await
+        let listed = self.confirmed(|| self.rows_with(HISTORY, &path, &[], ISSUE_ROWS, tries)).await?;
+        listed.into_entries(&path)
     }
 
     /// The history of one issue of Data Center, if the server writes it.
@@ -405,49 +395,6 @@ impl Api {
         let (from, rows) = (from.to_string(), ISSUE_ROWS.to_string());
         let query = [("startAt", from.as_str()), ("maxResults", rows.as_str()), ("orderBy", "created")];
         self.side(HISTORY, &format!("{}/issue/{id}/comment", site.root()), &query).await
-    }
-
-    async fn rows<T: DeserializeOwned>(
-        &self,
-        bucket: &'static str,
-        path: &str,
-        query: &[(&str, &str)],
-        rows: u64,
-    ) -> Result<Vec<T>> {
-        self.confirmed(|| self.rows_with(bucket, path, query, rows, self.tries())).await
-    }
-
-    /// All rows of a list with `startAt`. It ends where the answer says so: at `isLast`, else at `total`, else at an empty
-    /// page; a short page alone means nothing.
-    async fn rows_with<T: DeserializeOwned>(
-        &self,
-        bucket: &'static str,
-        path: &str,
-        query: &[(&str, &str)],
-        rows: u64,
-        tries: Tries,
-    ) -> Result<Vec<T>> {
-        let mut all = Vec::new();
-        for _ in 0..MAX_PAGES {
-            let (from, most) = (all.len().to_string(), rows.to_string());
-            let mut query = query.to_vec();
-            query.extend([("startAt", from.as_str()), ("maxResults", most.as_str())]);
-            // A history is not mended: a value that is not read would be a false fact.
-            let answer = match bucket {
-                HISTORY => self.session.get_with(bucket, path, &query, tries).await,
-                _ => self.session.get_mended(bucket, path, &query, tries).await,
-            };
-            let page: Rows<T> = self.note(answer)?;
-            let values = given(page.values, path)?;
-            let empty = values.is_empty();
-            all.extend(values);
-            let total = page.total.and_then(|total| usize::try_from(total).ok());
-            let last = page.is_last.unwrap_or_else(|| total.is_some_and(|total| all.len() >= total));
-            if last || empty {
-                return Ok(all);
-            }
-        }
-        Err(contextcore_core::Error::new(ErrorKind::Protocol, "a list does not end").with("path", path))
     }
 }
 

@@ -2,14 +2,16 @@
 //!
 //! Histories are written as JSON while they come, so that never more than one page of them is held.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use contextcore_core::ingest::connector::{RawRecord, Unreadable};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
 use tracing::warn;
 
 use super::api::Outline;
+use super::comments::Comments;
 use super::history::History;
+use super::lenient::Entries;
 use super::reference::Reference;
 use super::session::Mentions;
 use super::wire::Issue;
@@ -167,9 +169,10 @@ impl Batch {
     }
 
     /// Adds histories of an issue to those it has.
-    pub(super) fn append(&mut self, reference: &Reference, id: &str, histories: Vec<History>) -> Result<()> {
+    pub(super) fn append(&mut self, reference: &Reference, id: &str, histories: Entries<History>) -> Result<()> {
         let Some(row) = self.places.get(id).and_then(|place| self.rows.get_mut(*place)) else { return Ok(()) };
-        for mut history in histories {
+        row.left_out += histories.odd;
+        for mut history in histories.kept {
             history.items.retain(|item| reference.reads(item));
             row.left_out += history.items.odd as usize;
             if history.items.is_empty() {
@@ -205,9 +208,25 @@ impl Batch {
 
     /// The issue cannot be served whole.
     pub(super) fn give_up(&mut self, id: &str, reason: String) {
-        self.forget(id);
+        if self.row(id).is_some_and(|row| std::mem::replace(&mut row.gone, true)) {
+            return;
+        }
         warn!(issue = id, reason, "an issue is unreadable");
         self.unreadable.push(Unreadable { native_id: id.to_owned(), reason });
+    }
+
+    /// Something that belongs to the issue could not be had. What there is of it is kept, and it is read again.
+    pub(super) fn read_again(&mut self, id: &str, reason: String) {
+        if self.row(id).is_some_and(|row| !row.gone) {
+            warn!(issue = id, reason, "not all of an issue could be read");
+            self.unreadable.push(Unreadable { native_id: id.to_owned(), reason });
+        }
+    }
+
+    /// Why an issue cannot be served, if it was given up.
+    pub(super) fn refusal(&self, id: &str) -> Option<&str> {
+        self.places.get(id).filter(|place| self.rows[**place].gone)?;
+        self.unreadable.iter().find(|one| one.native_id == id).map(|one| one.reason.as_str())
     }
 
     /// Whether an issue has changes of sprints of its own.
@@ -215,14 +234,16 @@ impl Batch {
         self.places.get(id).is_some_and(|place| !self.rows[*place].sprints.is_empty())
     }
 
-    /// Keys of the issues whose sprints changed after this moment.
-    pub(super) fn moved_after(&self, moment: Millis) -> Vec<&str> {
+    /// Issues whose sprints changed after this moment, by key, with their ids.
+    pub(super) fn moved_after(&self, moment: Millis) -> BTreeMap<String, Box<str>> {
         let moved = self.rows.iter().filter(|row| row.moved.is_some_and(|at| at > moment));
-        let keys = moved.filter_map(|row| match &row.found {
-            FoundIssue::Issue(issue) if !issue.is_subtask() => issue.key.as_deref(),
+        let named = moved.filter_map(|row| match &row.found {
+            FoundIssue::Issue(issue) if !issue.is_subtask() => {
+                Some((issue.key.as_deref()?.to_owned(), issue.id.clone()?))
+            }
             _ => None,
         });
-        keys.collect()
+        named.collect()
     }
 
     /// The changes of sprints of an issue, as they are inherited.
@@ -280,8 +301,8 @@ impl Row {
 
     fn odd_comments(&self) -> usize {
         let FoundIssue::Issue(issue) = &self.found else { return 0 };
-        let comments = issue.fields.comment.iter().flat_map(|comments| &comments.comments);
-        comments.filter(|comment| !comment.is_dated()).count()
+        let Some(Comments { comments, .. }) = &issue.fields.comment else { return 0 };
+        comments.odd + comments.kept.iter().filter(|comment| !comment.is_dated()).count()
     }
 
     fn into_record(self, stream: &'static str) -> Result<RawRecord> {
@@ -332,7 +353,7 @@ fn without_comments(json: &str) -> Box<str> {
 mod tests {
     use super::*;
 
-    fn history(json: &str) -> Vec<History> {
+    fn history(json: &str) -> Entries<History> {
         serde_json::from_str(json).unwrap()
     }
 
@@ -360,14 +381,15 @@ mod tests {
     #[test]
     fn odd_changes_and_comments_are_counted_by_issue() {
         let mut batch = Batch::default();
-        let comments = r#"{"total":2,"comments":[{"id":"8"},{"id":"9","created":"2026-01-06T10:00:00.000+0000"}]}"#;
+        let comments =
+            r#"{"total":3,"comments":[{"id":"8"},null,{"id":"9","created":"2026-01-06T10:00:00.000+0000"}]}"#;
         let issue = format!(r#"{{"id":"1","key":"A-1","fields":{{"comment":{comments}}}}}"#);
         batch.add(FoundIssue::of(&issue, false).0);
         let page = r#"[{"id":"7","created":1700000000000,"items":[null,7]},{"id":"8","created":1700000000000,"items":null},
-            {"id":"9","author":["?"],"created":1700000000000,"items":[{"field":"summary","fieldId":"summary"}]}]"#;
+            {"id":"9","author":["?"],"created":1700000000000,"items":[{"field":"summary","fieldId":"summary"}]},null]"#;
         batch.append(&Reference::default(), "1", history(page)).unwrap();
         let Completed { warning, records, .. } = batch.complete("issues").unwrap();
-        assert!(warning.is_some_and(|text| text.starts_with("4 entries") && text.contains("A-1")));
+        assert!(warning.is_some_and(|text| text.starts_with("6 entries") && text.contains("A-1")));
         let record: crate::jira::wire::Record = serde_json::from_str(&records[0].json).unwrap();
         assert_eq!(record.histories.len(), 1);
     }

@@ -33,18 +33,27 @@ impl Board {
 pub(super) struct BoardAnswer {
     #[serde(deserialize_with = "lenient::id")]
     pub(super) id: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::word")]
     pub(super) name: Box<str>,
-    #[serde(default, rename = "type")]
+    #[serde(default, rename = "type", deserialize_with = "lenient::word")]
     pub(super) kind: Box<str>,
-    pub(super) location: Option<BoardLocation>,
+    #[serde(default, deserialize_with = "lenient::maybe")]
+    location: Option<BoardLocation>,
+}
+
+impl BoardAnswer {
+    /// The key of the project it lives in, if that can be read.
+    pub(super) fn project(&self) -> Option<&str> {
+        self.location.as_ref()?.project_key.as_deref()
+    }
 }
 
 /// Where a board lives; boards of people live in no project.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct BoardLocation {
-    pub(super) project_key: Option<Box<str>>,
+struct BoardLocation {
+    #[serde(default, deserialize_with = "lenient::text")]
+    project_key: Option<Box<str>>,
 }
 
 /// The configuration of a board.
@@ -53,14 +62,17 @@ pub(super) struct BoardLocation {
 pub(super) struct BoardConfiguration {
     #[serde(default)]
     pub(super) column_config: ColumnConfig,
+    #[serde(default, deserialize_with = "lenient::maybe")]
     pub(super) estimation: Option<Estimation>,
     /// Where the board lives; older servers send it only here.
+    #[serde(default, deserialize_with = "lenient::maybe")]
     pub(super) location: Option<ConfiguredLocation>,
 }
 
 /// Where a board lives, as its configuration says it.
 #[derive(Debug, Deserialize)]
 pub(super) struct ConfiguredLocation {
+    #[serde(default, deserialize_with = "lenient::text")]
     pub(super) key: Option<Box<str>>,
 }
 
@@ -73,7 +85,7 @@ pub(super) struct ColumnConfig {
 /// A column and the statuses shown in it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Column {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::word")]
     pub(super) name: Box<str>,
     statuses: Option<List<ColumnStatus>>,
 }
@@ -88,6 +100,7 @@ pub(super) struct ColumnStatus {
 /// How a board estimates.
 #[derive(Debug, Deserialize)]
 pub(super) struct Estimation {
+    #[serde(default, deserialize_with = "lenient::maybe")]
     pub(super) field: Option<EstimationField>,
 }
 
@@ -95,7 +108,7 @@ pub(super) struct Estimation {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EstimationField {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::word")]
     pub(super) field_id: Box<str>,
 }
 
@@ -108,17 +121,21 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Takes in a board. A list that did not come is not an empty one.
-    pub(super) fn learn(&mut self, configuration: &BoardConfiguration) {
+    /// Takes in a board. A list that did not come is not an empty one, and a column that cannot be read is not absent. Whether
+    /// all of it was there.
+    pub(super) fn learn(&mut self, configuration: &BoardConfiguration) -> bool {
         let columns = configuration.column_config.columns.as_ref();
-        self.incomplete |= columns.is_none();
-        for column in columns.iter().flat_map(|columns| &columns.0) {
-            self.incomplete |= column.statuses.is_none();
-            let statuses = column.statuses.iter().flat_map(|statuses| &statuses.0);
-            for id in statuses.filter_map(|status| status.id.clone()) {
-                self.by_status.entry(id).or_default().insert(column.name.clone());
+        let mut whole = columns.is_some_and(|columns| columns.odd == 0);
+        for Column { name, statuses } in columns.iter().flat_map(|columns| &columns.rows) {
+            let ids = statuses.iter().flat_map(|statuses| &statuses.rows).map(|status| status.id.as_ref());
+            whole &= !name.is_empty() && statuses.as_ref().is_some_and(|statuses| statuses.odd == 0);
+            whole &= ids.clone().all(|id| id.is_some());
+            for id in ids.flatten().filter(|_| !name.is_empty()) {
+                self.by_status.entry(id.clone()).or_default().insert(name.clone());
             }
         }
+        self.incomplete |= !whole;
+        whole
     }
 
     /// The column of a status, when all boards that show it agree.
@@ -151,6 +168,10 @@ mod tests {
             json!({}),
             json!({"columnConfig": {"columns": null}}),
             json!({"columnConfig": {"columns": [{"name": "A"}]}}),
+            json!({"columnConfig": {"columns": [{"name": "A", "statuses": []}, null]}}),
+            json!({"columnConfig": {"columns": [{"name": null, "statuses": [{"id": "1"}]}]}}),
+            json!({"columnConfig": {"columns": [{"name": "A", "statuses": [{"id": "1"}, 7]}]}}),
+            json!({"columnConfig": {"columns": [{"name": "A", "statuses": [{"id": []}]}]}}),
         ] {
             let mut columns = Columns::default();
             columns.learn(&serde_json::from_value(odd.clone()).unwrap());

@@ -15,7 +15,7 @@ use crate::refusal::Notes;
 /// [`ErrorKind::Rejected`] when none of the configured projects can be seen; else as the session's.
 pub(super) async fn report(jira: &Jira, context: &SiteContext) -> Result<CheckReport> {
     let (mut warnings, mut problems) = (Vec::new(), Vec::new());
-    let projects = projects(jira, context.site, &mut problems).await?;
+    let projects = projects(jira, context.site, &mut warnings, &mut problems).await?;
     if projects.is_empty() {
         warnings.push("the token sees no project: give its account the permission to browse one".to_owned());
     }
@@ -36,10 +36,17 @@ pub(super) async fn report(jira: &Jira, context: &SiteContext) -> Result<CheckRe
     })
 }
 
-async fn projects(jira: &Jira, site: Site, problems: &mut Vec<String>) -> Result<Vec<(String, String)>> {
+async fn projects(
+    jira: &Jira,
+    site: Site,
+    warnings: &mut Vec<String>,
+    problems: &mut Vec<String>,
+) -> Result<Vec<(String, String)>> {
     let settings = &jira.settings;
     let visible = jira.api.projects(site).await?;
+    warnings.extend(visible.lacks().map(|lacks| format!("the list of projects is not complete: {lacks}")));
     let read: Vec<(String, String)> = visible
+        .rows
         .into_iter()
         .filter(|project| settings.wants(&project.key))
         .map(|project| (project.key, project.name))

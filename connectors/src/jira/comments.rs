@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fmt;
 
-use super::lenient::{Maybe, count, objects, stamp, text};
+use super::lenient::{Entries, Maybe, count, stamp, text};
 use super::people::Who;
 
 /// Comments, as many as the search gave.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Comments {
-    /// What is no comment is left out.
-    #[serde(default, deserialize_with = "objects")]
-    pub(super) comments: Vec<Comment>,
+    /// What is no comment is left out and counted.
+    #[serde(default)]
+    pub(super) comments: Entries<Comment>,
     #[serde(default, deserialize_with = "count")]
     pub(super) total: usize,
 }
@@ -24,20 +24,21 @@ pub(super) struct Comments {
 impl Comments {
     /// Whether these are all there are.
     pub(super) fn is_whole(&self) -> bool {
-        self.comments.len() >= self.total
+        self.comments.count() >= self.total
     }
 
     /// Takes in those of a page that are not here yet: search and list overlap.
     pub(super) fn merge(&mut self, page: Self) {
         self.total = page.total;
-        let known: BTreeSet<Box<str>> = self.comments.iter().filter_map(|comment| comment.id.clone()).collect();
+        self.comments.odd += page.comments.odd;
+        let known: BTreeSet<Box<str>> = self.comments.kept.iter().filter_map(|comment| comment.id.clone()).collect();
         let is_new = |comment: &Comment| comment.id.as_ref().is_none_or(|id| !known.contains(id));
-        self.comments.extend(page.comments.into_iter().filter(is_new));
+        self.comments.kept.extend(page.comments.kept.into_iter().filter(is_new));
     }
 
     /// Keeps the texts as plain text, or lets go of them.
     pub(super) fn trim(&mut self, texts: bool) {
-        for comment in &mut self.comments {
+        for comment in &mut self.comments.kept {
             let text = comment.text().filter(|_| texts);
             comment.body = text.and_then(|text| serde_json::value::to_raw_value(&text).ok());
         }

@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contextcore_core::{Error, ErrorKind, Millis, Result};
+use serde_json::value::RawValue;
 use tracing::warn;
 
-use super::api::{Inline, Site, is_about_the_object};
+use super::api::{Inline, Outline, Site, is_about_the_object};
 use super::batch::{Batch, FoundIssue};
-use super::histories::Completer;
+use super::histories::{Completer, FAILURES};
 use super::issues::requested_fields;
 use super::search::{self, Answer, PageRequest, Search};
 use super::wire::{Issue, IssueRef};
@@ -24,16 +25,27 @@ const PAGES: usize = 50;
 /// What a search for keys gave.
 type Ids = BTreeMap<String, Box<str>>;
 
+/// What searches for keys found.
+#[derive(Default)]
+struct KeyRows {
+    rows: Vec<Box<RawValue>>,
+    /// Ids of rows that the server cannot serve, and why.
+    refused: BTreeMap<Box<str>, String>,
+    /// Keys that could not be asked for, and why.
+    unknown: BTreeMap<String, String>,
+}
+
 impl Completer<'_> {
-    /// Adds the sub-tasks of issues whose sprints changed after this moment.
+    /// Adds the sub-tasks of issues whose sprints changed after this moment. An issue whose sub-tasks could not be asked for is
+    /// read again, and they with it.
     pub(super) async fn followers(&self, batch: &mut Batch, moment: Millis) -> Result<()> {
-        let keys: Vec<String> = batch.moved_after(moment).into_iter().map(str::to_owned).collect();
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let moved: BTreeMap<String, Box<str>> = batch.moved_after(moment);
+        let keys: Vec<&str> = moved.keys().map(String::as_str).collect();
+        let fields = requested_fields(self.settings, self.reference);
         for keys in keys.chunks(KEYS_PER_CALL) {
             let (mut more, mut inline) = (Batch::default(), Vec::new());
-            let fields = requested_fields(self.settings, self.reference);
-            let children = self.search(Search::of_children(keys), fields).await;
-            for json in tolerate(children, "sub-tasks of issues that changed their sprint were not read")? {
+            let KeyRows { rows, refused, unknown } = self.by_keys(keys, Search::of_children, &fields).await?;
+            for json in rows {
                 let (found, _) = FoundIssue::of(json.get(), self.settings.comments.has_texts());
                 let FoundIssue::Issue(issue) = &found else { continue };
                 let Some(id) = issue.id.clone().filter(|id| issue.is_subtask() && !batch.has(id)) else { continue };
@@ -41,12 +53,20 @@ impl Completer<'_> {
                 more.add(found);
             }
             self.histories(&mut more, inline).await?;
+            for (id, reason) in refused.into_iter().filter(|(id, _)| !batch.has(id)) {
+                more.give_up(&id, reason);
+            }
             batch.absorb(more);
+            for (key, reason) in unknown {
+                let reason = format!("its sprint changed, and its sub-tasks could not be asked for: {reason}");
+                batch.read_again(&moved[&key], reason);
+            }
         }
         Ok(())
     }
 
-    /// Gives sub-tasks without changes of sprints of their own those of their parents.
+    /// Gives sub-tasks without changes of sprints of their own those of their parents. One whose parent could not be read is
+    /// unreadable: without them it would have another past.
     pub(super) async fn inherit(&self, batch: &mut Batch) -> Result<()> {
         if self.reference.fields.sprint.is_none() {
             return Ok(());
@@ -60,57 +80,98 @@ impl Completer<'_> {
         let others = self.parents_alone(missing).await?;
         for (id, parent) in heirs {
             let parent = parent.id.unwrap_or_default();
+            if let Some(reason) = batch.refusal(&parent).or_else(|| others.refusal(&parent)) {
+                let reason = format!("the history of its parent could not be read: {reason}");
+                batch.give_up(&id, reason);
+                continue;
+            }
             let sprints = batch.sprints_of(&parent).or_else(|| others.sprints_of(&parent)).map(<[u8]>::to_vec);
             batch.inherit(&id, sprints.unwrap_or_default());
         }
         Ok(())
     }
 
-    /// Parents that are not at hand, with nothing but their histories. One that cannot be served leaves its sub-tasks what
-    /// their own field says.
+    /// Parents that are not at hand, with nothing but their histories. Those that could not be asked for are given up.
     async fn parents_alone(&self, wanted: BTreeMap<Box<str>, Option<Box<str>>>) -> Result<Batch> {
         let (mut parents, mut inline) = (Batch::default(), Vec::new());
         for id in wanted.keys() {
             parents.add(FoundIssue::Odd { id: Some(id.clone()), json: "{}".into() });
         }
         if self.site == Site::DataCenter {
-            let keys: Vec<&str> = wanted.values().flatten().map(|key| &**key).collect();
-            for keys in keys.chunks(KEYS_PER_CALL) {
-                let found = self.search(Search::of_keys(keys), ["updated"].into()).await;
-                for json in tolerate(found, "the sprints of parents were not read")? {
-                    let (found, _) = FoundIssue::odd(json.get(), false);
-                    let id = found.id().map(Box::from).filter(|id| wanted.contains_key(id));
-                    inline.extend(id.map(|id| (id, serde_json::from_str::<Inline>(json.get()).unwrap_or_default())));
-                }
+            let ids: BTreeMap<&str, &str> =
+                wanted.iter().filter_map(|(id, key)| Some((key.as_deref()?, &**id))).collect();
+            let keys: Vec<&str> = ids.keys().copied().collect();
+            let KeyRows { rows, refused, unknown } = self.by_keys(&keys, Search::of_keys, &["updated"].into()).await?;
+            for json in rows {
+                let (found, _) = FoundIssue::odd(json.get(), false);
+                let id = found.id().map(Box::from).filter(|id| wanted.contains_key(id));
+                inline.extend(id.map(|id| (id, serde_json::from_str::<Inline>(json.get()).unwrap_or_default())));
             }
+            refused.into_iter().for_each(|(id, reason)| parents.give_up(&id, reason));
+            unknown.into_iter().for_each(|(key, reason)| parents.give_up(ids[&*key], reason));
         }
         self.histories(&mut parents, inline).await?;
         Ok(parents)
     }
 
-    /// All rows of a search, with the histories that the product writes into them.
-    async fn search(
+    /// What searches for keys find, with the histories that the product writes into the rows. One key that does not exist makes
+    /// Jira refuse the others of its search, so a search that fails is made in halves. When key after key fails, what fails then is
+    /// not made in halves.
+    async fn by_keys(
         &self,
-        mut search: Search,
-        fields: BTreeSet<&str>,
-    ) -> Result<Vec<Box<serde_json::value::RawValue>>> {
-        let mut request = PageRequest::new(fields, KEYS_PER_CALL as u64);
+        keys: &[&str],
+        search: impl Fn(&[&str]) -> Search,
+        fields: &BTreeSet<&str>,
+    ) -> Result<KeyRows> {
+        let mut found = KeyRows::default();
+        let mut calls: Vec<&[&str]> = keys.chunks(KEYS_PER_CALL).rev().collect();
+        let mut failures = 0;
+        while let Some(keys) = calls.pop() {
+            match self.search(search(keys), fields, &mut found).await {
+                Ok(()) => failures = 0,
+                Err(error) if !is_about_the_object(error.kind()) => return Err(error),
+                Err(error) if failures == FAILURES => found.unknown.extend(reasons(keys, &error)),
+                Err(_) if keys.len() > 1 => {
+                    let (first, second) = keys.split_at(keys.len() / 2);
+                    calls.extend([second, first]);
+                }
+                Err(error) if does_not_exist(keys[0], &error) => {
+                    warn!(key = keys[0], error = error.full(), "a parent does not exist or is hidden");
+                }
+                Err(error) => {
+                    failures += 1;
+                    found.unknown.extend(reasons(keys, &error));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds all rows of a search to those that were found.
+    async fn search(&self, mut search: Search, fields: &BTreeSet<&str>, found: &mut KeyRows) -> Result<()> {
+        let mut request = PageRequest::new(fields.clone(), KEYS_PER_CALL as u64);
         request.histories = self.site == Site::DataCenter;
-        let mut rows = Vec::new();
+        let mut all = KeyRows::default();
         for _ in 0..PAGES {
             let Answer { found, refused } = search::page(self.api, self.site, &search, &mut request).await?;
             let last = match self.site {
                 Site::Cloud => search.step(&found)?,
                 Site::DataCenter => search.step_rows(&found, None, None)?,
             };
-            if refused.is_none() {
-                rows.extend(found.issues);
+            match refused {
+                None => all.rows.extend(found.issues),
+                Some(error) => {
+                    let ids = found.issues.iter().filter_map(|json| Outline::of(json.get()).id);
+                    all.refused.extend(ids.map(|id| (id, error.full())));
+                }
             }
             if last {
                 break;
             }
         }
-        Ok(rows)
+        found.rows.extend(all.rows);
+        found.refused.extend(all.refused);
+        Ok(())
     }
 
     /// Where the parent is only a key (the old epic link, Data Center's parent link), its id is looked for: among the issues
@@ -163,7 +224,7 @@ impl Completer<'_> {
                 Err(error) if does_not_exist(keys[0], &error) => {
                     warn!(key = keys[0], error = error.full(), "a parent does not exist or is hidden");
                 }
-                Err(error) => unknown.extend(keys.iter().map(|key| ((*key).to_owned(), error.full()))),
+                Err(error) => unknown.extend(reasons(keys, &error)),
             }
         }
         Ok(unknown)
@@ -193,13 +254,7 @@ fn does_not_exist(key: &str, error: &Error) -> bool {
     error.kind() == ErrorKind::Rejected && error.full().contains(key)
 }
 
-/// What was found, or nothing where that is no reason to stop.
-fn tolerate<T: Default>(found: Result<T>, what: &str) -> Result<T> {
-    match found {
-        Err(error) if is_about_the_object(error.kind()) => {
-            warn!(error = error.full(), "{what}");
-            Ok(T::default())
-        }
-        found => found,
-    }
+/// The same reason for each of these keys.
+fn reasons(keys: &[&str], error: &Error) -> impl Iterator<Item = (String, String)> {
+    keys.iter().map(|key| ((*key).to_owned(), error.full()))
 }

@@ -13,15 +13,16 @@ use contextcore_core::{Error, ErrorKind, Millis, Result};
 use futures::future::join_all;
 use tracing::warn;
 
-use super::api::{self, Api, Changelog, Inline, Site, is_about_the_object};
+use super::api::{self, Api, Changelog, Inline, IssueHistories, Site, is_about_the_object};
 use super::batch::{Batch, Completed};
 use super::comments::Comments;
 use super::history::History;
+use super::lenient::Entries;
 use super::reference::Reference;
 use super::settings::Settings;
 
 /// Issues that may fail one after the other before it is the call that fails, and not they.
-const FAILURES: usize = 3;
+pub(super) const FAILURES: usize = 3;
 /// Tries of a call when it fails for issue after issue.
 const PATIENT: Tries = Tries(5);
 
@@ -117,19 +118,16 @@ impl Completer<'_> {
         self.no_bulk.store(true, Ordering::Relaxed);
     }
 
+    /// Adds the histories of many issues. An issue without any is not in the answer, so that one which holds a row that cannot be
+    /// read, or is of an unknown issue, says nothing of those that are absent.
     async fn bulk(&self, batch: &mut Batch, ids: &[&str], tries: Tries) -> Result<()> {
         batch.clear_histories(ids);
+        let wanted: BTreeSet<&str> = ids.iter().copied().collect();
         let mut token: Option<Box<str>> = None;
         let mut used = BTreeSet::new();
         loop {
             let page = self.api.histories(ids, token.as_deref(), tries).await?;
-            for part in page.issue_change_logs {
-                let id = part.issue_id.unwrap_or_default();
-                let Some(histories) = part.change_histories else {
-                    return Err(
-                        Error::new(ErrorKind::Protocol, "the history of an issue did not come").with("issue", id)
-                    );
-                };
+            for (id, histories) in parts(page.issue_change_logs, &wanted)? {
                 batch.append(self.reference, &id, histories)?;
             }
             let Some(next) = page.next_page_token else { return Ok(()) };
@@ -187,16 +185,32 @@ impl Completer<'_> {
         Ok(())
     }
 
-    /// Search gives only some comments of an issue; the others are asked for. Where that is refused, some must do.
+    /// Search gives only some comments of an issue; the others are asked for. An issue whose comments cannot be had is kept, and
+    /// read again. Where they fail for issue after issue, no more are asked for.
     async fn comments(&self, batch: &mut Batch) -> Result<()> {
+        let (mut failures, mut torn) = (0, Vec::new());
         for issue in batch.issues_mut() {
             let (Some(id), Some(comments)) = (&issue.id, &mut issue.fields.comment) else { continue };
+            if comments.is_whole() {
+                continue;
+            }
+            if failures == FAILURES {
+                torn.push((id.clone(), "they failed for other issues".to_owned()));
+                continue;
+            }
             match self.more_comments(id, comments).await {
                 Err(error) if api::is_bearable(error.kind()) => {
-                    warn!(issue = &**id, error = error.full(), "not all comments can be had");
+                    failures += usize::from(error.kind() == ErrorKind::Unavailable);
+                    torn.push((id.clone(), error.full()));
                 }
-                result => result?,
+                result => {
+                    result?;
+                    failures = 0;
+                }
             }
+        }
+        for (id, reason) in torn {
+            batch.read_again(&id, format!("not all of its comments could be read, the others are kept: {reason}"));
         }
         Ok(())
     }
@@ -208,8 +222,13 @@ impl Completer<'_> {
         while !known.is_whole() {
             let mut page = self.api.comments(self.site, id, from).await?;
             page.trim(self.settings.comments.has_texts());
-            let end = page.comments.is_empty();
-            from += page.comments.len();
+            if from == 0 {
+                // The list has those that search gave as well.
+                known.comments.odd = 0;
+            }
+            let rows = page.comments.count();
+            let end = rows == 0;
+            from += rows;
             known.merge(page);
             if end || from >= known.total {
                 break;
@@ -217,6 +236,30 @@ impl Completer<'_> {
         }
         Ok(())
     }
+}
+
+/// The histories of the answer, by the id of their issue.
+///
+/// # Errors
+/// When it is not known of which issue some of them are, or when those of an issue did not come.
+fn parts(
+    answered: Option<Entries<IssueHistories>>,
+    wanted: &BTreeSet<&str>,
+) -> Result<Vec<(Box<str>, Entries<History>)>> {
+    let odd = |text: &'static str| Error::new(ErrorKind::Protocol, text);
+    let Entries { kept, odd: unread } = answered.ok_or_else(|| odd("the histories of issues did not come"))?;
+    if unread > 0 {
+        return Err(odd("the histories of an issue cannot be read"));
+    }
+    let part = |IssueHistories { issue_id, change_histories }: IssueHistories| {
+        let id = issue_id.filter(|id| wanted.contains(&**id));
+        let id = id.ok_or_else(|| odd("histories came without the id of an issue that was asked for"))?;
+        match change_histories {
+            Some(histories) => Ok((id, histories)),
+            None => Err(odd("the history of an issue did not come").with("issue", id)),
+        }
+    };
+    kept.into_iter().map(part).collect()
 }
 
 /// Issues that failed one after the other.
@@ -234,7 +277,7 @@ impl Failures {
     }
 
     /// A history, asked for once more with patience when it looks as if all of them failed.
-    async fn patiently(&self, history: Result<Vec<History>>, api: &Api, id: &str) -> Result<Vec<History>> {
+    async fn patiently(&self, history: Result<Entries<History>>, api: &Api, id: &str) -> Result<Entries<History>> {
         let is_last = self.0 + 1 == FAILURES;
         match history {
             Err(error) if is_last && error.kind() == ErrorKind::Unavailable => api.history(id, PATIENT).await,

@@ -270,7 +270,9 @@ pub(super) async fn read_again(jira: &Jira, live: &Arc<SiteContext>, ids: &[Stri
             Err(error) => return Err(error),
         }
     }
-    complete(jira, live, batch, inline, None, &mut IssueCursor::default(), &mut page).await?;
+    // Nobody knows since when it could not be read, so its sub-tasks are read with it.
+    let moved_after = Some(Millis(i64::MIN));
+    complete(jira, live, batch, inline, moved_after, &mut IssueCursor::default(), &mut page).await?;
     page.records.retain(|record| record.stream == ISSUES);
     Ok(page)
 }

@@ -9,9 +9,9 @@ use std::marker::PhantomData;
 
 use contextcore_core::model::SmolStr;
 use contextcore_core::{Error, ErrorKind, Millis};
-use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use tracing::warn;
 
@@ -31,11 +31,15 @@ pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// A list of an answer. Rows that cannot be read are left out.
 #[derive(Debug)]
-pub(super) struct List<T>(pub(super) Vec<T>);
+pub(super) struct List<T> {
+    pub(super) rows: Vec<T>,
+    /// Rows that cannot be read.
+    pub(super) odd: usize,
+}
 
 impl<T> Default for List<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { rows: Vec::new(), odd: 0 }
     }
 }
 
@@ -45,7 +49,47 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
             let read = serde_json::from_str(row.get());
             read.inspect_err(|error| warn!(%error, "a row of an odd shape is left out")).ok()
         };
-        Ok(Self(rows(deserializer)?.into_iter().filter_map(read).collect()))
+        let raw = deserializer.deserialize_any(Rows { most: MAX_ROWS, row: PhantomData })?;
+        let all = raw.len();
+        let rows: Vec<T> = raw.into_iter().filter_map(read).collect();
+        Ok(Self { odd: all - rows.len(), rows })
+    }
+}
+
+/// Entries whose own fields are read leniently. Whatever is no object is left out and counted.
+#[derive(Debug)]
+pub(super) struct Entries<T> {
+    pub(super) kept: Vec<T>,
+    /// Entries that are no objects.
+    pub(super) odd: usize,
+}
+
+impl<T> Entries<T> {
+    /// How many there are, whether they can be read or not.
+    pub(super) const fn count(&self) -> usize {
+        self.kept.len() + self.odd
+    }
+}
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self { kept: Vec::new(), odd: 0 }
+    }
+}
+
+impl<T: Serialize> Serialize for Entries<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.kept.serialize(serializer)
+    }
+}
+
+/// Null is no empty list: where a list may be null, its type is an `Option`.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let maybes = deserializer.deserialize_seq(Rows { most: MAX_ENTRIES, row: PhantomData::<Maybe<T>> })?;
+        let all = maybes.len();
+        let kept: Vec<T> = maybes.into_iter().filter_map(|maybe| maybe.0).collect();
+        Ok(Self { odd: all - kept.len(), kept })
     }
 }
 
@@ -53,9 +97,8 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
 ///
 /// # Errors
 /// [`ErrorKind::Protocol`] where it did not come: that is not an empty list.
-pub(super) fn given<T>(list: Option<List<T>>, path: &str) -> contextcore_core::Result<Vec<T>> {
-    let absent = || Error::new(ErrorKind::Protocol, "the answer holds no list").with("path", path);
-    list.map(|list| list.0).ok_or_else(absent)
+pub(super) fn given<T>(list: Option<List<T>>, path: &str) -> contextcore_core::Result<List<T>> {
+    list.ok_or_else(|| Error::new(ErrorKind::Protocol, "the answer holds no list").with("path", path))
 }
 
 /// Reads a list row by row as it came, without those that are nothing.
@@ -82,38 +125,6 @@ pub(super) fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<B
         return Err(de::Error::custom(NO_LIST));
     }
     rows(&mut serde_json::Deserializer::from_str(raw.get())).map_err(de::Error::custom)
-}
-
-/// Reads a list of objects whose own fields are read leniently; whatever is no object is left out.
-///
-/// # Errors
-/// When it is null: that is not an empty list.
-pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    some_objects(deserializer)?.ok_or_else(|| de::Error::custom(NO_LIST))
-}
-
-/// The same of a list that may be null.
-pub(super) fn some_objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<T>>, D::Error> {
-    struct List<T>(Rows<Maybe<T>>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
-        type Value = Option<Vec<Maybe<T>>>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.0.expecting(f)
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-            self.0.visit_seq(seq).map(Some)
-        }
-    }
-    let read = deserializer.deserialize_any(List(Rows { most: MAX_ENTRIES, row: PhantomData }))?;
-    Ok(read.map(|rows| rows.into_iter().filter_map(|maybe| maybe.0).collect()))
 }
 
 struct Rows<T> {
@@ -151,6 +162,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Maybe<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(MaybeVisitor(PhantomData)).map(Self)
     }
+}
+
+/// Reads an object or a text that may be a `T`; anything else is none.
+pub(super) fn maybe<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(Maybe::deserialize(deserializer)?.0)
 }
 
 struct MaybeVisitor<T>(PhantomData<T>);
@@ -416,8 +432,17 @@ mod tests {
     #[test]
     fn an_odd_row_costs_itself() {
         let list: List<Row> = serde_json::from_str(r#"[{"id":1},null,7,{"id":"x"},[],{"id":2}]"#).unwrap();
-        assert_eq!(list.0.iter().map(|row| row.id).collect::<Vec<_>>(), [1, 2]);
-        assert!(serde_json::from_str::<List<Row>>("null").unwrap().0.is_empty());
+        assert_eq!(list.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(list.odd, 4);
+        assert!(serde_json::from_str::<List<Row>>("null").unwrap().rows.is_empty());
+    }
+
+    #[test]
+    fn entries_that_are_none_are_counted_and_null_is_no_list() {
+        let entries: Entries<Row> = serde_json::from_str(r#"[{"id":1},null,7,[]]"#).unwrap();
+        assert_eq!((entries.kept.len(), entries.odd, entries.count()), (1, 3, 4));
+        assert!(serde_json::from_str::<Entries<Row>>("null").is_err());
+        assert!(serde_json::from_str::<Option<Entries<Row>>>("null").unwrap().is_none());
     }
 
     #[test]

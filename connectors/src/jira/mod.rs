@@ -1,7 +1,7 @@
 //! The Jira connector: Cloud and Data Center.
 //!
 //! [`JiraConnector`] is the [`Connector`], [`Jira`] its [`SourceSession`]. The rest is by concern: [`settings`] (what the
-//! configuration says), [`api`] (the calls) and [`dialect`] (limits and refusals), [`session`], [`site`] and
+//! configuration says), [`api`] and [`paged`] (the calls) and [`dialect`] (limits and refusals), [`session`], [`site`] and
 //! [`mod@reference`] (what a site is like), [`search`] and [`jql`] (searching), [`issues`], [`sprints`] and [`ids`] (the
 //! streams), [`unlisted`] (rows that cannot be listed), [`histories`] and [`family`] (whole records), [`wire`], [`lenient`] and [`sprint_field`] (the shapes of answers and
 //! records), [`normalise`] with [`mapping`] (what they mean), and [`webhook`]. All knowledge of Jira's habits is in one of these.
@@ -22,6 +22,7 @@ mod jql;
 mod lenient;
 mod mapping;
 mod normalise;
+mod paged;
 mod people;
 mod reference;
 mod search;

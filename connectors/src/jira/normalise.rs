@@ -420,7 +420,7 @@ impl<'a> Reader<'a> {
 
     fn comments(&self, timeline: &mut Timeline) {
         let privacy = self.context.settings.comments;
-        for comment in self.issue.fields.comment.iter().flat_map(|comments| &comments.comments) {
+        for comment in self.issue.fields.comment.iter().flat_map(|comments| &comments.comments.kept) {
             if let (Some(id), Some(at), true) = (&comment.id, comment.created, privacy.is_read()) {
                 let actor = comment.author.as_ref().map(|who| who.name.to_string());
                 timeline.comment(privacy, id, at, actor, || comment.text());

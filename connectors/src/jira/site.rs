@@ -240,6 +240,12 @@ impl Lists<'_> {
         }
     }
 
+    /// Notes that a list did not come whole.
+    fn note_torn(&mut self, what: &str, lacks: &str) {
+        self.failed = true;
+        self.notes.warnings.push(format!("{what} are not complete, what was known of them stays: {lacks}"));
+    }
+
     /// The boards of our projects, and which columns show which statuses.
     async fn boards(&mut self) -> Result<(BTreeMap<u64, Board>, Columns)> {
         let mut columns = Columns::default();
@@ -247,8 +253,12 @@ impl Lists<'_> {
         let (answers, complete) = self.list_boards().await?;
         let mut boards = if complete { BTreeMap::new() } else { self.old.boards.clone() };
         for (n, answer) in answers.into_iter().enumerate() {
-            let (id, project) = (answer.id, answer.location.and_then(|location| location.project_key));
-            let mut board = Board { name: answer.name, kind: answer.kind, project, estimate: None, configured: false };
+            let (id, known) = (answer.id, self.old.boards.get(&answer.id));
+            let project = answer.project().map(Box::from);
+            let unnamed = answer.name.is_empty() || answer.kind.is_empty();
+            let known = known.filter(|_| unnamed).map(|known| (known.name.clone(), known.kind.clone()));
+            let (name, kind) = known.unwrap_or((answer.name, answer.kind));
+            let mut board = Board { name, kind, project, estimate: None, configured: false };
             if may_configure && n < CONFIGURATIONS {
                 may_configure = self.configure(id, &mut board, &mut columns).await?;
             }
@@ -261,7 +271,9 @@ impl Lists<'_> {
     async fn configure(&mut self, id: u64, board: &mut Board, columns: &mut Columns) -> Result<bool> {
         match self.api.board_configuration(id).await {
             Ok(configuration) => {
-                columns.learn(&configuration);
+                if !columns.learn(&configuration) {
+                    self.note_torn(&format!("the columns of board {id}"), "some did not come or cannot be read");
+                }
                 board.configured = true;
                 let home = configuration.location.and_then(|location| location.key);
                 board.project = board.project.take().or(home);
@@ -289,7 +301,14 @@ impl Lists<'_> {
         let mut complete = true;
         for project in scopes(self.settings) {
             match self.api.boards(project).await {
-                Ok(answers) => found.extend(answers.into_iter().map(|answer| (answer.id, answer))),
+                Ok(answers) => {
+                    if let Some(lacks) = answers.lacks() {
+                        complete = false;
+                        let of = project.map(|project| format!(" of {project}")).unwrap_or_default();
+                        self.note_torn(&format!("the boards{of}"), &lacks);
+                    }
+                    found.extend(answers.rows.into_iter().map(|answer| (answer.id, answer)));
+                }
                 Err(error) if is_bearable(error.kind()) => {
                     let is_ours = |board: &Board| project.is_none_or(|ours| board.project.as_deref() == Some(ours));
                     let known = self.old.boards.values().any(is_ours);
@@ -301,8 +320,7 @@ impl Lists<'_> {
                 Err(error) => return Err(error),
             }
         }
-        let home = |answer: &BoardAnswer| answer.location.as_ref().and_then(|location| location.project_key.clone());
-        let is_ours = |answer: &BoardAnswer| home(answer).is_none_or(|project| self.settings.wants(&project));
+        let is_ours = |answer: &BoardAnswer| answer.project().is_none_or(|project| self.settings.wants(project));
         Ok((found.into_values().filter(is_ours).collect(), complete))
     }
 }

@@ -30,7 +30,7 @@ fn read(value: &str) -> Vec<Sprint> {
         Element::Sprint(sprint) => Some(sprint),
         Element::Text(text) => parse(&text),
     };
-    elements.0.into_iter().filter_map(sprint).collect()
+    elements.rows.into_iter().filter_map(sprint).collect()
 }
 
 fn value<'a>(reference: &Reference, issue: &'a Issue) -> Option<&'a str> {

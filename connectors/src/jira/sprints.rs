@@ -177,9 +177,18 @@ impl SprintCursor {
         let states = self.read.contains(&board).then_some("active,future");
         let error = match jira.api.sprints(board, states).await {
             Ok(sprints) => {
-                let listed: BTreeSet<u64> = sprints.iter().map(|sprint| sprint.id).collect();
-                sprints.into_iter().for_each(|sprint| self.take(board, sprint, gathered));
-                self.read.insert(board);
+                let lacks = sprints.lacks();
+                let listed: BTreeSet<u64> = sprints.rows.iter().map(|sprint| sprint.id).collect();
+                sprints.rows.into_iter().for_each(|sprint| self.take(board, sprint, gathered));
+                match lacks {
+                    // What did not come may be a sprint that is closed, so the board has to be read whole again.
+                    Some(lacks) => {
+                        let text = format!("the sprints of board {board} are not complete and are read again: {lacks}");
+                        gathered.warnings.push(text);
+                        gathered.failed.insert(board);
+                    }
+                    None => _ = self.read.insert(board),
+                }
                 self.refused.remove(&board);
                 self.left_out.remove(&board);
                 let missing = self.open.iter().filter(|(id, home)| **home == board && !listed.contains(*id));

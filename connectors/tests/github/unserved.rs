@@ -149,6 +149,106 @@ async fn comments_that_cannot_be_served_cost_themselves() {
         rig.github.set_ailing(vec![ailing(rig.id(bad), Part::Comments, sign)]);
         let outcome = rig.sync().await;
         assert_eq!(outcome.tasks.keys().cloned().collect::<BTreeSet<_>>(), [good, bad].map(|id| rig.id(id)).into());
+        // The task is kept, and read again for what it lacks.
+        let id = rig.id(bad);
+        assert_eq!(outcome.unreadable.keys().collect::<Vec<_>>(), [&id], "{sign:?}");
+        assert!(outcome.unreadable[&id].contains("comments"), "{:?}", outcome.unreadable);
+        rig.github.set_ailing(vec![]);
+        let healed = rig.read_again(&[&id]).await;
+        let comments = healed.tasks[&id].history.iter().filter(|entry| matches!(entry.change, Change::Commented(_)));
+        assert_eq!((comments.count(), healed.unreadable.len()), (1, 0), "{sign:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_commit_and_a_bad_deployment_cost_themselves() {
+    for (part, sign) in [
+        (Part::Look, Sign::Gateway),
+        (Part::Look, Sign::GaveUp),
+        (Part::Look, Sign::EmptyRow),
+        (Part::Row, Sign::Gateway),
+        (Part::Row, Sign::GaveUp),
+    ] {
+        let named = format!("{part:?} {sign:?}");
+        let mut world = small();
+        let shop = world.find_project("SHOP").unwrap();
+        let commits: Vec<_> =
+            (1..=9).map(|n| world.edit(NOW - 9 * HOUR + n * 60_000).commit(shop, format!("SHOP-{n}: go"))).collect();
+        let deployments: Vec<_> = commits
+            .iter()
+            .map(|commit| {
+                let deployment = world.edit(NOW - HOUR).deploy(*commit, "production");
+                world.edit(NOW - HOUR + 60_000).deployed(deployment, true);
+                deployment
+            })
+            .collect();
+        let mut rig = Rig::start(world, dot_com(), |config| set_repositories(config, &["acme/shop".into()])).await;
+        let calm = rig.sync().await;
+        let of = |outcome: &Outcome, kind: &str| {
+            let all = outcome.activities.iter().filter(|activity| activity.artifact.kind == kind);
+            all.map(|activity| activity.native_id.clone()).collect::<Vec<_>>()
+        };
+        let [commit, deployment] = ["commit", "deployment"].map(|kind| of(&calm, kind)[4].clone());
+        let ids = [&commit, &deployment].map(|id| id.split_once(':').unwrap().1.to_owned());
+        assert_eq!((commits.len(), deployments.len(), of(&calm, "deployment").len()), (9, 9, 9));
+        rig.cursors.remove("activity");
+        rig.github.set_ailing(ids.iter().map(|id| ailing(id.clone(), part, sign)).collect());
+        let begin = std::time::Instant::now();
+        let torn = rig.sync().await;
+        assert!(begin.elapsed().as_secs() < 10, "{named}: {:?}", begin.elapsed());
+        assert_eq!((of(&torn, "commit").len(), of(&torn, "deployment").len()), (8, 8), "{named}: {:?}", torn.warnings);
+        assert!(!of(&torn, "commit").contains(&commit) && !of(&torn, "deployment").contains(&deployment), "{named}");
+        match part {
+            Part::Row => assert_eq!(torn.warnings.len(), 2, "{named}: {:?}", torn.warnings),
+            _ => assert_eq!(torn.unreadable.keys().collect::<BTreeSet<_>>(), ids.iter().collect(), "{named}"),
+        }
+        // What is new is read all the same.
+        rig.edit(NOW, |edit| _ = edit.commit(shop, "SHOP-10: go"));
+        assert!(of(&rig.sync().await, "commit").iter().any(|id| !of(&calm, "commit").contains(id)), "{named}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_project_is_torn_only_where_its_status_may_be_what_is_missing() {
+    let spoil = |which: fn(&serde_json::Value) -> bool| {
+        Fault::rewrite(move |body: &str| {
+            let mut answer: serde_json::Value = serde_json::from_str(body).unwrap();
+            spoil_fields(&mut answer, which);
+            answer.to_string()
+        })
+    };
+    let mut calm = Rig::shop(World::history(NOW, 12, 6, 0, 0, 3)).await;
+    let calm = calm.sync().await;
+    // A field that means nothing to us.
+    let mut rig = Rig::shop(World::history(NOW, 12, 6, 0, 0, 3)).await;
+    rig.github.faults().on("POST */graphql", When::Always, spoil(|field| field["name"] == "Title"));
+    let torn = rig.sync().await;
+    assert_eq!(torn.tasks, calm.tasks);
+    assert!(torn.warnings.iter().any(|text| text.starts_with("not all fields of project")), "{:?}", torn.warnings);
+    // The status.
+    let mut rig = Rig::shop(World::history(NOW, 12, 6, 0, 0, 3)).await;
+    rig.github.faults().on("POST */graphql", When::Always, spoil(|field| field["name"] == "Status"));
+    let error = rig.run(&["items"]).await.err().unwrap();
+    assert!(
+        error.full().contains("cannot be read now") && !error.full().contains("correct `projects`"),
+        "{}",
+        error.full()
+    );
+    rig.github.faults().clear();
+    assert_eq!(rig.sync().await.tasks, calm.tasks);
+}
+
+/// Makes fields of projects null.
+fn spoil_fields(json: &mut serde_json::Value, which: fn(&serde_json::Value) -> bool) {
+    match json {
+        serde_json::Value::Array(rows) => rows.iter_mut().for_each(|row| spoil_fields(row, which)),
+        serde_json::Value::Object(fields) => {
+            if let Some(nodes) = fields.get_mut("fields").and_then(|list| list["nodes"].as_array_mut()) {
+                nodes.iter_mut().filter(|field| which(field)).for_each(|field| *field = serde_json::Value::Null);
+            }
+            fields.values_mut().for_each(|value| spoil_fields(value, which));
+        }
+        _ => {}
     }
 }
 

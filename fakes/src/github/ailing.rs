@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 /// A node that cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ailing {
-    /// Its node id.
+    /// Its node id; of a commit its hash.
     pub id: String,
     /// What of it.
     pub part: Part,
@@ -22,6 +22,8 @@ pub enum Part {
     Timeline,
     /// Its comments.
     Comments,
+    /// Anything, even its id.
+    Row,
 }
 
 /// How GitHub shows that it cannot serve something.
@@ -99,7 +101,8 @@ fn find(json: &Json, one: &Ailing, path: &mut Vec<Json>, found: &mut Vec<Vec<Jso
             }
         }
         Json::Object(fields) => {
-            if fields.get("id").and_then(Json::as_str) == Some(&one.id) && one.part.is_in(json) {
+            let is_it = |key: &str| fields.get(key).and_then(Json::as_str) == Some(&one.id);
+            if (is_it("id") || is_it("oid")) && one.part.is_in(json) {
                 found.push(path.clone());
             }
             for (key, value) in fields {
@@ -114,13 +117,14 @@ fn find(json: &Json, one: &Ailing, path: &mut Vec<Json>, found: &mut Vec<Vec<Jso
 
 impl Part {
     fn is_in(self, node: &Json) -> bool {
-        let plain = ["id", "__typename", "type", "isArchived", "updatedAt", "content"];
+        let plain = ["id", "oid", "__typename", "type", "isArchived", "updatedAt", "content"];
         match self {
             Self::Look => {
                 node.as_object().is_some_and(|fields| fields.keys().any(|key| !plain.contains(&key.as_str())))
             }
             Self::Timeline => node.get("timelineItems").is_some(),
             Self::Comments => node.get("comments").is_some(),
+            Self::Row => true,
         }
     }
 }

@@ -53,6 +53,9 @@ pub(super) struct ListCursor {
     pub(super) activity: Option<Millis>,
     /// The credential might not see it. It is asked for all the same, since permission may return.
     pub(super) refused: bool,
+    /// The last activity of the repository for which it was begun with the newest row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) begun: Option<Millis>,
     #[serde(rename = "going", skip_serializing_if = "Option::is_none")]
     pub(super) sweep: Option<ListSweep>,
 }
@@ -108,10 +111,20 @@ impl ListCursor {
         self.sweep.is_some() || (activity.is_some() && activity != self.activity)
     }
 
-    pub(super) fn begin(&mut self, list: ActivityList, now: Millis) -> ListSweep {
+    /// The sweep under way, or a new one, which begins with the newest row.
+    pub(super) fn begin(&mut self, list: ActivityList, activity: Option<Millis>, now: Millis) -> ListSweep {
+        if let Some(sweep) = self.sweep.take() {
+            return sweep;
+        }
+        self.begun = activity;
         let past = now.plus(-PAST);
         let until = self.watermark.map_or(past, |watermark| watermark.plus(-list.overlap()).max(past));
-        self.sweep.take().unwrap_or(ListSweep { until, ..ListSweep::default() })
+        ListSweep { until, ..ListSweep::default() }
+    }
+
+    /// Whether something happened since it was last begun with the newest row.
+    pub(super) fn has_news(&self, activity: Option<Millis>) -> bool {
+        activity.is_some() && activity != self.begun
     }
 
     pub(super) fn settle(&mut self, sweep: &ListSweep, activity: Option<Millis>, now: Millis) {

@@ -105,3 +105,18 @@ fn a_deployment_counts_once_it_succeeded() {
     assert_eq!((found[0].artifact.kind.as_str(), found[0].artifact.summary.as_str()), ("deployment", "to production"));
     assert_eq!(found[0].mentions, ["MAIN", "PROJ-1: go"]);
 }
+
+#[test]
+fn a_sweep_that_fails_still_gives_way_to_what_is_new() {
+    let now = Millis(1_795_000_000_000);
+    let mut list = ListCursor::default();
+    let first = list.begin(ActivityList::Commits, Some(Millis(1)), now);
+    assert!(first.after.is_none() && !list.has_news(Some(Millis(1))));
+    list.sweep = Some(ListSweep { after: Some("stuck".into()), ..first });
+    // Nothing happened since: what failed is asked for again, and nothing else.
+    assert_eq!(list.begin(ActivityList::Commits, Some(Millis(1)), now).after.as_deref(), Some("stuck"));
+    assert!(list.has_news(Some(Millis(2))) && !list.has_news(None));
+    // The sweep was taken, so the next begins with the newest row.
+    assert!(list.begin(ActivityList::Commits, Some(Millis(2)), now).after.is_none());
+    assert!(!list.has_news(Some(Millis(2))));
+}

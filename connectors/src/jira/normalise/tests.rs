@@ -59,7 +59,7 @@ fn record(answer: &str) -> String {
     let inline: Inline = serde_json::from_str(answer).unwrap();
     serde_json::to_string(&Record {
         issue,
-        histories: inline.changelog.unwrap().histories.unwrap(),
+        histories: inline.changelog.unwrap().histories.unwrap().kept,
         inherited: Vec::new(),
     })
     .unwrap()
