@@ -4,6 +4,7 @@
 mod audit;
 mod cluster;
 mod outside;
+mod records;
 mod run;
 
 use std::io::{self, Read as _, Write as _};

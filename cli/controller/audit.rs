@@ -15,7 +15,7 @@ use contextcore_operator::controller::ContextChange;
 use jiff::Timestamp;
 use prost::Message as _;
 
-use super::outside::request;
+use super::records::request;
 
 /// So many records wait. The oldest goes when there are more.
 const MOST_WAITING: usize = 2000;
@@ -121,7 +121,7 @@ mod tests {
     use async_trait::async_trait;
     use contextcore_core::{Error, ErrorKind};
 
-    use super::super::outside::tests::change;
+    use super::super::records::tests::change;
     use super::*;
 
     /// A backend that gives these answers, then accepts; it counts what it accepted.

@@ -47,14 +47,14 @@ impl LeftOut {
 pub(crate) type Fits = fn(&Value) -> bool;
 
 /// Takes the entries that cannot be read out of a list, and off the others an actor that cannot be. How many entries those were.
-pub(crate) fn mend(rows: Option<&mut Value>, actors: &[&str], fits: Fits) -> usize {
+pub(crate) fn mend(rows: Option<&mut Value>, actors: &[&str], fits: impl Fn(&Value) -> bool) -> usize {
     let Some(rows) = rows.and_then(Value::as_array_mut) else { return 0 };
     let before = rows.len();
-    rows.retain_mut(|row| fits(row) || fits_without(row, actors, fits));
+    rows.retain_mut(|row| fits(row) || fits_without(row, actors, &fits));
     before - rows.len()
 }
 
-fn fits_without(row: &mut Value, actors: &[&str], fits: Fits) -> bool {
+fn fits_without(row: &mut Value, actors: &[&str], fits: impl Fn(&Value) -> bool) -> bool {
     let Some(entry) = row.as_object_mut() else { return false };
     actors.iter().for_each(|actor| drop(entry.remove(*actor)));
     fits(row)

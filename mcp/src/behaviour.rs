@@ -1,4 +1,4 @@
-//! What agents do to each other and to people, on a store in memory: nobody is told what is not so, and nothing is acknowledged and lost.
+//! What agents do to each other and to people, on a store in memory: nobody reads what is not so, and nothing is acknowledged and lost.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,7 +52,7 @@ fn one_agent_has_a_handoff() {
 }
 
 #[test]
-fn who_comes_second_is_told_so() {
+fn who_comes_second_reads_so() {
     let fake = Fake::default();
     let id = offered(&fake);
     // The other was faster, between what this one read and what it wrote.

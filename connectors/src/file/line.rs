@@ -191,7 +191,7 @@ pub(super) fn observations(reading: &Reading, numbered: &str) -> Result<(Vec<Obs
             return Ok((vec![sprint(serde_json::from_str(text).map_err(bad)?)], 0));
         }
         let mut line: Value = serde_json::from_str(text).map_err(bad)?;
-        let left_out = mended::mend_line(reading, &mut line);
+        let left_out = mended::mend_line(&mut line, is_event, |word| reading.status(None, word).is_some());
         Ok((task(reading, serde_json::from_value(line).map_err(bad)?)?, left_out))
     };
     read().map_err(|error: Error| error.with("line", number))

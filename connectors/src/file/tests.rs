@@ -125,7 +125,7 @@ const ODD: [&[u8]; 10] = [
     b"{\"id\": \"A-2\", \"title\": \"\\x41\", \"status\": \"todo\", \"created\": \"2026-11-01T00:00:00Z\"}",
     b"{\"id\": \"A-2\", \"title\": \"\\ud800\", \"status\": \"todo\", \"created\": \"2026-11-01T00:00:00Z\"}",
     b"{\"id\": \"A-2\", \"title\": \"x\", \"status\": \"todo\", \"created\": \"+292277026-12-04T00:00:00Z\"}",
-    b"{\"id\": \"A-2\", \"title\": \"x\", \"status\": \"todo\", \"created\": \"2026-11-01T00:00:00Z\", \"timeline\": [null]}",
+    b"{\"id\": \"A-2\", \"title\": \"x\", \"status\": \"todo\", \"created\": \"2026-11-01T00:00:00Z\", \"timeline\": 7}",
     b"null",
     b"[]",
     b"{\"id\": 7}",

@@ -17,7 +17,7 @@ use super::dialect::{AGILE, BUCKETS, HISTORY, JiraDialect, META, SEARCH};
 use super::fields::FieldAnswer;
 use super::history::History;
 use super::lenient::{self, Entries, List, given};
-use super::paged::Listed;
+use super::listed::Listed;
 use super::settings::Settings;
 use super::wire::{IssueType, LinkKind, Sprint, StatusValue};
 use crate::refusal;

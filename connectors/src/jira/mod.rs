@@ -20,6 +20,7 @@ mod ids;
 mod issues;
 mod jql;
 mod lenient;
+mod listed;
 mod mapping;
 mod normalise;
 mod paged;

@@ -1,7 +1,4 @@
-//! Lists with `startAt`, page by page, and how much of one did not come.
-//!
-//! [`Listed`] says what is missing: a list that ends before its own total, or holds rows that cannot be read, is not the whole
-//! list. What that costs is decided where the list is used.
+//! Lists with `startAt`, page by page.
 
 use contextcore_core::http::Tries;
 use contextcore_core::{Error, ErrorKind, Result};
@@ -10,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::api::Api;
 use super::dialect::HISTORY;
-use super::lenient::{self, Entries, List, given};
+use super::lenient::{self, List, given};
+use super::listed::Listed;
 
 /// Pages that no list we read has: an endless one ends here.
 const MAX_PAGES: usize = 1_000;
@@ -24,59 +22,6 @@ struct Rows<T> {
     is_last: Option<bool>,
     #[serde(default, deserialize_with = "lenient::whole")]
     total: Option<usize>,
-}
-
-/// A list, as much of it as came.
-#[derive(Debug)]
-pub(super) struct Listed<T> {
-    pub(super) rows: Vec<T>,
-    /// Rows that cannot be read.
-    odd: usize,
-    /// Rows that the list counts and did not give.
-    missing: usize,
-}
-
-impl<T> Listed<T> {
-    /// A list that came whole.
-    pub(super) const fn of(rows: Vec<T>) -> Self {
-        Self { rows, odd: 0, missing: 0 }
-    }
-
-    /// What did not come of it, for people; none when it is whole.
-    pub(super) fn lacks(&self) -> Option<String> {
-        let lost = self.odd + self.missing;
-        (lost > 0).then(|| format!("{lost} of {} did not come or cannot be read", self.rows.len() + lost))
-    }
-
-    /// The entries of a history, which has to be as long as it says.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Protocol`] when it is shorter.
-    pub(super) fn into_entries(self, path: &str) -> Result<Entries<T>> {
-        match self.missing {
-            0 => Ok(Entries { kept: self.rows, odd: self.odd }),
-            missing => {
-                let text = "the history is shorter than it says";
-                Err(Error::new(ErrorKind::Protocol, text).with("missing", missing).with("path", path))
-            }
-        }
-    }
-
-    /// Takes a page. Whether it was the last one: where the answer says so, at `isLast`, else at `total`, else at an empty page;
-    /// a short page alone means nothing.
-    fn take(&mut self, values: List<T>, is_last: Option<bool>, total: Option<usize>) -> bool {
-        let empty = values.rows.len() + values.odd == 0;
-        self.rows.extend(values.rows);
-        self.odd += values.odd;
-        let missing = total.map(|total| total.saturating_sub(self.seen()));
-        self.missing = missing.unwrap_or_default();
-        is_last.unwrap_or(missing == Some(0)) || empty
-    }
-
-    /// Rows that came, in whatever shape.
-    const fn seen(&self) -> usize {
-        self.rows.len() + self.odd
-    }
 }
 
 impl Api {

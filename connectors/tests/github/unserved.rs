@@ -243,7 +243,7 @@ fn spoil_fields(json: &mut serde_json::Value, which: fn(&serde_json::Value) -> b
     match json {
         serde_json::Value::Array(rows) => rows.iter_mut().for_each(|row| spoil_fields(row, which)),
         serde_json::Value::Object(fields) => {
-            if let Some(nodes) = fields.get_mut("fields").and_then(|list| list["nodes"].as_array_mut()) {
+            if let Some(nodes) = fields.get_mut("fields").and_then(|list| list.get_mut("nodes")?.as_array_mut()) {
                 nodes.iter_mut().filter(|field| which(field)).for_each(|field| *field = serde_json::Value::Null);
             }
             fields.values_mut().for_each(|value| spoil_fields(value, which));

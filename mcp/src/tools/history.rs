@@ -14,7 +14,7 @@ const MILESTONES: [&str; 2] = ["merged", "deployment"];
 const WRITTEN: [&str; 3] = ["commit", "pull_request", "merged"];
 
 /// One entry of a timeline.
-struct Entry {
+struct Row {
     /// Entries that are alike on one day are counted, not repeated.
     likeness: String,
     moves: bool,
@@ -28,7 +28,7 @@ pub(crate) fn timeline(view: &ShowView) -> Vec<Value> {
 }
 
 fn folded(events: &[EventView], sprints: &BTreeMap<String, String>) -> Vec<Value> {
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<Row> = Vec::new();
     for event in events {
         let next = entry(event, sprints);
         match entries.last_mut() {
@@ -39,18 +39,18 @@ fn folded(events: &[EventView], sprints: &BTreeMap<String, String>) -> Vec<Value
     cut(entries)
 }
 
-fn entry(event: &EventView, sprints: &BTreeMap<String, String>) -> Entry {
+fn entry(event: &EventView, sprints: &BTreeMap<String, String>) -> Row {
     let artifact = artifact_of(event);
     let kind = artifact.as_ref().map_or_else(|| event.kind.as_str().to_owned(), |artifact| artifact.kind.clone());
     let derived = event.derived.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
     let what = format!("{}{derived}", words(event, sprints));
     let shown = json!({"at": event.at, "what": what, "by": event.actor, "observed": event.observed.then_some(true)});
     let is_milestone = artifact.is_some_and(|artifact| MILESTONES.contains(&artifact.kind.as_str()));
-    Entry { likeness: format!("{} {kind}", event.at.date()), moves: is_milestone || moves(event.kind), times: 1, shown }
+    Row { likeness: format!("{} {kind}", event.at.date()), moves: is_milestone || moves(event.kind), times: 1, shown }
 }
 
 /// Keeps the first and the last entries. What moved the task goes last.
-fn cut(mut entries: Vec<Entry>) -> Vec<Value> {
+fn cut(mut entries: Vec<Row>) -> Vec<Value> {
     let too_many = (entries.len() + 1).saturating_sub(ENTRIES);
     let mut gone = 0;
     if entries.len() > ENTRIES {
@@ -73,8 +73,8 @@ fn cut(mut entries: Vec<Entry>) -> Vec<Value> {
     shown
 }
 
-fn shown(entry: Entry) -> Value {
-    let Entry { mut shown, times, .. } = entry;
+fn shown(entry: Row) -> Value {
+    let Row { mut shown, times, .. } = entry;
     if times > 1 {
         shown["times"] = json!(times);
     }

@@ -75,7 +75,7 @@ impl Builder {
             }
             "extraArgs" => json!({"type": "array", "items": {"type": "string"}}),
             "watchNamespaces" => {
-                json!({"type": "array", "items": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}})
+                json!({"type": "array", "items": {"type": "string", "pattern": "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$"}})
             }
             "extraObjects" => json!({"type": "array", "items": {"type": "object"}}),
             "affinity" => self.one::<Affinity>(),

@@ -85,7 +85,7 @@ impl ProjectEntry {
         self.context.place().unwrap_or_else(|| self.file.clone())
     }
 
-    /// What tells it from the other entries of its file, as far as one can.
+    /// What distinguishes it from the other entries of its file, as far as one can.
     pub(super) fn name_in_file(&self) -> String {
         self.context.place().unwrap_or_else(|| self.id.clone())
     }

@@ -122,8 +122,8 @@ impl Lease {
             None => self.begin(async move { state.join(units).await }),
             Some(_) if self.is_exclusive() => Ok(true),
             Some(held) => {
-                let told = self.client.wait(async move { state.describe(&held, units).await })?;
-                told.map_err(|failure| failure.into_error("say which sources it reads", self.client.place()))
+                let described = self.client.wait(async move { state.describe(&held, units).await })?;
+                described.map_err(|failure| failure.into_error("say which sources it reads", self.client.place()))
             }
         }
     }
