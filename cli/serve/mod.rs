@@ -67,6 +67,11 @@ async fn serve(context: &Context, mut next: Next, current: &Current, endpoints: 
                 return Ok(());
             }
         }
+        // After a reload the others are to know which sources this one reads.
+        let is_shared = engine.store.lease().is_some_and(|lease| !lease.is_exclusive());
+        if is_shared && !stop::stoppable(&engine.cancel, replicas::until_joined(&engine, &current.triggers())).await?? {
+            return Ok(());
+        }
         let service = start(&engine)?;
         current.replace(Arc::clone(&engine), service.triggers());
         endpoints.open(bound.take().unwrap_or_default(), current)?;

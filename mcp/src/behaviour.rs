@@ -215,7 +215,8 @@ fn no_attack_leaves_its_place_in_a_resource() {
 /// What a server answers to these requests of one conversation.
 async fn talk(server: crate::Server, requests: &[(&str, Value)]) -> Vec<Value> {
     let (client, here) = tokio::io::duplex(1 << 20);
-    let serving = tokio::spawn(async move { rmcp::ServiceExt::serve(server, here).await.unwrap().waiting().await });
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(async move { rmcp::ServiceExt::serve(server, here).await.unwrap().waiting().await });
     let (output, mut input) = tokio::io::split(client);
     let mut output = BufReader::new(output).lines();
     let hello =
@@ -231,7 +232,7 @@ async fn talk(server: crate::Server, requests: &[(&str, Value)]) -> Vec<Value> {
         }
     }
     drop((input, output));
-    drop(serving.await);
+    drop(serving.join_next().await);
     answers.split_off(1)
 }
 

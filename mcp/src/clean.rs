@@ -71,8 +71,12 @@ fn is_empty(value: &Value) -> bool {
 /// The text on one line.
 pub(crate) fn one_line(text: &str) -> String {
     let visible = visible(text, false);
-    let words: Vec<&str> = visible.split_whitespace().collect();
-    inert(&words.join(" "))
+    // What a mark is replaced by may leave spaces, too.
+    single_spaced(&inert(&single_spaced(&visible)))
+}
+
+fn single_spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The text with its line breaks.

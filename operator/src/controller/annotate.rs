@@ -110,7 +110,7 @@ fn claim(passes: &Passes, place: &Place, workloads: &mut BTreeSet<Workload>) -> 
         let named = workloads.iter().filter(|workload| seen.status.resources.contains(&workload.reference()));
         for workload in named {
             // Whoever is older has it already, which is as well.
-            let _ = world.owners.claim(workload, age, other);
+            drop(world.owners.claim(workload, age, other));
         }
     }
     let mut taken = Vec::new();

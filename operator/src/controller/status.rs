@@ -369,8 +369,8 @@ mod tests {
 
     #[test]
     fn what_the_definition_does_not_take_is_cut_and_said() {
-        let mut status = ProjectContextStatus::default();
-        status.conditions = vec![Verdict::new("True", "Accepted", "a note").into_condition("Accepted", None)];
+        let conditions = vec![Verdict::new("True", "Accepted", "a note").into_condition("Accepted", None)];
+        let mut status = ProjectContextStatus { conditions, ..ProjectContextStatus::default() };
         let resource = |at: usize| crate::resource::ResourceReference {
             group: "apps".into(),
             kind: "Deployment".into(),
