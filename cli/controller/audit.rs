@@ -14,6 +14,7 @@ use contextcore_core::model::signal::Signal;
 use contextcore_operator::controller::ContextChange;
 use jiff::Timestamp;
 use prost::Message as _;
+use tokio::task::JoinSet;
 
 use super::records::request;
 
@@ -30,6 +31,8 @@ type Record = (ContextChange, Timestamp);
 pub(super) struct Audit {
     sink: Box<dyn Sink>,
     queue: Mutex<Queue>,
+    /// The task that sends, while one does. It ends with this process.
+    sender: Mutex<JoinSet<()>>,
     /// Records that nobody will have, since somebody asked last.
     lost: AtomicU64,
 }
@@ -43,7 +46,7 @@ struct Queue {
 
 impl Audit {
     pub(super) fn new(sink: Box<dyn Sink>) -> Arc<Self> {
-        Arc::new(Self { sink, queue: Mutex::default(), lost: AtomicU64::new(0) })
+        Arc::new(Self { sink, queue: Mutex::default(), sender: Mutex::default(), lost: AtomicU64::new(0) })
     }
 
     /// Sends records soon, and later what the backend does not take at once.
@@ -54,7 +57,9 @@ impl Audit {
         queue.waiting.drain(..over);
         if !queue.is_sending && !queue.waiting.is_empty() {
             queue.is_sending = true;
-            tokio::spawn(Arc::clone(self).send());
+            let mut sender = lock(&self.sender);
+            while sender.try_join_next().is_some() {}
+            sender.spawn(Arc::clone(self).send());
         }
         drop(queue);
         self.lose(over, "more records wait than there is room for");

@@ -288,7 +288,7 @@ mod tests {
         for (query, wanted) in [
             ("mad_over_time(x[5m])", "uses mad_over_time"),
             ("sum(sort_by_label(rate(x[5m]), \"a\"))", "at character 5, `sort_by_label`"),
-            ("sum(rate(x{a=\"info \\\" info\"}[5m])) # info\n + info(rate(x[5m]))", "at character 48, `info`"),
+            ("sum(rate(x{a=\"info \\\" info\"}[5m])) # info\n + info(rate(x[5m]))", "at character 46, `info`"),
             ("LIMITK(1, rate(x[5m]))", "at character 1, `LIMITK`"),
             ("limit_ratio(0.5, rate(x[5m]))", "uses limit_ratio"),
             ("double_exponential_smoothing(x[5m], 0.5, 0.5)", "uses double_exponential_smoothing"),

@@ -269,7 +269,6 @@ mod tests {
             r"\p{Emoji}",
             r"\p{Script=Greek}",
             r"\p{greek}",
-            r"\b{start}",
             r"\<a",
             "(?P<n.b>a)",
             "[a&&b]",
