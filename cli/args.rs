@@ -47,7 +47,7 @@ const FIRST_STEP: &str = "Start with `contextcore init` and your own tools.";
 const EXIT_CODES: &str = "\
 Exit codes: 0 all done; 1 internal error; 2 usage or config; 3 a source failed (others were still synced), or a check \
 found something; 4 the backend \
-did not take everything (what remains is still in the journal); 130 and 143 stopped cleanly by SIGINT and SIGTERM.";
+did not accept everything (what remains is still in the journal); 130 and 143 stopped cleanly by SIGINT and SIGTERM.";
 
 /// Project management as telemetry: Jira, GitHub Projects and Linear as OpenTelemetry.
 #[derive(Debug, Parser)]

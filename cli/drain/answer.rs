@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contextcore_core::query::{InsightQuery, InsightSelector, Viewer};
-use contextcore_core::{Error, clock};
+use contextcore_core::{Error, clock, lock};
 use contextcore_spool::{Headers, LaneDir, Transport};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::export;
-use super::shared::{Shared, lock_of};
+use super::shared::Shared;
 use crate::host;
 
 /// Longer paths do not fit a socket on every system.
@@ -190,7 +190,7 @@ async fn read<T: Serialize + Send + 'static>(
     shared: &Shared,
     read: impl FnOnce(&Viewer<'_>) -> Result<T, Error> + Send + 'static,
 ) -> Value {
-    let Some(engine) = lock_of(&shared.engine).clone() else {
+    let Some(engine) = lock(&shared.engine).clone() else {
         return json!({"ok": false, "error": "the store is not open yet"});
     };
     let found = host::blocking(engine, |engine| read(&Viewer::new(&engine.store, &engine.config(), clock::now())));
@@ -206,7 +206,7 @@ async fn read<T: Serialize + Send + 'static>(
 
 /// Counts insights as given to somebody.
 async fn note_served(shared: &Shared, found: &[Value], reader: Option<String>) {
-    let Some(engine) = lock_of(&shared.engine).clone() else { return };
+    let Some(engine) = lock(&shared.engine).clone() else { return };
     let ids: Vec<String> = found.iter().filter_map(|insight| insight["id"].as_str().map(str::to_owned)).collect();
     if ids.is_empty() {
         return;
@@ -227,7 +227,7 @@ async fn flush(shared: &Shared, writers: &BTreeMap<String, u64>, timeout: Durati
             return json!({"ok": true});
         }
         if begun.elapsed() >= timeout.min(LONGEST_WAIT) {
-            let stored = lock_of(&shared.stored);
+            let stored = lock(&shared.stored);
             let taken: BTreeMap<&String, u64> =
                 writers.keys().filter_map(|writer| Some((writer, stored.writers.get(writer)?.seq))).collect();
             return json!({"ok": false, "taken": taken, "reason": "timeout"});
@@ -237,7 +237,7 @@ async fn flush(shared: &Shared, writers: &BTreeMap<String, u64>, timeout: Durati
 }
 
 fn has_arrived(shared: &Shared, writers: &BTreeMap<String, u64>) -> bool {
-    let stored = lock_of(&shared.stored).clone();
+    let stored = lock(&shared.stored).clone();
     // A writer without files any more was read to its end.
     let is_stored = |(writer, seq): (&String, &u64)| stored.has_read(writer, *seq);
     if !writers.iter().all(is_stored) {
@@ -247,6 +247,6 @@ fn has_arrived(shared: &Shared, writers: &BTreeMap<String, u64>) -> bool {
         // What was posted is on the disk of the service.
         return true;
     }
-    let engine = lock_of(&shared.engine).clone();
+    let engine = lock(&shared.engine).clone();
     engine.is_some_and(|engine| export::is_done(&engine).unwrap_or(false))
 }

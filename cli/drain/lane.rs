@@ -12,7 +12,7 @@ use contextcore_core::export::otlp::Signal;
 use contextcore_core::ingest::connector::Registration;
 use contextcore_core::ingest::sync::{Options, SourceReport};
 use contextcore_core::store::Store;
-use contextcore_core::{Error, ErrorKind, Secret};
+use contextcore_core::{Error, ErrorKind, Secret, lock};
 use contextcore_spool::{self as spool, Destination, Headers, LaneDir, Lock, Reader, Transport};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
@@ -24,7 +24,7 @@ use super::answer;
 use super::export::{self, Ended, SignalLoop};
 use super::post::Post;
 use super::quiet::Quiet;
-use super::shared::{Shared, lock_of};
+use super::shared::Shared;
 use crate::failure::{Exit, Failure};
 use crate::{app, host, lanes, progress};
 
@@ -106,7 +106,7 @@ impl Draining {
         let ended = self.with_headers(&shared, quiet).await;
         answers.shutdown().await;
         drop(socket);
-        *lock_of(&shared.engine) = None;
+        *lock(&shared.engine) = None;
         Ok((ended?, shared.cancel.is_cancelled()))
     }
 
@@ -136,9 +136,9 @@ impl Draining {
         let store = app::open_store(&self.config(&headers, &[])?).await?;
         let config = self.config(&headers, &unknown_signals(&store)?)?;
         let mut engine = Arc::new(Engine::new(config, store, progress::lines(), &KINDS));
-        *lock_of(&shared.stored) = cursor(&engine)?;
+        *lock(&shared.stored) = cursor(&engine)?;
         loop {
-            *lock_of(&shared.engine) = Some(Arc::clone(&engine));
+            *lock(&shared.engine) = Some(Arc::clone(&engine));
             match host::beside(&engine, self.serve(shared, &engine, quiet)).await? {
                 Ended::Unknown(signal) => {
                     let left = remember_unknown(&engine.store, signal)?;
@@ -219,7 +219,7 @@ impl Draining {
             if last_sync.is_none_or(|last: Instant| last.elapsed() >= SYNC) {
                 (synced, last_sync) = (self.sync(synced).await, Some(Instant::now()));
             }
-            let known = lock_of(&shared.stored).clone();
+            let known = lock(&shared.stored).clone();
             quiet.look(&reader);
             let mut pause = if quiet.since().elapsed() < LOOK_IDLE * 10 { LOOK } else { LOOK_IDLE };
             match reader.has_work(&known) {
@@ -304,7 +304,7 @@ async fn store(shared: &Shared, engine: &Arc<Engine>, source: &SourceConfig) -> 
     if let Some(error) = &report.error {
         tracing::error!(kind = error.kind().as_str(), "{}", error.full());
     }
-    *lock_of(&shared.stored) = cursor(engine)?;
+    *lock(&shared.stored) = cursor(engine)?;
     Ok(report)
 }
 

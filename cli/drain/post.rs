@@ -12,7 +12,7 @@ use std::time::Duration;
 use contextcore_core::config::HeaderValue;
 use contextcore_core::http::Auth;
 use contextcore_core::http::service::{Reply, Service};
-use contextcore_core::{Error, Secret, clock};
+use contextcore_core::{Error, Secret, clock, lock};
 use contextcore_spool::{Chunk, Cursor, Destination, Header, Headers, LaneDir, Reader, SpoolLine};
 use http::header::{AUTHORIZATION, HeaderName};
 use serde_json::json;
@@ -20,7 +20,6 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::quiet::Quiet;
-use super::shared::lock_of;
 use crate::failure::{Exit, Failure};
 
 /// A body is not larger: the other side takes 1 MiB.
@@ -95,7 +94,7 @@ impl Post {
         let patience = if linger.is_zero() { LONGEST_WAIT } else { linger };
         let mut wait = LOOK;
         while !cancel.is_cancelled() {
-            lock_of(posted).clone_from(&cursor);
+            lock(posted).clone_from(&cursor);
             quiet.look(&reader);
             reader.finish(&cursor).map_err(failed)?;
             let chunk = reader.read(&cursor).map_err(failed)?;

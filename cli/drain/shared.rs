@@ -1,6 +1,6 @@
 //! What the loops of a lane and its socket share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use contextcore_core::engine::Engine;
 use contextcore_spool::{self as spool, Destination, Headers, LaneDir};
@@ -21,9 +21,4 @@ pub(super) struct Shared {
     pub(super) engine: Mutex<Option<Arc<Engine>>>,
     /// Ends the helper's work on this lane.
     pub(super) cancel: CancellationToken,
-}
-
-/// A lock, whoever panicked with it.
-pub(super) fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
