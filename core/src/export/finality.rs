@@ -310,16 +310,20 @@ async fn a_whole_replay_removes_the_older_dead_letters_of_what_it_sent() {
     let source = "sources: [{name: jira, kind: jira, url: 'https://example.com', auth: {token: {env: TOKEN}}}]";
     let config = config::parse(source, "test.yaml", &[config::kind::unchecked("jira")]).unwrap();
     let store = Store::over(Arc::new(crate::store::MemoryKv::default())).unwrap();
-    let mut transaction = store.begin().unwrap();
-    for signal in ["traces", "logs"] {
-        let (reason, at) = ("HTTP 400: too old".to_owned(), Millis(7));
-        let letter = crate::store::DeadLetter { signal: signal.into(), reason, hint: None, items: 1, at };
-        transaction.put_dead(&letter, b"request").unwrap();
-    }
-    let created = stored(100, Change::Created(Box::new(facts(Status::Todo))));
-    transaction.put_task(&key(0), None, &record(vec![created, stored(200, to(Status::Done))]), true).unwrap();
-    transaction.seal("jira").unwrap();
-    transaction.commit().unwrap();
+    let fill = |source: &str, signals: &[&str]| {
+        let mut transaction = store.begin().unwrap();
+        for signal in signals {
+            let (signal, reason) = ((*signal).to_owned(), "HTTP 400: too old".to_owned());
+            let letter = crate::store::DeadLetter { signal, reason, hint: None, items: 1, at: Millis(7) };
+            transaction.put_dead(&letter, b"request").unwrap();
+        }
+        let created = stored(100, Change::Created(Box::new(facts(Status::Todo))));
+        let done = record(vec![created, stored(200, to(Status::Done))]);
+        transaction.put_task(&TaskKey::new(source, "0"), None, &done, true).unwrap();
+        transaction.seal(source).unwrap();
+        transaction.commit().unwrap();
+    };
+    fill("jira", &["traces", "logs"]);
     let left = || -> Vec<_> { store.dead_letters().unwrap().into_iter().map(|letter| letter.signal).collect() };
     let replay = async |selection: Selection, stop: CancellationToken| {
         let recorder = Arc::new(Recorder::default());
@@ -336,4 +340,7 @@ async fn a_whole_replay_removes_the_older_dead_letters_of_what_it_sent() {
     assert_eq!(left(), ["traces", "logs"], "not all was sent");
     assert!(replay(Selection::default(), CancellationToken::new()).await.errors.is_empty());
     assert_eq!(left(), ["logs"], "there is no backend for logs");
+    fill("gone", &["traces"]);
+    assert!(replay(Selection::default(), CancellationToken::new()).await.errors.is_empty());
+    assert_eq!(left(), ["logs", "traces"], "it may hold what a source left that is configured no longer");
 }

@@ -141,9 +141,14 @@ impl<'a> Exporter<'a> {
         selection: &Selection,
         report: &DrainReport,
     ) -> Result<()> {
-        let store = self.sender.store;
+        let (store, sources) = (self.sender.store, &self.sender.config.sources);
         let is_left_out = |source: &SourceConfig| !store.owns(&Unit::source(&source.name));
-        if *selection != Selection::default() || self.sender.config.sources.iter().any(is_left_out) {
+        if *selection != Selection::default() || sources.iter().any(is_left_out) {
+            return Ok(());
+        }
+        // What a source left that is configured no longer is in no replay, and a letter does not say whose it is.
+        let is_configured = |name: &str| sources.iter().any(|source| source.name == name);
+        if !store.totals()?.iter().all(|(source, ..)| is_configured(source)) {
             return Ok(());
         }
         let has_failed = |signal: Signal| report.errors.iter().any(|(failed, _)| *failed == signal);
