@@ -44,6 +44,7 @@ fn one_agent_has_a_handoff() {
     let id = offered(&fake);
     let take = |agent: &str, action: &str| ask(&fake, agent, "hand_off", json!({"id": id, "action": action}));
     assert_eq!(take("b", "accept").unwrap()["status"], "accepted");
+    assert_eq!(take("b", "accept").unwrap()["status"], "accepted", "it has it");
     assert!(take("d", "accept").is_err());
     let problem = take("d", "complete").unwrap_err().to_string();
     assert!(problem.contains("`b` accepted"), "{problem}");
@@ -79,6 +80,17 @@ fn what_is_not_stored_yet_is_pending() {
     assert_eq!(call(&fake, "b", "hand_off", json!({"id": id, "action": "accept"}))["status"], "pending");
     let recorded = call(&fake, "b", "record_insight", json!({"type": "lesson", "summary": "Mock the gateway"}));
     assert_eq!((&recorded["created"], &recorded["status"]), (&json!(true), &json!("pending")));
+}
+
+#[test]
+fn who_asks_twice_before_it_is_stored_has_it() {
+    let fake = Fake::default();
+    let id = offered(&fake);
+    let before = crate::backend::Backend::open(&fake).unwrap().insight(&selector(&id)).unwrap();
+    for _ in 0..2 {
+        // Both were written while what is stored was as before.
+        tools::change(&fake, &caller("b"), &before, InsightAction::Accept).unwrap();
+    }
 }
 
 #[test]

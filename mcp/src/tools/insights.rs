@@ -285,6 +285,11 @@ impl Call<'_> {
         evidence: Vec<Support>,
     ) -> Result<After, Problem> {
         let insight = &view.insight;
+        let has_it = taker(view).and_then(|entry| entry.by.as_deref()) == Some(self.caller.agent.as_str());
+        if action == InsightAction::Accept && insight.status == InsightStatus::Accepted && has_it {
+            // Asked again, because it was pending.
+            return Ok(After::Is(insight.status));
+        }
         lifecycle::after(insight.insight_type, insight.status, action, false).map_err(Problem::usage)?;
         self.check_taker(view, action)?;
         let update = InsightUpdate {
@@ -301,8 +306,7 @@ impl Call<'_> {
 
     /// Only the agent that accepted a handoff completes or rejects it.
     fn check_taker(&self, view: &InsightView, action: InsightAction) -> Result<(), Problem> {
-        let accepts = |entry: &&InsightEvent| entry.action == InsightAction::Accept.as_str() && entry.refused.is_none();
-        let taker = view.entries.iter().find(accepts).filter(|entry| entry.kind == AuthorKind::Agent);
+        let taker = taker(view).filter(|entry| entry.kind == AuthorKind::Agent);
         let ends = matches!(action, InsightAction::Complete | InsightAction::Reject);
         match taker.and_then(|entry| entry.by.as_deref()) {
             Some(taker) if ends && taker != self.caller.agent => {
@@ -321,12 +325,19 @@ impl Call<'_> {
         let is_mine = |entry: &&InsightEvent| {
             entry.action == action.as_str() && entry.by.as_deref() == Some(self.caller.agent.as_str())
         };
-        match now.entries.iter().rev().filter(is_new).find(is_mine) {
-            Some(InsightEvent { refused: Some(why), .. }) => Err(Problem::refused(why)),
-            Some(_) => Ok(After::Is(now.insight.status)),
-            None => Ok(After::Pending),
+        // Of several that say the same, one takes effect and the others are refused.
+        let mine: Vec<&InsightEvent> = now.entries.iter().filter(is_new).filter(is_mine).collect();
+        match mine.last().and_then(|entry| entry.refused.as_ref()) {
+            Some(why) if mine.iter().all(|entry| entry.refused.is_some()) => Err(Problem::refused(why)),
+            _ if mine.is_empty() => Ok(After::Pending),
+            _ => Ok(After::Is(now.insight.status)),
         }
     }
+}
+
+/// The change by which somebody accepted a handoff.
+fn taker(view: &InsightView) -> Option<&InsightEvent> {
+    view.entries.iter().find(|entry| entry.action == InsightAction::Accept.as_str() && entry.refused.is_none())
 }
 
 /// What became of a change.
