@@ -79,7 +79,7 @@ fn what_is_not_stored_yet_is_pending() {
     fake.is_late.store(true, Ordering::Relaxed);
     assert_eq!(call(&fake, "b", "hand_off", json!({"id": id, "action": "accept"}))["status"], "pending");
     let recorded = call(&fake, "b", "record_insight", json!({"type": "lesson", "summary": "Mock the gateway"}));
-    assert_eq!((&recorded["created"], &recorded["status"]), (&json!(true), &json!("pending")));
+    assert_eq!((&recorded["created"], &recorded["status"]), (&json!(true), &json!("active")), "nobody can contest it");
 }
 
 #[test]

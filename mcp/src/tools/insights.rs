@@ -2,6 +2,7 @@
 //! `contextcore insight query` and writes a line to the spool, as `contextcore insight emit` does.
 
 use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 
 use contextcore_core::model::insight::search::Wanted;
 use contextcore_core::model::insight::{
@@ -17,6 +18,10 @@ use super::{Call, budget_of, insight};
 use crate::answer::{Answer, Problem};
 use crate::clean;
 
+/// How long an acceptance may take until it is stored, before it is called pending: a service collects reports for two seconds.
+const STORED_WITHIN: Duration = Duration::from_secs(4);
+/// How often it is looked for meanwhile.
+const LOOK: Duration = Duration::from_millis(250);
 const DEFAULT_LIMIT: usize = 10;
 /// How near another insight must be before the caller is asked about it.
 const NEAR: f64 = 0.8;
@@ -172,7 +177,7 @@ pub(super) fn record(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     let similar = similar(call, &project, kind, &emit)?;
     let id = emit.id.clone();
     call.emit(&project, emit)?;
-    let recorded = call.recorded(&project, &id, known.is_some())?;
+    let recorded = call.recorded(&project, &id, (known.is_some(), lifecycle::first(kind)))?;
     Ok(Answer::new(json!({"id": id, "created": recorded.0, "status": recorded.1, "similar": similar}), &["similar"]))
 }
 
@@ -243,12 +248,17 @@ impl Call<'_> {
     }
 
     /// Whether an insight that was just written is new, and its state, as what is stored has it now. Another agent may have recorded
-    /// the same, or people have ended it, between the two.
-    fn recorded(&self, project: &str, id: &str, was_known: bool) -> Result<(bool, After), Problem> {
+    /// the same, or people have ended it, between the two. What is not stored yet is in its first state.
+    fn recorded(
+        &self,
+        project: &str,
+        id: &str,
+        (was_known, first): (bool, InsightStatus),
+    ) -> Result<(bool, InsightStatus), Problem> {
         let selector = InsightSelector { id: id.to_owned(), project: Some(project.to_owned()) };
-        let Ok(now) = self.backend.open()?.insight(&selector) else { return Ok((!was_known, After::Pending)) };
+        let Ok(now) = self.backend.open()?.insight(&selector) else { return Ok((!was_known, first)) };
         let is_mine = now.insight.author.id.as_deref() == Some(self.caller.agent.as_str());
-        Ok((!was_known && is_mine, After::Is(now.insight.status)))
+        Ok((!was_known && is_mine, now.insight.status))
     }
 
     /// Who says something: set by us, not by the caller.
@@ -290,7 +300,7 @@ impl Call<'_> {
             // Asked again, because it was pending.
             return Ok(After::Is(insight.status));
         }
-        lifecycle::after(insight.insight_type, insight.status, action, false).map_err(Problem::usage)?;
+        let expected = lifecycle::after(insight.insight_type, insight.status, action, false).map_err(Problem::usage)?;
         self.check_taker(view, action)?;
         let update = InsightUpdate {
             id: insight.id.clone(),
@@ -301,7 +311,17 @@ impl Call<'_> {
             ..InsightUpdate::default()
         };
         self.backend.write(&insight.project, Operation::InsightUpdate(Box::new(update)), &self.caller.agent)?;
-        self.after(view, action)
+        // Several may want a handoff: who has it is what is stored, for which a service that polls needs a moment.
+        let is_contested = action == InsightAction::Accept;
+        let until = Instant::now() + if is_contested { STORED_WITHIN } else { Duration::ZERO };
+        loop {
+            match self.after(view, action)? {
+                Some(status) => return Ok(After::Is(status)),
+                None if Instant::now() < until => std::thread::sleep(LOOK),
+                None if is_contested => return Ok(After::Pending),
+                None => return Ok(After::Is(expected)),
+            }
+        }
     }
 
     /// Only the agent that accepted a handoff completes or rejects it.
@@ -316,11 +336,11 @@ impl Call<'_> {
         }
     }
 
-    /// What became of a change that was just written. Another agent may have been faster.
-    fn after(&self, before: &InsightView, action: InsightAction) -> Result<After, Problem> {
+    /// What became of a change that was just written, if it is stored. Another agent may have been faster.
+    fn after(&self, before: &InsightView, action: InsightAction) -> Result<Option<InsightStatus>, Problem> {
         let selector = InsightSelector { id: before.insight.id.clone(), project: Some(before.insight.project.clone()) };
         // What is read was opened before the change was written.
-        let Ok(now) = self.backend.open()?.insight(&selector) else { return Ok(After::Pending) };
+        let Ok(now) = self.backend.open()?.insight(&selector) else { return Ok(None) };
         let is_new = |entry: &&InsightEvent| !before.entries.contains(entry);
         let is_mine = |entry: &&InsightEvent| {
             entry.action == action.as_str() && entry.by.as_deref() == Some(self.caller.agent.as_str())
@@ -329,8 +349,8 @@ impl Call<'_> {
         let mine: Vec<&InsightEvent> = now.entries.iter().filter(is_new).filter(is_mine).collect();
         match mine.last().and_then(|entry| entry.refused.as_ref()) {
             Some(why) if mine.iter().all(|entry| entry.refused.is_some()) => Err(Problem::refused(why)),
-            _ if mine.is_empty() => Ok(After::Pending),
-            _ => Ok(After::Is(now.insight.status)),
+            _ if mine.is_empty() => Ok(None),
+            _ => Ok(Some(now.insight.status)),
         }
     }
 }
