@@ -81,7 +81,8 @@ pub(crate) async fn run(context: &Context, arguments: &args::Demo) -> Outcome {
     let scratch = sync::scratch()?;
     let directory = arguments.store.clone().unwrap_or_else(|| scratch.path().to_owned());
     let now = clock::now();
-    let sample = start(arguments, &directory, now).await?;
+    // Signals are received from here on: whatever ends it, the temporary directory goes.
+    let sample = stop::interruptible(start(arguments, &directory, now)).await??;
     let store = app::open_store(&sample.config).await?;
     let engine = Arc::new(app::engine(sample.config.clone(), store, progress::watcher(&context.bars)));
     let sinks = match arguments.endpoint {

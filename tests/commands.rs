@@ -319,6 +319,20 @@ async fn a_stopped_sync_resumes_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_demo_that_is_stopped_while_it_starts_leaves_nothing_behind() {
+    let (_tool, mut home) = sample().await;
+    let temporary = tempfile::tempdir().unwrap();
+    home.variables.push(("TMPDIR".to_owned(), temporary.path().display().to_string()));
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let run = home.spawn(&["demo"]);
+        run.wait_for("Starting fakes", LIMIT);
+        run.signal(signal);
+        run.wait(LIMIT).expect(code);
+        assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "{signal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tool_that_fails_does_not_look_hung_and_a_stop_repeats_its_last_answer() {
     let (tool, home) = sample().await;
     tool.jira.faults().on("*", When::Always, Fault::status(500, "{}"));
