@@ -178,9 +178,18 @@ for child in range(8):
     children.append(pid)
 print(sum(os.waitpid(pid, 0)[1] for pid in children))
 """
-    assert python(program(service.url, calls)).stdout == "0\nTrue\n"
+    done = python(program(service.url, calls))
+    assert done.stderr == ""
+    assert done.stdout == "0\nTrue\n"
     found, repeated = service.taken()
     assert (len(found), repeated, spool.segments(state)) == (160, 0, [])
+
+
+def test_a_lane_that_cannot_be_taken_is_no_error_of_the_program(python, service, state):
+    calls = "tracker.complete_task('T-1')\nimport os\nos.mkdir(os.path.join(tracker._spool.path, 'engine.lock'))"
+    done = python(program(service.url, calls))
+    assert done.stdout == "False\n" and "could not be sent" in done.stderr and "Traceback" not in done.stderr
+    assert len(spool.operations(state)) == 1
 
 
 def test_a_killed_process_loses_nothing(python, service, state):

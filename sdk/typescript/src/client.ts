@@ -48,14 +48,23 @@ const EXIT_WAIT_MS = 5000;
 const waitFor = (target: Spool, timeoutMs: number): Promise<boolean> =>
   post.postsItself(target) ? post.flush(target, timeoutMs) : helper.flush(target, timeoutMs);
 
+/** What keeps lines from being sent now is no error of the program: they are on disk. */
+function notSent(target: Spool, error: unknown): void {
+  log.limited("flush", `the spool ${target.path} could not be sent: ${error instanceof Error ? error.message : String(error)}`);
+}
+
 let registered = false;
 function atExit(): void {
   for (const target of allSpools()) {
     if (!Object.keys(target.positions()).length) continue;
     target.sync();
     if (!target.drains || target.lane === NOWHERE || post.postsItself(target)) continue;
-    helper.lookNow(target);
-    helper.ensure(target);
+    try {
+      helper.lookNow(target);
+      helper.ensure(target);
+    } catch (error) {
+      notSent(target, error);
+    }
   }
 }
 
@@ -64,7 +73,7 @@ async function beforeExit(): Promise<void> {
   for (const target of allSpools()) {
     if (!target.drains || !post.postsItself(target) || !Object.keys(target.positions()).length) continue;
     target.sync();
-    await post.flush(target, EXIT_WAIT_MS);
+    await post.flush(target, EXIT_WAIT_MS).catch((error: unknown) => notSent(target, error));
   }
 }
 
@@ -176,12 +185,23 @@ export class Client {
     const target = this.#spool;
     if (target === null || !Object.keys(target.positions()).length) return true;
     target.sync();
-    const accepted = target.drains && target.lane !== NOWHERE && (await waitFor(target, timeoutMs));
+    const accepted = target.drains && target.lane !== NOWHERE && (await this.#sent(target, timeoutMs));
     if (!accepted) {
       const count = Object.values(target.positions()).reduce((sum, each) => sum + each, 0);
       log.warn(`${count} operations of project ${this.projectId} are on disk in ${target.path} and not yet accepted`);
     }
     return accepted;
+  }
+
+  /** Whether the backend has accepted everything in time. Throws only with `strict`. */
+  async #sent(target: Spool, timeoutMs: number): Promise<boolean> {
+    try {
+      return await waitFor(target, timeoutMs);
+    } catch (error) {
+      if (this.options.strict) throw error;
+      notSent(target, error);
+      return false;
+    }
   }
 
   /** As `flush`, and gives up the file. A later call opens another. */
@@ -190,7 +210,10 @@ export class Client {
     const target = this.#spool;
     this.#spool = null;
     target?.release(this);
-    if (target && accepted && target.drains && post.postsItself(target)) await post.sweep(target);
+    if (target && accepted && target.drains && post.postsItself(target)) {
+      // What cannot be removed now is removed by whoever posts next.
+      await post.sweep(target).catch((error: unknown) => log.limited("sweep", `what was posted of ${target.path} could not be removed: ${error}`));
+    }
     return accepted;
   }
 }

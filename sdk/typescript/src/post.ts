@@ -255,7 +255,12 @@ class Lane {
 
 /** Whether nobody writes a segment any more: its writer holds a lock for life, or wrote the file at once. */
 function isDead(path: string): boolean {
-  const fd = openSync(path, "r");
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch {
+    return false;
+  }
   try {
     return fstatSync(fd).nlink > 0 && lock(fd) !== "held";
   } finally {

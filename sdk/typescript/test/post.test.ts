@@ -117,6 +117,19 @@ test("a service that is down or refuses gets everything later", async (context) 
   assert.deepEqual([taken(there).found.size, taken(there).repeated, segments(place)], [4, 0, []]);
 });
 
+test("a lane that cannot be taken is no error of the program", async (context) => {
+  const [there, place] = [await service(context), state(context)];
+  const block = `import("node:fs").then(({ mkdirSync, readdirSync }) => { const lanes = ${JSON.stringify(place)} + "/lanes";
+    mkdirSync(lanes + "/" + readdirSync(lanes)[0] + "/engine.lock"); })`;
+  for (const end of ["console.log(await t.close())", ""]) {
+    const done = await run(there.url, place, `t.completeTask('T-1'); await ${block}.catch(() => {}); ${end}`);
+    assert.match(done.stderr, /could not be sent/);
+    assert.equal(done.stdout, end && "false\n");
+    assert.doesNotMatch(done.stderr, /at .*post/);
+  }
+  assert.equal(there.bodies.length, 0);
+});
+
 test("more than a body holds, and a body that is too large", async (context) => {
   const there = await service(context);
   there.answers = [(body) => (body.length > 200_000 ? 413 : 200)];

@@ -206,10 +206,20 @@ class Client:
         target.sync()
         accepted = False
         if target.drains and target.lane != NOWHERE and _may_start():
-            accepted = _accepted(target, timeout)
+            accepted = self._sent(target, timeout)
         if not accepted:
             _log.warn(f"{target.waiting()} operations of project {self.project_id} are on disk in {target.path} and not yet accepted")
         return accepted
+
+    def _sent(self, target: Spool, timeout: float) -> bool:
+        """Whether the backend has accepted everything in time. Raises only with `strict`."""
+        try:
+            return _accepted(target, timeout)
+        except Exception as error:
+            if self._strict:
+                raise
+            _log.limited("flush", f"the spool {target.path} could not be sent: {type(error).__name__}: {error}")
+            return False
 
     def close(self, timeout: float = 5.0) -> bool:
         """As `flush`, and gives up the file. A later call opens another."""
@@ -217,9 +227,16 @@ class Client:
         if self._spool is not None:
             self._spool.release(self)
             if accepted and _posts_itself(self._spool):
-                _post.sweep(self._spool)
+                self._swept(self._spool)
             self._spool = None
         return accepted
+
+    def _swept(self, target: Spool) -> None:
+        """Removes what was posted; what cannot be removed now is removed by whoever posts next."""
+        try:
+            _post.sweep(target)
+        except OSError as error:
+            _log.limited("sweep", f"what was posted of {target.path} could not be removed: {error.strerror or error}")
 
 
 def _posts_itself(target: Spool) -> bool:

@@ -8,7 +8,6 @@ counts once, because each line keeps its writer and number.
 import json
 import os
 import time
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
@@ -200,8 +199,8 @@ class _Lane:
             self._cursor = {}
         return True
 
-    def segments(self) -> "Iterator[tuple[str, int, str]]":
-        """Writer, number and path of each segment, in order."""
+    def segments(self) -> "list[tuple[str, int, str]]":
+        """Writer, number and path of each segment, in order, at this moment: processes begin and end beside it."""
         found: list[tuple[str, int, str]] = []
         for folder, _, names in os.walk(os.path.join(self.path, "spool")):
             for name in names:
@@ -209,7 +208,7 @@ class _Lane:
                 number = rest[: -len(".jsonl")]
                 if name.endswith(".jsonl") and len(writer) == 32 and number.isdigit():
                     found.append((writer, int(number), os.path.join(folder, name)))
-        return iter(sorted(found))
+        return sorted(found)
 
     def places(self) -> "dict[str, dict[str, Any]]":
         """How far each writer was posted."""
@@ -219,8 +218,9 @@ class _Lane:
     def next_batch(self) -> _Batch:
         """The whole lines that follow, in one body."""
         batch = _Batch(self.places())
-        last = {writer: number for writer, number, _ in self.segments()}
-        for writer, number, path in self.segments():
+        found = self.segments()
+        last = {writer: number for writer, number, _ in found}
+        for writer, number, path in found:
             place = batch.places.setdefault(writer, {"segment": number, "offset": 0, "seq": 0})
             if number < place["segment"] or place.get("ended"):
                 continue
@@ -274,8 +274,9 @@ class _Lane:
 
     def remove_posted(self) -> None:
         """Removes the segments that were posted whole and are not written any more."""
-        last = {writer: number for writer, number, _ in self.segments()}
-        for writer, number, path in self.segments():
+        found = self.segments()
+        last = {writer: number for writer, number, _ in found}
+        for writer, number, path in found:
             place = self.places().get(writer)
             if place is None or number > place["segment"] or (number == last[writer] and not _is_dead(path)):
                 continue
