@@ -42,7 +42,7 @@ impl Dice {
         usize::try_from(self.0 >> 33).unwrap() % below
     }
 
-    fn words(&mut self, count: usize) -> String {
+    fn sample_text(&mut self, count: usize) -> String {
         (0..count).map(|_| word(self.number(40))).collect::<Vec<_>>().join(" ")
     }
 }
@@ -89,9 +89,9 @@ fn task(number: usize, dice: &mut Dice) -> Value {
     let status = ["done", "done", "done", "todo", "in_progress"][number % 5];
     let assignee = ["Ada", "Lin"][number % 2];
     json!({
-        "id": format!("SHOP-{number}"), "title": dice.words(6), "project": "shop", "type": "story", "created": created,
+        "id": format!("SHOP-{number}"), "title": dice.sample_text(6), "project": "shop", "type": "story", "created": created,
         "status": status, "assignee": assignee,
-        "labels": [dice.words(1)], "parent": format!("SHOP-{}", number % 200),
+        "labels": [dice.sample_text(1)], "parent": format!("SHOP-{}", number % 200),
         "blocked_by": if number % 50 == 3 { vec![format!("SHOP-{}", number + 1)] } else { Vec::new() },
     })
 }
@@ -101,9 +101,9 @@ fn insight(number: usize, dice: &mut Dice) -> InsightRecord {
     let emit = InsightEmit {
         id: id.clone(),
         insight_type: ["decision", "lesson", "discovery", "risk"][number % 4].to_owned(),
-        summary: dice.words(8),
-        rationale: Some(dice.words(15)),
-        tags: vec![dice.words(1)],
+        summary: dice.sample_text(8),
+        rationale: Some(dice.sample_text(15)),
+        tags: vec![dice.sample_text(1)],
         applies_to: vec![format!("path:src/{}/**", word(number))],
         confidence: Some(0.8),
         agent: Some("bench".to_owned()),
@@ -181,7 +181,7 @@ fn measure(dir: &Path) -> Rows {
     let (_, first) = agent.call("find_insights", &json!({"text": "checkout"}));
     rows.add("first find_insights, which reads the store", first / 1_000.0, 10.0, "s");
     let mut times: Vec<f64> =
-        (0..QUESTIONS).map(|_| agent.call("find_insights", &json!({"text": dice.words(5)})).1).collect();
+        (0..QUESTIONS).map(|_| agent.call("find_insights", &json!({"text": dice.sample_text(5)})).1).collect();
     times.sort_by(f64::total_cmp);
     rows.add("find_insights, half of the questions", times[QUESTIONS / 2], 50.0, "ms");
     rows.add("find_insights, 95 % of the questions", times[QUESTIONS * 95 / 100], 50.0, "ms");

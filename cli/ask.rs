@@ -1,5 +1,5 @@
 //! `contextcore sync` beside a `serve` that writes to the store: it is asked to poll. On this machine it answers on its socket; where the
-//! store is in a database, the wish is stored there, and whoever has the lease takes it.
+//! store is in a database, the request is stored there, and whoever has the lease takes it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::failure::{Exit, Failure, Outcome};
 use crate::host::PollRequest;
 use crate::{output, reader, socket};
 
-/// How long a `serve` may take to see a wish: it looks once a second, on a busy machine later. A `sync` or `replay` never looks.
+/// How long a `serve` may take to see a request: it looks once a second, on a busy machine later. A `sync` or `replay` never looks.
 const TAKEN: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -51,7 +51,7 @@ async fn through_socket(config: &Config, sources: Vec<String>) -> Result<Vec<Str
     Ok(polled.map_err(reader::unanswered)?.sources)
 }
 
-/// Stores the wish and waits until it was taken. One that is not is withdrawn: the process that writes is no `serve`.
+/// Stores the request and waits until it was taken. One that is not is withdrawn: the process that writes is no `serve`.
 async fn through_database(config: &Config, sources: Vec<String>, refused: Error) -> Result<Vec<String>, Error> {
     let store = app::open_shared(config).await?;
     let Some(lease) = store.lease() else { return Err(refused) };

@@ -191,7 +191,7 @@ async fn a_sync_beside_a_service_asks_it_to_poll() {
     assert_eq!(
         server.sql(&format!("SELECT count(*) FROM {schema}.wakes")),
         "0",
-        "a wish that nobody took is withdrawn"
+        "a request that nobody took is withdrawn"
     );
 }
 

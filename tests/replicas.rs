@@ -63,8 +63,8 @@ fn owner_after(server: &Postgres, schema: &str, former: &str) -> String {
 
 /// Asks whoever polls for a poll, as a webhook does that reaches a replica which stands by.
 fn wake(server: &Postgres, schema: &str) {
-    let wish = format!("INSERT INTO {schema}.wakes (source) VALUES ('acme-jira') ON CONFLICT DO NOTHING");
-    assert!(server.sql(&wish).is_empty());
+    let request = format!("INSERT INTO {schema}.wakes (source) VALUES ('acme-jira') ON CONFLICT DO NOTHING");
+    assert!(server.sql(&request).is_empty());
 }
 
 /// A primary and a standby, which has every commit that the primary has confirmed: the standby takes over while a first sync goes on.

@@ -3,15 +3,15 @@
 //! All pure. What decides first (an id, a category, the configuration) is each connector's matter. Names are in the languages
 //! that Jira ships in, since sites and people translate them.
 
-mod words;
+mod phrases;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 use contextcore_core::model::Status;
 
-pub(crate) use words::{BACKLOG, BLOCKED, REVIEW};
-use words::{BLOCKED_BY, DOING, DONE, GIVING_UP, TODO};
+pub(crate) use phrases::{BACKLOG, BLOCKED, REVIEW};
+use phrases::{BLOCKED_BY, DOING, DONE, GIVING_UP, TODO};
 
 /// What a status of this name usually is, in any of the languages that trackers are shipped in. The more certain words go first:
 /// what is given up or blocked says so, and a review is often one of something that is done.

@@ -1,6 +1,6 @@
 //! Spoils one JSON value, as the input says.
 //!
-//! The result is never so broken that nobody could tell where it ends: its brackets and quotes are balanced.
+//! The result is never so broken that nobody could see where it ends: its brackets and quotes are balanced.
 
 use serde_json::{Map, Value, json};
 

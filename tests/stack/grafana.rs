@@ -328,8 +328,8 @@ impl View<'_> {
         Ok(filled)
     }
 
-    /// Chooses for a variable: what was wished, else what is chosen at first, else the first option.
-    async fn choose(&self, variable: &Value, wished: Option<&[&str]>) -> Result<Chosen> {
+    /// Chooses for a variable: what was asked for, else what is chosen at first, else the first option.
+    async fn choose(&self, variable: &Value, wanted: Option<&[&str]>) -> Result<Chosen> {
         let kind = text(&variable["type"]);
         let pattern = variable["multi"] == true || variable["includeAll"] == true;
         let plain = |values: Vec<String>| Chosen { values, pattern, verbatim: false };
@@ -338,26 +338,26 @@ impl View<'_> {
             Value::Null => Vec::new(),
             value => vec![text(value)],
         };
-        let wished = wished.map(|values| values.iter().map(|value| (*value).to_owned()).collect());
-        let wish: Vec<String> = wished.unwrap_or(at_first);
+        let wanted = wanted.map(|values| values.iter().map(|value| (*value).to_owned()).collect());
+        let chosen: Vec<String> = wanted.unwrap_or(at_first);
         if kind == "datasource" {
             return Ok(plain(vec![text(&variable["query"])]));
         }
-        if wish == [ALL]
+        if chosen == [ALL]
             && let Some(all) = variable["allValue"].as_str()
         {
             return Ok(Chosen { values: vec![all.to_owned()], pattern, verbatim: true });
         }
         if kind != "query" {
-            return Ok(plain(wish));
+            return Ok(plain(chosen));
         }
         let options = self.options(variable).await?;
-        if wish == [ALL] {
+        if chosen == [ALL] {
             return Ok(plain(options));
         }
-        let there = !wish.is_empty() && wish.iter().all(|value| options.contains(value));
-        ensure!(there || wish.is_empty(), "{wish:?} cannot be chosen from {options:?}");
-        Ok(plain(if there { wish } else { options.into_iter().take(1).collect() }))
+        let there = !chosen.is_empty() && chosen.iter().all(|value| options.contains(value));
+        ensure!(there || chosen.is_empty(), "{chosen:?} cannot be chosen from {options:?}");
+        Ok(plain(if there { chosen } else { options.into_iter().take(1).collect() }))
     }
 
     /// What may be chosen for a variable that asks Prometheus, as Grafana orders it.

@@ -174,11 +174,11 @@ async fn a_line_that_was_bad_is_read_again_by_its_number_or_id() {
 async fn words_of_another_tool_are_mapped_and_other_projects_left_out() {
     let line = |id: &str, project: &str| {
         format!(
-            "{{\"id\": \"{id}\", \"title\": \"x\", \"status\": \"Dancing\", \"type\": \"Wish\", \"project\": \"{project}\", \"created\": \"2026-11-01T00:00:00Z\"}}\n"
+            "{{\"id\": \"{id}\", \"title\": \"x\", \"status\": \"Dancing\", \"type\": \"Idea\", \"project\": \"{project}\", \"created\": \"2026-11-01T00:00:00Z\"}}\n"
         )
     };
     let lines = line("A-1", "A") + &line("B-1", "B");
-    let fixture = fixture(&lines, ", projects: [A], statuses: {dancing: in_progress}, types: {wish: story}");
+    let fixture = fixture(&lines, ", projects: [A], statuses: {dancing: in_progress}, types: {idea: story}");
     let observations = fixture.observations().await;
     assert_eq!(observations.len(), 1);
     let (_, present) = folded(&observations[0]);

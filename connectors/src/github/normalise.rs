@@ -21,11 +21,11 @@ use order::{about, in_order, link};
 use reader::{Reader, Step};
 use state::{Place, State, logins, names};
 
+mod meanings;
 mod mended;
 mod order;
 mod reader;
 mod state;
-mod words;
 
 pub(super) use reader::Context;
 

@@ -38,7 +38,7 @@ impl<'a> Shape<'a> {
         if schema["writeOnly"] == true {
             return fits_secret(value, path, problems);
         }
-        if let Some(words) = self.words(schema) {
+        if let Some(words) = self.choices(schema) {
             return fits_words(&words, value, path, problems);
         }
         match (kind(schema), value) {
@@ -146,7 +146,7 @@ impl<'a> Shape<'a> {
     }
 
     /// The members of a closed set of words; schemars writes `enum`, or `oneOf` when the members have docs.
-    fn words(&self, schema: &'a Value) -> Option<Vec<&'a str>> {
+    fn choices(&self, schema: &'a Value) -> Option<Vec<&'a str>> {
         if let Some(words) = schema["enum"].as_array() {
             return Some(words.iter().filter_map(Value::as_str).collect());
         }

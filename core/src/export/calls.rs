@@ -205,7 +205,7 @@ impl Calls {
                 severity_number: SeverityNumber::Info.into(),
                 severity_text: "INFO".to_owned(),
                 event_name: names::MCP_CALL.to_owned(),
-                body: Some(any(&format!("{} {}: {outcome}", call.agent, words(call)))),
+                body: Some(any(&format!("{} {}: {outcome}", call.agent, humanize(call)))),
                 attributes,
                 trace_id: span.trace_id,
                 span_id: span.span_id,
@@ -268,7 +268,7 @@ fn tool(method: &str, name: &str) -> Option<KeyValue> {
     (method == TOOLS).then(|| text(names::GEN_AI_TOOL_NAME, name))
 }
 
-fn words(call: &Call) -> String {
+fn humanize(call: &Call) -> String {
     let verb = if call.method == TOOLS { "called" } else { "read" };
     format!("{verb} {}", call.tool)
 }
@@ -343,7 +343,10 @@ mod tests {
         let record = &calls.records(&all).resource_logs[0].scope_logs[0].log_records[0];
         assert_eq!((record.event_name.as_str(), record.trace_id.len()), ("mcp.call", 16));
         let read = Call { method: "resources/read", ..call("task", None) };
-        assert_eq!((calls.span(0, &read).name.as_str(), words(&read).as_str()), ("resources/read task", "read task"));
+        assert_eq!(
+            (calls.span(0, &read).name.as_str(), humanize(&read).as_str()),
+            ("resources/read task", "read task")
+        );
         assert!(calls.attributes(&read).iter().all(|attribute| attribute.key != names::GEN_AI_TOOL_NAME));
         let text = calls.exposition(Millis(1_795_000_001_000));
         let line = "mcp_server_operation_duration_seconds_bucket{mcp_method_name=\"tools/call\",gen_ai_tool_name=\"get_task\",\

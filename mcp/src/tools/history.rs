@@ -43,7 +43,7 @@ fn entry(event: &EventView, sprints: &BTreeMap<String, String>) -> Row {
     let artifact = artifact_of(event);
     let kind = artifact.as_ref().map_or_else(|| event.kind.as_str().to_owned(), |artifact| artifact.kind.clone());
     let derived = event.derived.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
-    let what = format!("{}{derived}", words(event, sprints));
+    let what = format!("{}{derived}", humanize(event, sprints));
     let shown = json!({"at": event.at, "what": what, "by": event.actor, "observed": event.observed.then_some(true)});
     let is_milestone = artifact.is_some_and(|artifact| MILESTONES.contains(&artifact.kind.as_str()));
     Row { likeness: format!("{} {kind}", event.at.date()), moves: is_milestone || moves(event.kind), times: 1, shown }
@@ -98,7 +98,7 @@ fn moves(kind: EventKind) -> bool {
 }
 
 /// An event in words. Comments are left out: they are untrusted text.
-fn words(event: &EventView, sprints: &BTreeMap<String, String>) -> String {
+fn humanize(event: &EventView, sprints: &BTreeMap<String, String>) -> String {
     let side = |value: &Value| side(value, sprints);
     let (from, to) = (side(&event.from), side(&event.to));
     let name = event.kind.as_str().replace('_', " ");

@@ -274,7 +274,7 @@ fn holds(live: &Value, ours: &Value) -> bool {
 /// Takes our fields out again: what a manager applies no more goes.
 ///
 /// # Errors
-/// Words for a person.
+/// A message for a person.
 pub(crate) async fn release(client: &Client, workload: &Workload) -> Result<(), String> {
     let api = api(client, workload);
     let live = api.get_metadata_opt(&workload.name).await.map_err(|error| refusal(workload, &error))?;

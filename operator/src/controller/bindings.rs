@@ -28,7 +28,7 @@ pub(crate) async fn of(passes: &Passes, place: &Place) -> Option<String> {
         }
     };
     let object = apply::get(&passes.client, &key).await.ok()??;
-    let words = words(&object);
+    let words = humanize(&object);
     passes.world.lock().bindings.insert(key, (version, words.clone()));
     words
 }
@@ -45,7 +45,7 @@ fn is_new(version: &str) -> bool {
 }
 
 /// `accepted by monitoring/k8s`, or why it was not.
-fn words(object: &Value) -> Option<String> {
+fn humanize(object: &Value) -> Option<String> {
     let mut parts = Vec::new();
     for binding in object["status"]["bindings"].as_array()? {
         let text = |field: &str| binding[field].as_str().unwrap_or_default();
@@ -75,8 +75,8 @@ mod tests {
             {"namespace": "monitoring", "name": "k8s", "conditions": condition("True")},
             {"namespace": "other", "name": "p", "conditions": condition("False")},
         ]}});
-        assert_eq!(words(&object).unwrap(), "accepted by monitoring/k8s; refused by other/p: bad expression");
-        assert_eq!(words(&json!({})), None);
+        assert_eq!(humanize(&object).unwrap(), "accepted by monitoring/k8s; refused by other/p: bad expression");
+        assert_eq!(humanize(&json!({})), None);
         assert!(is_new("0.93.0") && is_new("v1.0.0") && !is_new("0.85.0"));
     }
 }

@@ -45,7 +45,7 @@ pub async fn connect(target: &Target) -> Result<(Client, String), String> {
     let client = Client::try_from(config).map_err(|error| format!("connect to {url}: {}", trouble::chain(&error)))?;
     match client.apiserver_version().await {
         Ok(_) => Ok((client, namespace)),
-        Err(error) => Err(format!("the cluster at {url} does not answer: {}", words(&error))),
+        Err(error) => Err(format!("the cluster at {url} does not answer: {}", humanize(&error))),
     }
 }
 
@@ -56,13 +56,13 @@ pub async fn connect(target: &Target) -> Result<(Client, String), String> {
 pub async fn settings(client: &Client, namespace: &str, name: &str) -> Result<Settings, Vec<String>> {
     let place = format!("ConfigMap {namespace}/{name}");
     let found = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(name).await;
-    let found = found.map_err(|error| vec![format!("{place}: {}", words(&error))])?;
+    let found = found.map_err(|error| vec![format!("{place}: {}", humanize(&error))])?;
     let Some(found) = found else { return Err(vec![format!("{place} does not exist: correct --settings-config-map")]) };
     let text = found.data.unwrap_or_default().remove(SETTINGS_KEY).unwrap_or_default();
     Settings::parse_in(&place, &text, namespace)
 }
 
-fn words(error: &kube::Error) -> String {
+fn humanize(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 401 => {
             format!("{}: renew the credentials of the kubeconfig", status.message)

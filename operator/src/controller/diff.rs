@@ -37,7 +37,7 @@ pub struct Difference {
 /// follows from the namespaces of the files alone; what all contexts share is left out then.
 ///
 /// # Errors
-/// Words for a person.
+/// A message for a person.
 pub async fn diff(
     client: &Client,
     files: &[ProjectContext],
@@ -113,7 +113,7 @@ async fn together(
     }
     if !watched.is_empty() || partial.is_some() {
         for place in namespaces.iter().chain(watched).collect::<BTreeSet<_>>() {
-            known.extend(list(client, Some(place)).await.map_err(Refusal::words)?);
+            known.extend(list(client, Some(place)).await.map_err(Refusal::humanize)?);
         }
     }
     for file in files {
@@ -134,7 +134,7 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn words(self) -> String {
+    fn humanize(self) -> String {
         match self {
             Self::Forbidden(why) => format!("{why}: ask for the right to list them"),
             Self::Other(why) => why,

@@ -27,7 +27,7 @@ use scope::Scope;
 /// Looks at everything; with `watched`, at nothing beyond these namespaces and those that the settings name.
 ///
 /// # Errors
-/// Words for a person when the cluster refuses to answer at all.
+/// A message for a person when the cluster refuses to answer at all.
 pub async fn examine(
     client: &Client,
     settings: &Settings,

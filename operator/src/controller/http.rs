@@ -26,7 +26,7 @@ pub(crate) struct Probes {
 /// Opens the listener.
 ///
 /// # Errors
-/// Words for a person.
+/// A message for a person.
 pub(crate) async fn bind(address: &str) -> Result<TcpListener, String> {
     let listener = TcpListener::bind(address).await.map_err(|error| format!("listen on {address}: {error}"))?;
     let local = listener.local_addr().map_or_else(|_| address.to_owned(), |local: SocketAddr| local.to_string());

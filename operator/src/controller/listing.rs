@@ -11,7 +11,7 @@ use super::trouble;
 /// All objects of a kind that have these labels; `None`: the kind is not installed.
 ///
 /// # Errors
-/// Words for a person.
+/// A message for a person.
 pub(super) async fn of_kind(client: &Client, kind: Kind, labels: &str) -> Result<Option<Vec<Value>>, String> {
     within(client, &kind.resource(), None, labels).await
 }
@@ -19,7 +19,7 @@ pub(super) async fn of_kind(client: &Client, kind: Kind, labels: &str) -> Result
 /// The same for a kind that we do not write.
 ///
 /// # Errors
-/// Words for a person.
+/// A message for a person.
 pub(super) async fn of_others(
     client: &Client,
     group: &str,
@@ -37,7 +37,7 @@ pub(super) fn resource(group: &str, version: &str, kind: &str) -> ApiResource {
 /// All objects of a kind in a namespace, or in all of them.
 ///
 /// # Errors
-/// Words for a person.
+/// A message for a person.
 pub(super) async fn within(
     client: &Client,
     resource: &ApiResource,

@@ -18,7 +18,7 @@ pub trait Outside: Send + Sync {
     /// The newest values of a query in PromQL at the Prometheus with this address.
     ///
     /// # Errors
-    /// Words for a person when it cannot be asked or refuses.
+    /// A message for a person when it cannot be asked or refuses.
     async fn query(&self, url: &str, promql: &str) -> Result<Vec<Sample>, String>;
 
     /// Records that specs changed. What cannot be sent at once is kept and sent later.

@@ -35,7 +35,7 @@ pub type SettingsUpdates = tokio::sync::mpsc::Receiver<Result<Settings, Vec<Stri
 /// Runs until `stop` is ready, or the Lease is lost.
 ///
 /// # Errors
-/// Words for a person when it cannot begin.
+/// A message for a person when it cannot begin.
 pub async fn run(
     client: Client,
     options: Options,

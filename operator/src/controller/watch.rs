@@ -30,7 +30,7 @@ pub const SETTINGS_KEY: &str = "settings.yaml";
 /// How many objects of a list are in memory at a time, with all that is not kept of them.
 const PAGE: u32 = 50;
 
-/// The world, and a bell for whoever waits for news of it.
+/// The world, and a notification for whoever waits for a change of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedWorld {
     world: Arc<Mutex<World>>,

@@ -15,12 +15,12 @@ use super::super::reference::{DUE_FIELDS, PRIORITY_FIELDS, Project, Reference};
 use super::super::settings::Settings;
 use super::super::transfers::Transfers;
 use super::super::wire::{Issue, IssueRef, Item, Login, TimelineItem};
+use super::meanings::Meanings;
 use super::order::about;
 use super::state::{
     Own, Place, Role, State, estimate, issue_field, name, parent, role, set_assignee, set_field, set_label, text,
     text_of,
 };
-use super::words::Words;
 use crate::rewind::{Occasion, Rewind, Side, Timeline, date};
 
 /// What a record is read with.
@@ -78,7 +78,7 @@ pub(super) struct Reader<'a> {
     /// GitHub's name for the type, where it is not that of an issue.
     pub(super) kind: Option<&'static str>,
     pub(super) place: Place,
-    words: RefCell<Words>,
+    meanings: RefCell<Meanings>,
     /// The native project, where it is the same all the time.
     project_name: Option<SmolStr>,
 }
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
             key: String::new(),
             kind: None,
             place: Place::default(),
-            words: RefCell::default(),
+            meanings: RefCell::default(),
             project_name: project.map(|project| project.name.to_string().into()),
         }
     }
@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
     /// A closed issue is finished; else its column says.
     pub(super) fn status(&self, state: &State) -> (Status, SmolStr) {
         let settings = self.context.settings;
-        let (column, status) = self.words.borrow_mut().column(&state.column, || {
+        let (column, status) = self.meanings.borrow_mut().column(&state.column, || {
             let column = self.status_name(Some(&state.column));
             let status = mapping::map_status(settings, self.project, &column).status;
             (column, status)
@@ -258,7 +258,7 @@ impl<'a> Reader<'a> {
             has_grandchildren: self.place.has_grandchildren,
         };
         let look = || mapping::task_type(self.context.settings, &signs, state.labels.iter());
-        self.words.borrow_mut().task_type(state, look)
+        self.meanings.borrow_mut().task_type(state, look)
     }
 
     /// Takes one side of an event into the state.
@@ -345,8 +345,8 @@ impl<'a> Rewind for Reader<'a> {
     fn facts(&self, state: &State) -> Facts {
         let (status, native_status) = self.status(state);
         let (task_type, native_type) = self.task_type(state);
-        let mut words = self.words.borrow_mut();
-        let labels = words.labels(self.context.settings, state);
+        let mut meanings = self.meanings.borrow_mut();
+        let labels = meanings.labels(self.context.settings, state);
         let priority = state.own.get(&Own::Priority).or_else(|| issue_field(state, &PRIORITY_FIELDS));
         Facts {
             key: SmolStr::new(&self.key),

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use rust_stemmers::{Algorithm, Stemmer};
 
-use super::words;
+use super::tokens;
 
 /// What a word with the same stem counts, and a synonym.
 const SAME_STEM: f64 = 0.95;
@@ -68,9 +68,9 @@ pub(super) fn stem(word: &str) -> String {
 }
 
 /// The words of a text, each once, with what stands for it.
-pub(super) fn words(text: &str) -> Vec<Asked> {
+pub(super) fn terms(text: &str) -> Vec<Asked> {
     let mut said: Vec<String> = Vec::new();
-    words::each(text, |word| said.push(word.to_owned()));
+    tokens::each(text, |word| said.push(word.to_owned()));
     let mut counts: BTreeMap<&str, (u32, Vec<String>)> = BTreeMap::new();
     for (place, word) in said.iter().enumerate() {
         let (count, compounds) = counts.entry(word).or_default();
@@ -89,7 +89,7 @@ pub(super) fn words(text: &str) -> Vec<Asked> {
 /// How many words of a text say something by themselves.
 pub(super) fn weighty(text: &str) -> usize {
     let mut count = 0;
-    words::each(text, |word| count += usize::from(!LITTLE_WORDS.contains(word)));
+    tokens::each(text, |word| count += usize::from(!LITTLE_WORDS.contains(word)));
     count
 }
 
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn weight_of(text: &str, word: &str, other: &str) -> f64 {
-        let all = words(text);
+        let all = terms(text);
         let asked = all.iter().find(|asked| asked.word == word).unwrap();
         asked.alike.iter().find(|(stem, _)| **stem == *super::stem(other)).map_or(0.0, |(_, weight)| *weight)
     }
@@ -139,10 +139,10 @@ mod tests {
 
     #[test]
     fn words_that_hold_a_sentence_together_say_little() {
-        let all = words("What is the cache?");
+        let all = terms("What is the cache?");
         let heavy: Vec<&str> = all.iter().filter(|asked| asked.weight > 0.5).map(|asked| asked.word.as_str()).collect();
         assert_eq!(heavy, ["cache"]);
-        assert!(words(" … ").is_empty());
+        assert!(terms(" … ").is_empty());
     }
 
     #[test]

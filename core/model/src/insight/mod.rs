@@ -20,8 +20,8 @@ pub mod search;
 mod search_tests;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod wanted;
-mod words;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -13,7 +13,7 @@ use super::fit::{Fit, Sums};
 use super::names::Names;
 use super::rank::{Collection, Factors, RATIONALE_WEIGHT, SUMMARY_WEIGHT, TAG_WEIGHT};
 use super::scope::Target;
-use super::{Insight, InsightStatus, InsightType, Review, lifecycle, reading, words};
+use super::{Insight, InsightStatus, InsightType, Review, lifecycle, reading, tokens};
 use crate::SmolStr;
 use crate::time::Millis;
 
@@ -204,7 +204,7 @@ impl Project {
         for (text, weight) in
             [(insight.summary.as_str(), SUMMARY_WEIGHT), (&tags, TAG_WEIGHT), (rationale, RATIONALE_WEIGHT)]
         {
-            words::each(text, |word| *counts.entry(self.term(word)).or_default() += weight);
+            tokens::each(text, |word| *counts.entry(self.term(word)).or_default() += weight);
         }
         let words = counts.values().sum();
         for (term, count) in &counts {
@@ -312,7 +312,7 @@ impl Project {
 
     /// How well each card fits a text; `None` for one that has none of its words.
     fn fits(&self, text: &str) -> Vec<Option<Fit>> {
-        let asked = asked::words(text);
+        let asked = asked::terms(text);
         let length = asked.iter().map(|asked| asked.count * SUMMARY_WEIGHT).sum();
         let collection = Collection { texts: self.places.len() as u64, words: self.words };
         let mut sums = Sums::new(self.cards.len());

@@ -134,7 +134,7 @@ impl Right {
 
     /// What it means that it is missing. Definitions have no namespace: who has rights in some namespaces only can do without.
     fn missing(&self, verbs: &str, place: Option<&str>, is_narrow: bool) -> Finding {
-        let words = self.words(place);
+        let words = self.humanize(place);
         if self.at == At::Cluster && is_narrow {
             return note(format!(
                 "{verbs} on {words} is not allowed: every kind counts as installed, and one that is installed later needs a restart"
@@ -143,7 +143,7 @@ impl Right {
         wrong(format!("{verbs} on {words} is not allowed: grant it"))
     }
 
-    fn words(&self, place: Option<&str>) -> String {
+    fn humanize(&self, place: Option<&str>) -> String {
         let part = self.subresource.or(self.name);
         let resource = part.map_or_else(|| self.resource.to_owned(), |part| format!("{}/{part}", self.resource));
         let group = if self.group.is_empty() { String::new() } else { format!(".{}", self.group) };
@@ -204,7 +204,7 @@ mod tests {
         );
         let config_maps = more.iter().find(|right| right.resource == "configmaps").unwrap();
         assert_eq!(
-            (&config_maps.at, config_maps.words(None).as_str()),
+            (&config_maps.at, config_maps.humanize(None).as_str()),
             (&At::Contexts, "configmaps in the whole cluster")
         );
         let own = needed_rights(&settings("channels: {a: {}}\nrouting: {perNamespace: true}\n"), "contextcore");

@@ -35,7 +35,7 @@ impl<'a> Scope<'a> {
     /// Objects of a kind where contexts are.
     ///
     /// # Errors
-    /// Words for a person.
+    /// A message for a person.
     pub(super) async fn of_kind(&self, kind: Kind, labels: &str) -> Result<Vec<Value>, String> {
         let mut all = Vec::new();
         for place in self.places() {
@@ -47,7 +47,7 @@ impl<'a> Scope<'a> {
     /// The same for a kind that we do not write. `None`: the kind is not installed.
     ///
     /// # Errors
-    /// Words for a person.
+    /// A message for a person.
     pub(super) async fn of_others(
         &self,
         group: &str,
@@ -67,7 +67,7 @@ impl<'a> Scope<'a> {
     /// The contexts.
     ///
     /// # Errors
-    /// Words for a person.
+    /// A message for a person.
     pub(super) async fn contexts(&self) -> Result<Option<Vec<Value>>, String> {
         self.of_others("contextcore.io", "ProjectContext", &self.places()).await
     }
