@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use contextcore_cluster::{Cluster, Definitions};
+use contextcore_fakes::otlp::{Collector, Fault, Log, Options, Signal};
 use serde_json::{Value, json};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -150,6 +151,39 @@ fn of_two_controllers_one_writes_and_the_other_takes_over_when_it_is_killed() {
     until("the third has ended", || third.ended().is_some());
     assert_eq!(third.ended(), Some(1));
     assert!(third.log().contains("another controller took the Lease"), "{}", third.log());
+}
+
+/// The last of them just before the controller stops.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_contexts_reach_the_backend() {
+    let Some(cluster) = cluster() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let backend = Collector::start(Options::default()).await.unwrap();
+    let [port] = contextcore_cluster::free_ports();
+    let mut controller =
+        Process::start_with(&cluster, folder.path(), "only", port, &["--otlp-endpoint", &backend.grpc_url()]);
+    let with_audit = |availability: &str| {
+        let mut context = context("a", availability);
+        context["spec"]["observability"] = json!({"auditLogging": "extended"});
+        context
+    };
+    cluster.apply("shop", &[with_audit("99.9")]).succeeds();
+    let changes = || -> Vec<_> {
+        let is_change = |log: &Log| log.body.to_string().contains("ProjectContext shop/a was");
+        backend.logs().into_iter().filter(is_change).collect()
+    };
+    until("the first record", || changes().len() == 1);
+    assert_eq!(changes()[0].resource["project.id"], "shop");
+    backend.script_for(Signal::Logs, [Fault::unavailable(None)]);
+    cluster.apply("shop", &[with_audit("99.5")]).succeeds();
+    until("the change is recorded", || controller.log().matches("project.context_changed").count() >= 2);
+    assert!(Command::new("kill").args(["-TERM", &controller.child.id().to_string()]).status().unwrap().success());
+    until("it has ended", || controller.ended().is_some());
+    assert_eq!(changes().len(), 2, "{}", controller.log());
+    let text = format!("{:?}", changes()[1]);
+    for part in ["spec.requirements.availability", "99.9", "99.5", "kubectl"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Records of changed contexts on their way to the backend: those that it did not take are kept, as far as there is room, and sent
-//! again. What is not sent when the process ends is in its log only.
+//! again. The process waits for them a few seconds at its end; what is not sent then is in its log only, and counted there.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,6 +68,16 @@ impl Audit {
     /// Records that were lost since the last call.
     pub(super) fn take_lost(&self) -> u64 {
         self.lost.swap(0, Ordering::Relaxed)
+    }
+
+    /// Waits until what was recorded is sent, at most this long. The rest is lost, and the log says how much.
+    pub(super) async fn finish(&self, patience: Duration) {
+        let mut sender = std::mem::take(&mut *lock(&self.sender));
+        let all = async { while sender.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            let waiting = lock(&self.queue).waiting.len();
+            self.lose(waiting.max(1), "the backend did not take them before the process ended");
+        }
     }
 
     /// Sends all that wait. The task ends with the last of them.
@@ -170,6 +180,20 @@ mod tests {
         audit.record(vec![change()], Timestamp::UNIX_EPOCH);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(accepted.load(Ordering::Relaxed), 3, "another task sends it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_for_what_the_backend_takes_soon() {
+        let (audit, accepted) = audit([Some(Retry::Backoff)]);
+        audit.record(vec![change()], Timestamp::UNIX_EPOCH);
+        audit.finish(Duration::from_secs(5)).await;
+        assert_eq!((audit.take_lost(), accepted.load(Ordering::Relaxed)), (0, 1));
+        let (audit, accepted) = self::audit([Some(Retry::After(Duration::from_secs(60)))]);
+        audit.record(vec![change(), change()], Timestamp::UNIX_EPOCH);
+        audit.finish(Duration::from_secs(5)).await;
+        assert_eq!((audit.take_lost(), accepted.load(Ordering::Relaxed)), (2, 0));
+        audit.finish(Duration::from_secs(5)).await;
+        assert_eq!(audit.take_lost(), 0, "counted once");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! What the controller asks of others than the API server: the time, Prometheus, and the OTLP backend for the audit.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contextcore_core::export::otlp::{self, OtlpTarget};
@@ -53,6 +54,15 @@ impl Others {
         let target = OtlpTarget::of(&config.export.otlp, Signal::Logs)?;
         let sink = target.map(|target| otlp::connect(&target, Signal::Logs)).transpose()?;
         Ok(Self { audit: sink.map(Audit::new), grafana: Mutex::default() })
+    }
+}
+
+impl Others {
+    /// Waits for records that are on their way, at most this long.
+    pub(super) async fn finish(&self, patience: Duration) {
+        if let Some(audit) = &self.audit {
+            audit.finish(patience).await;
+        }
     }
 }
 

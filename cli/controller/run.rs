@@ -18,6 +18,8 @@ use crate::stop;
 
 /// How often a file with settings is read.
 const REREAD: Duration = Duration::from_secs(5);
+/// How long the end waits for records of changes that the backend has not taken yet. A pod is killed after 30 s.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
 /// The end of a random name.
 const SUFFIX: usize = 8;
 
@@ -38,8 +40,9 @@ pub(super) async fn run(arguments: &Run) -> Outcome {
     };
     let cancel = CancellationToken::new();
     let stopped = cancel.clone().cancelled_owned();
-    let work = controller::run(client, options, others, updates, stopped);
+    let work = controller::run(client, options, Arc::clone(&others) as _, updates, stopped);
     let end = stop::stoppable(&cancel, work).await?.map_err(Failure::usage)?;
+    others.finish(LAST_RECORDS).await;
     match end {
         End::Stopped => Ok(Exit::Done),
         End::LostLease(why) => Err(Failure::new(Exit::Internal, format!("stopped writing: {why}"))),

@@ -279,6 +279,9 @@ pub struct Prometheus {
     /// Finite boundaries of the classic histograms, in seconds, where all services have the same.
     #[schemars(extend("items" = shape::bucket()))]
     pub buckets: Vec<f64>,
+    /// How long it keeps data, where alerts are to say that a budget is of a shorter time than its period: `15d`.
+    #[schemars(regex(pattern = shape::RETENTION))]
+    pub retention: Option<String>,
     /// Its address, where the controller may query it.
     #[schemars(regex(pattern = shape::ADDRESS))]
     pub url: Option<String>,
@@ -286,7 +289,7 @@ pub struct Prometheus {
 
 impl Default for Prometheus {
     fn default() -> Self {
-        Self { compat: 3, buckets: Vec::new(), url: None }
+        Self { compat: 3, buckets: Vec::new(), retention: None, url: None }
     }
 }
 

@@ -30,13 +30,20 @@ pub(crate) fn interval(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor).filter(|value| *value > 0)
 }
 
-/// How long Prometheus keeps data, such as `15d` or `1y`, in seconds.
+/// How long Prometheus keeps data, such as `15d`, `1y` or `1d12h`, in seconds.
 #[must_use]
 pub(crate) fn retention(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 6] =
         [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400), ("w", 604_800), ("y", 31_536_000)];
-    let (unit, seconds) = UNITS.into_iter().find(|(unit, _)| text.ends_with(unit))?;
-    text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(seconds)
+    let (mut rest, mut sum) = (text, 0_u64);
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, tail) = rest.split_at(end);
+        let (unit, seconds) = UNITS.into_iter().find(|(unit, _)| tail.starts_with(unit))?;
+        sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(seconds)?)?;
+        rest = &tail[unit.len()..];
+    }
+    Some(sum).filter(|seconds| *seconds > 0)
 }
 
 /// A traffic such as `100rps` or `30rpm`, in requests per second.
@@ -76,6 +83,15 @@ pub(crate) fn brief(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_retention_may_have_several_parts() {
+        assert_eq!(retention("15d"), Some(15 * 86_400));
+        assert_eq!(retention("1d12h"), Some(36 * 3600));
+        for wrong in ["", "d", "15", "0d", "1.5d", "15d6", "1mo", "99999999999999999999y", "999999999999y"] {
+            assert_eq!(retention(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn texts_are_read_and_nonsense_is_not() {

@@ -43,6 +43,18 @@ fn consistent_sampling_has_a_pipeline_for_each_rate() {
 }
 
 #[test]
+fn applications_that_sample_themselves_are_given_the_rate_and_collectors_drop_nothing() {
+    let gateway = "collector: {mode: managed, exporters: {debug: {}}}\n";
+    let derivation = chosen(&format!("sampling: {{strategy: head}}\n{gateway}"));
+    let env = derivation.objects.iter().find(|object| object["metadata"]["name"] == "contextcore-api-env").unwrap();
+    let given = ["OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"].map(|name| env["data"][name].as_str().unwrap());
+    assert_eq!(given, ["parentbased_traceidratio", "0.25"]);
+    let config = &rig::object(&derivation, "OpenTelemetryCollector")["spec"]["config"];
+    let policies = &config["processors"]["tail_sampling/contextcore"]["policies"];
+    assert_eq!(policies, &json!([{"name": "all", "type": "always_sample"}]), "a rate here would count twice");
+}
+
+#[test]
 fn a_gateway_that_samples_consistently() {
     let gateway = "{mode: managed, replicas: 3, exporters: {otlp/tempo: {endpoint: 'tempo:4317'}, debug: {}}";
     let consistent = "sampling: {strategy: consistent}\n";

@@ -41,6 +41,20 @@ fn action_5_of_the_blueprint_says_what_is_derived() {
 }
 
 #[test]
+fn an_alert_says_that_a_budget_is_of_less_than_its_period() {
+    let spec = json!({"requirements": {"availability": "99.9"}});
+    let described = |prometheus: &str| {
+        let derivation = derive(&[context("search", "api", &spec)], &settings(&format!("prometheus: {prometheus}\n")));
+        object(&derivation, "PrometheusRule").to_string()
+    };
+    assert!(described("{retention: 15d}").contains("Budget left of the 15d that Prometheus keeps: {{"));
+    for kept in ["{}", "{retention: 30d}", "{retention: 1y}", "{retention: 4w3d}"] {
+        assert!(described(kept).contains("over 30d. Budget left: {{"), "{kept}");
+    }
+    assert!(described("{retention: 4w1d12h}").contains("of the 4w1d12h that"));
+}
+
+#[test]
 fn each_criticality() {
     for criticality in Criticality::ALL {
         let spec = json!({

@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::slo::{Bad, Slo};
 use super::tiers::Tier;
 use crate::escape;
-use crate::resource::Priority;
+use crate::resource::{Priority, Window};
 use crate::settings::Settings;
 use crate::units;
 
@@ -32,9 +32,17 @@ pub(super) fn of_burn(plan: &Plan, slo: &Slo, tier: Tier, settings: &Settings) -
         Bad::Failed => String::new(),
         Bad::Slow { limit, .. } => format!(" within {limit}"),
     };
-    let objective = format!("Objective: {} %{bad} over {window}. Budget left: ", slo.objective);
+    let kept =
+        shorter(settings, window).map(|kept| format!(" of the {kept} that Prometheus keeps")).unwrap_or_default();
+    let objective = format!("Objective: {} %{bad} over {window}. Budget left{kept}: ", slo.objective);
     let description = format!("{}{BUDGET_LEFT}. {}", escape::template(&objective), escape::template(&context(plan)));
     common(plan, settings, &summary, description)
+}
+
+/// How long Prometheus keeps data, if that is shorter than the period of the objectives: what is left of a budget is of this time.
+fn shorter(settings: &Settings, window: Window) -> Option<&str> {
+    let kept = settings.prometheus.retention.as_deref()?;
+    (units::retention(kept)? < u64::from(window.hours()) * 3600).then_some(kept)
 }
 
 pub(super) fn of_throughput(plan: &Plan, expected: f64, settings: &Settings) -> Value {

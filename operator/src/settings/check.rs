@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::Settings;
+use crate::units;
 
 /// Key path and what to do.
 type Problem = (String, String);
@@ -118,6 +119,11 @@ fn numbers(settings: &Settings) -> Vec<Problem> {
             "prometheus.compat",
             "is a major version of Prometheus: write 2 or 3",
         ),
+        (
+            settings.prometheus.retention.as_ref().is_some_and(|text| units::retention(text).is_none()),
+            "prometheus.retention",
+            "is not a time above 0: write one such as 15d",
+        ),
         (!ascend, "prometheus.buckets", "must be boundaries above 0, each above the one before"),
         (
             secret.is_some_and(|secret| secret.name.is_empty() || secret.key.is_empty()),
@@ -171,6 +177,8 @@ mod tests {
             ("sampling: {decisionWait: 0s}", "sampling.decisionWait: is not a time"),
             ("sampling: {numTraces: 0}", "sampling.numTraces: must be at least 1"),
             ("collector: {replicas: 0}", "collector.replicas: must be at least 1"),
+            ("prometheus: {retention: long}", "prometheus.retention: is not a time"),
+            ("prometheus: {retention: 0d}", "prometheus.retention: is not a time"),
             ("prometheus: {compat: 9}", "prometheus.compat: is a major version"),
             ("prometheus: {compat: 2, buckets: [1, 0.5]}", "prometheus.buckets: must be boundaries"),
             ("prometheus: {buckets: [-1]}", "prometheus.buckets: must be boundaries"),

@@ -15,6 +15,8 @@ pub(super) const ADDRESS: &str = "^https?://.";
 pub(super) const INTERVAL: &str = "^0*[1-9][0-9]*[sm]$";
 /// A time above 0 as the collector reads it.
 pub(super) const WAIT: &str = r"^([0-9]*[1-9][0-9]*(\.[0-9]*)?|[0-9]+\.[0-9]*[1-9][0-9]*)(ms|s|m)$";
+/// How long Prometheus keeps data.
+pub(super) const RETENTION: &str = "^0*[1-9][0-9]*[smhdwy]([0-9]+[smhdwy])*$";
 /// A uid of Grafana.
 pub(super) const UID: &str = "^[A-Za-z0-9_-]{1,31}$";
 

@@ -149,6 +149,8 @@ fn settings_that_the_controller_refuses_are_refused() {
         ("collector.mode=attach", "at '/controller/settings/collector': missing property 'name'"),
         ("collector.mode=managed", "at '/controller/settings/collector': missing property 'exporters'"),
         ("collector.replicas=0", "at '/controller/settings/collector/replicas'"),
+        ("prometheus.retention=long", "at '/controller/settings/prometheus/retention'"),
+        ("prometheus.retention=0d", "at '/controller/settings/prometheus/retention'"),
         ("prometheus.url=prom", "at '/controller/settings/prometheus/url'"),
         ("prometheus.compat=2", "at '/controller/settings/prometheus': missing property 'buckets'"),
         ("grafana.mode=url", "at '/controller/settings/grafana': missing property 'url'"),

@@ -65,6 +65,13 @@ fn a_context_is_brought_into_force_and_nothing_is_written_when_nothing_changed()
     assert_eq!(changes.len(), 2, "{changes:?}");
     assert_eq!(changes[1].paths, ["spec.observability", "spec.requirements.availability"]);
     assert_eq!((changes[1].manager.as_deref(), &changes[1].before), (Some("kubectl"), &changes[0].after));
+    // What costs more is an Event; the edit before cost less.
+    let cost = |event: &String| event.starts_with("CostRaised");
+    assert_eq!(events(cluster, &ns).iter().filter(|event| cost(event)).count(), 0);
+    let raised = json!({"requirements": {"availability": "99.5"}, "observability": {"traceSampling": 1.0}});
+    cluster.apply(&ns, &[context("checkout", &raised)]).succeeds();
+    let event = until("the Event", || events(cluster, &ns).into_iter().find(cost));
+    assert_eq!(event, "CostRaised traceSampling 0.25 -> 1: 4 times as many traces");
     // A context that is deleted takes its objects with it, here without a garbage collector.
     cluster.kubectl(&["delete", CONTEXTS, "checkout", "-n", &ns]).succeeds();
     until("the rule is removed", || cluster.get(RULES, &ns, "contextcore-checkout").is_none().then_some(()));
@@ -111,6 +118,20 @@ fn series_that_are_missing_are_named_with_what_was_found() {
     assert!(message.contains("shop/other"), "{message}");
     until_condition(cluster, &ns, "a", "Ready", ("False", "NoSeries"));
     until_condition(cluster, &ns, "free", "Ready", ("True", "Ready"));
+}
+
+#[test]
+fn a_time_outside_the_boundaries_of_a_histogram_is_a_condition() {
+    let Some((cluster, ns)) = cluster("buckets") else { return };
+    // As a service has them that reports milliseconds.
+    let boundaries = vec![("le", "5"), ("le", "10"), ("le", "10000"), ("le", "+Inf")];
+    let series = vec![("count by (le)", boundaries), ("count(", vec![("job", "any")])];
+    let settings = "prometheus: {url: 'http://prometheus.invalid:9090'}\n";
+    let _controller = Controller::start_as(cluster.kubeconfig(), &ns, settings, Fake { series, ..Fake::default() });
+    cluster.apply(&ns, &[context("a", &json!({"requirements": {"latencyP99": "200ms"}}))]).succeeds();
+    let message = until_condition(cluster, &ns, "a", "SLIResolved", ("False", "NoBucketAtThreshold"));
+    assert!(message.contains("below the first boundary 5"), "{message}");
+    until_condition(cluster, &ns, "a", "Ready", ("False", "NoBucketAtThreshold"));
 }
 
 #[test]
