@@ -5,7 +5,7 @@
 use contextcore_model::semconv::{self as names, Metric};
 use serde_json::json;
 
-use crate::panel::{Draft, at_least, decimals, rows, table, to, unit, width, words, wrapped};
+use crate::panel::{Draft, at_least, decimals, rows, table, to, unit, value_mapping, width, wrapped};
 use crate::query::{Selector, Series, label};
 
 /// Where services are named that no context names.
@@ -126,7 +126,7 @@ the repository. From `design` of the ProjectContexts.")
         .columns(&[("design_kind", "Kind"), (place.as_str(), "Document"), ("link", "Link")])
         .field("Kind", vec![width(115), wrapped()])
         .field("Document", vec![at_least(120), wrapped()])
-        .field("Link", vec![to("Open", "${__data.fields.Link}"), words(&open), width(80)])
+        .field("Link", vec![to("Open", "${__data.fields.Link}"), value_mapping(&open), width(80)])
 }
 
 fn guidance() -> Draft {

@@ -8,7 +8,7 @@ use crate::links;
 use crate::model::{Annotations, Dashboard, SCHEMA_VERSION, Templating, TimeRange};
 use crate::panel::{
     self, Draft, NONE_IS_GOOD, Section, coloured, counts, course, decimals, gauge, lines, moment, rows, section, spans,
-    stat, table, text, unit, width, words, wrapped,
+    stat, table, text, unit, value_mapping, width, wrapped,
 };
 use crate::query::{EXPORT_STALLED, Selector, Series, TOO_OLD, label, quoted, span};
 use crate::variable;
@@ -133,7 +133,7 @@ do not find it. A tool that reports no number is left out.")
 quarantined or unreadable. The Coverage table shows which source is not complete. `contextcore status` shows which record and why.")
             .blank("No metrics received", NO_SELF_METRICS)
             .no_course()
-            .words(complete())
+            .value_mapping(complete())
             .steps(&[("yellow", None), ("green", Some(1.0))])
             .ask(moment("A", format!("min({})", of(names::M_SYNC_HISTORIES).by(&SOURCE)), "complete")),
         of_records(8, "Quarantined", names::M_SYNC_SET_ASIDE, SOME_IS_ODD)
@@ -302,7 +302,7 @@ complete pass, and those among them that are no tasks of this source.")
         .ask(rows("O", of(names::M_SYNC_LISTED).by(&SOURCE)))
         .ask(rows("P", of(names::M_SYNC_OUT_OF_SCOPE).by(&SOURCE)));
     let mut whole = coloured(&[("yellow", None), ("green", Some(1.0))]);
-    whole.push(words(&complete()));
+    whole.push(value_mapping(&complete()));
     draft
         .joined(&label(names::SOURCE_NAME))
         .columns(&[

@@ -77,7 +77,7 @@ pub(crate) fn stat(id: u32, title: &str, width: u32) -> Draft {
     });
     // No number is neither good nor bad, whatever the colour of zero.
     let none = json!({"type": "special", "options": {"match": "null", "result": {"color": "text", "index": 0}}});
-    panel("stat", id, title, (width, 4), options).steps(PLAIN).words(none)
+    panel("stat", id, title, (width, 4), options).steps(PLAIN).value_mapping(none)
 }
 
 /// Rows and columns.
@@ -299,7 +299,7 @@ impl Draft {
     }
 
     /// Words and colours for values.
-    pub(crate) fn words(self, mapping: Value) -> Self {
+    pub(crate) fn value_mapping(self, mapping: Value) -> Self {
         self.defaults(|defaults| defaults.mappings.push(mapping))
     }
 

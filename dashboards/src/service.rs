@@ -11,7 +11,7 @@ use crate::links;
 use crate::model::{Annotations, Dashboard, DashboardLink, SCHEMA_VERSION, Templating, TimeRange};
 use crate::panel::{
     self, Draft, Section, at_least, background, bar_gauge, coloured, course, decimals, display_name, lines, moment,
-    rows, section, spans, stat, statuses, table, text, to, trace_cells, unit, width, words, wrapped,
+    rows, section, spans, stat, statuses, table, text, to, trace_cells, unit, value_mapping, width, wrapped,
 };
 use crate::query::{Selector, Series, label};
 use crate::recordings::{BAD, BUDGET_LEFT, BURN_RATE, OBJECTIVE, PERIOD_RATIO, RATIO, TOTAL, WINDOW};
@@ -320,7 +320,7 @@ fn under_way(service: &Service<'_>) -> Draft {
         ])
         .field("Task", vec![to("Ticket", links::ticket("Ticket")), width(130), wrapped()])
         .field("Title", vec![at_least(100), wrapped()])
-        .field("Status", vec![words(&statuses()), width(110)])
+        .field("Status", vec![value_mapping(&statuses()), width(110)])
         .field("Assignee", vec![width(120), wrapped()])
         .field("Ticket", panel::hidden())
 }

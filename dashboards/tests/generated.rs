@@ -214,7 +214,7 @@ const LOGQL: &str = "sum by count_over_time label_format";
 const TRACEQL: &str = "by select with most_recent true status error";
 
 /// The words of a query outside of texts and durations.
-fn words(query: &str) -> BTreeSet<String> {
+fn tokens(query: &str) -> BTreeSet<String> {
     let mut outside = String::new();
     let mut quote = None;
     let mut brackets = 0;
@@ -267,7 +267,7 @@ fn listed(words: &str) -> BTreeSet<String> {
 fn unknown_promql(query: &str) -> Vec<String> {
     let known = [labels(), metrics(), recorded(), listed(PROMQL), listed(OURS)];
     let known: BTreeSet<String> = known.into_iter().flatten().collect();
-    words(query).difference(&known).cloned().collect()
+    tokens(query).difference(&known).cloned().collect()
 }
 
 fn unknown_logql(query: &str) -> Vec<String> {
@@ -275,7 +275,7 @@ fn unknown_logql(query: &str) -> Vec<String> {
     let events: BTreeSet<String> = EVENTS.iter().map(|event| event.name.to_owned()).collect();
     let named = query.split("event_name=~\"").skip(1).flat_map(|rest| rest.split('"').next());
     let named = named.flat_map(|names| names.split('|')).map(|name| name.replace("[.]", "."));
-    named.filter(|name| !events.contains(name)).chain(words(query).difference(&known).cloned()).collect()
+    named.filter(|name| !events.contains(name)).chain(tokens(query).difference(&known).cloned()).collect()
 }
 
 fn unknown_traceql(query: &str) -> Vec<String> {
@@ -290,7 +290,7 @@ fn unknown_traceql(query: &str) -> Vec<String> {
         known.insert(format!("{scope}.{}", attribute.name));
     }
     let query = query.replace("${__from:date:seconds}", "0").replace("${__to:date:seconds}", "0");
-    words(&query).difference(&known).cloned().collect()
+    tokens(&query).difference(&known).cloned().collect()
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn seen() -> Vec<Property> {
 }
 
 /// A property of a column: words and colours for its values.
-pub(crate) fn words(mapping: &Value) -> Property {
+pub(crate) fn value_mapping(mapping: &Value) -> Property {
     Property { id: "mappings", value: json!([mapping]) }
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn to(title: &'static str, url: impl Into<String>) -> Property {
 /// Properties of a column of trace ids, which Grafana would hide by itself: a word that opens the trace.
 pub(crate) fn trace_cells() -> Vec<Property> {
     let word = json!({"type": "regex", "options": {"pattern": "^.+$", "result": {"text": "open", "index": 0}}});
-    let mut cells = vec![to("Open the trace", links::trace()), words(&word), width(78)];
+    let mut cells = vec![to("Open the trace", links::trace()), value_mapping(&word), width(78)];
     cells.extend(seen());
     cells
 }

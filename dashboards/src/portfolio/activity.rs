@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::links;
 use crate::model::Property;
-use crate::panel::{Draft, at_least, counts, events, events_table, mapping, table, to, width, words, wrapped};
+use crate::panel::{Draft, at_least, counts, events, events_table, mapping, table, to, value_mapping, width, wrapped};
 use crate::query::{Selector, with_line};
 
 /// What happened in the projects chosen.
@@ -46,7 +46,7 @@ sprint and so on. A darker cell has more events.")
         .columns(&columns)
         .then("sortBy", json!({"fields": {}, "sort": [{"field": "Day", "desc": false}]}))
         .fields("^[0-2][0-9]$", heat)
-        .field("Day", vec![words(&weekdays), width(64)])
+        .field("Day", vec![value_mapping(&weekdays), width(64)])
         .frozen(1)
 }
 

@@ -5,8 +5,8 @@ use contextcore_model::semconv as names;
 use super::{PROJECT, completed, health_words, projects};
 use crate::links;
 use crate::panel::{
-    DAYS, Draft, NONE_IS_GOOD, background, coloured, decimals, gauge, hidden, in_days, rows, table, to, unit, width,
-    words, wrapped,
+    DAYS, Draft, NONE_IS_GOOD, background, coloured, decimals, gauge, hidden, in_days, rows, table, to, unit,
+    value_mapping, width, wrapped,
 };
 use crate::query::{BLOCKED_TOO_LONG, HEALTH_RULE, Health, Selector, label, quantile, quantile_before};
 
@@ -80,7 +80,7 @@ fn matrix_columns(draft: Draft) -> Draft {
     let change = || vec![unit("percent"), decimals(0), width(70)];
     let days = || vec![unit(DAYS), decimals(1), width(75)];
     let mut health = background(&[("transparent", None)]);
-    health.extend([words(&health_words()), width(85)]);
+    health.extend([value_mapping(&health_words()), width(85)]);
     let with = |mut properties: Vec<_>, more: Vec<_>| {
         properties.extend(more);
         properties

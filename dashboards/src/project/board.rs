@@ -7,7 +7,7 @@ use crate::links;
 use crate::model::{Property, Target};
 use crate::panel::{
     DAYS, Draft, at_least, background, bar_gauge, coloured, decimals, gauge, hidden, nothing, of_panel, rows, spans,
-    statuses, table, to, unit, width, words, wrapped,
+    statuses, table, to, unit, value_mapping, width, wrapped,
 };
 use crate::portfolio::NO_EPICS;
 use crate::query::{self, Selector, Series, spans_of};
@@ -156,7 +156,7 @@ completed share of the work below it. Click the funnel of a column to filter.")
 /// How a status looks in a table.
 pub(super) fn status_cells() -> Vec<Property> {
     let mut cells = coloured(&[("text", None)]);
-    cells.extend([words(&statuses()), width(105)]);
+    cells.extend([value_mapping(&statuses()), width(105)]);
     cells
 }
 

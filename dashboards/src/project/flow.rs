@@ -7,7 +7,7 @@ use super::board::chosen;
 use super::{NOTHING, SPAN_START, project};
 use crate::panel::{
     self, DAYS, Draft, NEUTRAL, TODO, areas, bar_gauge, colour, course, dashed, in_days, lines, rows, spans, statuses,
-    weeks, words,
+    value_mapping, weeks,
 };
 use crate::portfolio::NO_EPICS;
 use crate::query::{self, Selector, Series, quantile, span, spans_of};
@@ -106,7 +106,7 @@ pub(super) fn status_time() -> Draft {
         .ask(rows("A", format!("sort_desc({})", in_days(&mean))))
         .columns(&[("task_status", "Status"), ("Value", "Value")])
         .named_by_column("Status")
-        .field("Status", vec![words(&statuses())])
+        .field("Status", vec![value_mapping(&statuses())])
 }
 
 pub(super) fn wip_age() -> Draft {

@@ -20,7 +20,7 @@ fn health() -> Draft {
         .empty(NOTHING)
         .no_course()
         .option("colorMode", json!("background"))
-        .words(health_words())
+        .value_mapping(health_words())
         .ask(moment("A", Health::of(Selector::project()).score(), "health"))
 }
 

@@ -43,7 +43,7 @@ pub(super) fn timeline() -> Draft {
         .rule("Status history of each epic and story, from its phase and completion spans in Tempo. The present status and its start \
 come from the newest snapshot. Open and recently changed work is first. Filtered by epic.")
         .empty("No epic or story changed its status in this time range, or Tempo does not serve it yet (up to 10 minutes after a sync)")
-        .words(statuses())
+        .value_mapping(statuses())
         .named_by_label(names::TASK_ID)
         .ask(spans("A", went(), 3_000))
         .ask(of_panel("B", OPEN_EPICS))
