@@ -42,7 +42,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
     let calls = Arc::new(Calls::new("pipe", rand::random(), clock::now()));
     let backend = Local {
         config: config.clone(),
-        spool: Spool::new(state.clone(), arguments.endpoint.clone(), arguments.protocol.clone()),
+        spool: Spool::new(state.clone(), arguments.endpoint.clone(), arguments.protocol.clone()).of_agent(),
         state,
         copies: Copies::default(),
         given: Given::default(),
