@@ -347,6 +347,14 @@ impl Backend for Served {
         }
     }
 
+    fn form_key(&self) -> Result<Option<[u8; 32]>, Error> {
+        self.engine().store.form_key().map(Some)
+    }
+
+    fn use_form(&self, id: &str, until: Millis) -> Result<bool, Error> {
+        self.engine().store.use_form(id, clock::now(), until)
+    }
+
     fn called(&self, call: Call) {
         self.calls.add(call);
     }

@@ -18,6 +18,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::answer::Problem;
 use crate::backend::Backend;
@@ -56,7 +57,8 @@ struct Inner {
     caller: Caller,
     /// What each agent wrote and read lately.
     memories: Mutex<BTreeMap<String, Memory>>,
-    forms: RequestStateCodec,
+    /// Seals forms, once one is sent.
+    forms: OnceCell<RequestStateCodec>,
     used: Mutex<BTreeSet<String>>,
 }
 
@@ -86,13 +88,12 @@ impl Server {
                 return Err(unknown_tool(name));
             }
         }
-        let key: [u8; 32] = rand::random();
         let inner = Inner {
             backend,
             options,
             caller,
             memories: Mutex::default(),
-            forms: RequestStateCodec::try_new(key.to_vec()).map_err(|error| error.to_string())?,
+            forms: OnceCell::new(),
             used: Mutex::default(),
         };
         Ok(Self(Arc::new(inner)))
@@ -336,7 +337,10 @@ impl ServerHandler for Server {
             }
         };
         let answer = in_time(self.answer(&caller, tool, &request)).await;
-        let form = answer.as_ref().ok().and_then(|outcome| self.form(&caller, &request, &context, outcome));
+        let form = match &answer {
+            Ok(outcome) => self.form(&caller, &request, &context, outcome).await,
+            Err(_) => None,
+        };
         let (json, read) = answer
             .as_ref()
             .map_or_else(|_| Default::default(), |outcome| (outcome.json.clone(), outcome.read(tool.write)));
