@@ -76,7 +76,7 @@ async fn send(current: Current, calls: Arc<Calls>) {
     loop {
         tokio::time::sleep(INTERVAL).await;
         let config = current.engine().config();
-        calls.flush(&config.export.otlp, clock::now()).await;
+        calls.flush(&config, clock::now()).await;
     }
 }
 

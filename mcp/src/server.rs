@@ -155,15 +155,16 @@ impl Server {
     /// What every answer goes through, of tools, resources and prompts alike: the insights in `read` count as given to the caller, and
     /// who asked for what is recorded.
     fn ended(&self, caller: &Caller, asked: Asked, answer: &str, read: &str, error: Option<&'static str>) {
-        self.note_served(caller, read);
+        let count = self.note_served(caller, read);
         let project = asked.project.as_deref().or(caller.project.as_deref());
         let call = Call {
             method: asked.method,
-            tool: asked.name,
+            tool: asked.name.clone(),
             project: project.map(|project| clean::cut(&clean::one_line(project), 200)),
             agent: caller.agent.clone(),
             bytes: answer.len(),
             tokens: budget::tokens(answer),
+            insights: (error.is_none() && (count > 0 || asked.name == "find_insights")).then_some(count),
             begun: asked.at,
             took: asked.begun.elapsed(),
             error,
@@ -173,14 +174,16 @@ impl Server {
         self.0.backend.called(call);
     }
 
-    /// Counts the insights in an answer as given to the caller.
-    fn note_served(&self, caller: &Caller, json: &str) {
+    /// Counts the insights in an answer as given to the caller. Returns how many there are.
+    fn note_served(&self, caller: &Caller, json: &str) -> usize {
         let (ids, agent) = (tools::insight_ids(json), caller.agent.clone());
-        if !ids.is_empty() {
+        let count = ids.len();
+        if count > 0 {
             let backend = Arc::clone(&self.0.backend);
             // Nobody waits for the disk.
             drop(tokio::task::spawn_blocking(move || backend.served(ids, &agent)));
         }
+        count
     }
 
     async fn answer(

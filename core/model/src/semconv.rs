@@ -186,6 +186,9 @@ attributes! {
     SERVICE_INSTANCE_ID = "service.instance.id", Text, Resource, "which process it was (calls of agents only)";
     MCP_METHOD_NAME = "mcp.method.name", Text, Span, "the method of the Model Context Protocol, such as `tools/call` (calls of agents only)";
     GEN_AI_TOOL_NAME = "gen_ai.tool.name", Text, Span, "the tool that was called";
+    GEN_AI_OPERATION_NAME = "gen_ai.operation.name", Text, Span, "`execute_tool` where a tool was called";
+    GEN_AI_MEMORY_STORE_ID = "gen_ai.memory.store.id", Text, Span, "`contextcore` where insights were read";
+    GEN_AI_MEMORY_RECORD_COUNT = "gen_ai.memory.record.count", Int, Span, "how many insights the answer has, where insights were read";
     NETWORK_TRANSPORT = "network.transport", Text, Span, "`pipe` (stdio) or `tcp` (HTTP)";
     MCP_CALL_BYTES = "mcp.call.bytes", Int, Span, "length of the answer";
     MCP_CALL_TOKENS = "mcp.call.tokens", Int, Span, "the same in tokens, counted from above";
