@@ -142,7 +142,7 @@ attributes! {
     AGENT_ON_BEHALF_OF = "agent.on_behalf_of", Text, Span, "the person for whom it works";
     INSIGHT_ID = "agent.insight.id", Text, Span, "the insight's id, `ins_` and 16 hex digits";
     INSIGHT_TYPE = "agent.insight.type", Text, Span, "`decision`, `lesson`, `question`, `blocker`, `risk`, `handoff`, `recommendation`, `discovery`, `analysis` or `progress`";
-    INSIGHT_STATUS = "agent.insight.status", Text, Event, "its state, e.g. `open` (snapshots, log records, metrics; never on final spans)";
+    INSIGHT_STATUS = "agent.insight.status", Text, Span, "its state, e.g. `open` (snapshots, log records, metrics; never on final spans)";
     INSIGHT_SUMMARY = "agent.insight.summary", Text, Span, "what it says, 200 characters at most";
     INSIGHT_RATIONALE = "agent.insight.rationale", Text, Span, "why";
     INSIGHT_CONFIDENCE = "agent.insight.confidence", Double, Span, "how sure, 0 to 1; on final spans as it was reported first";
