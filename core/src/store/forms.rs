@@ -75,11 +75,12 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::reopen::opened;
 
     #[test]
     fn a_form_comes_back_once_and_its_key_outlives_the_process() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Store::open(&dir.path().join("store")).unwrap();
+        let open = || opened(&dir.path().join("store")).unwrap();
         let store = open();
         let key = store.form_key().unwrap();
         assert_eq!(store.form_key().unwrap(), key);
