@@ -47,7 +47,8 @@ pub(crate) fn record_quietly(
     app::warn_of_flags([("--endpoint", place.endpoint.as_ref())]);
     let lane = lanes::lane(state, &project.name, place.endpoint.as_deref(), place.protocol.as_deref())?;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let mut writer = Writer::new(&lane, &project.name, "shell", host.trim());
+    let mut writer = Writer::new(&lane, &project.name, "shell", host.trim())
+        .with_resource(contextcore_spool::resource(lanes::variable));
     let mut seq = 0;
     for (operation, actor) in operations {
         seq = append(&mut writer, &lane, place, operation, actor)?;
@@ -66,7 +67,9 @@ fn append(
 ) -> Result<u64, Failure> {
     let spool = lane.spool();
     let failed = |error| Failure::new(Exit::Internal, format!("write to the spool {}: {error}", spool.display()));
-    match writer.append(clock::now(), place.at, operation, actor).map_err(failed)? {
+    // Who starts a process inside a span says so in this variable; what is no such value leads nowhere.
+    let parent = lanes::variable("TRACEPARENT").filter(|text| text.len() < 100);
+    match writer.append_from(clock::now(), place.at, operation, actor, parent).map_err(failed)? {
         Appended::Written(seq) => Ok(seq),
         Appended::Dropped => {
             let text = format!("the spool {} is full, so that nothing was written", spool.display());

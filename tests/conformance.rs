@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use contextcore_fakes::otlp::{Attributes, Collector, Handle, Log, Options, Span, SpanStatus};
-use contextcore_spool::{Destination, Headers, StateDir};
+use contextcore_spool::{Destination, Headers, Resource, StateDir};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -23,6 +23,9 @@ struct Case {
 #[derive(Debug, Serialize, Deserialize)]
 struct Segment {
     project: String,
+    /// What the process says of itself.
+    #[serde(default, skip_serializing_if = "Resource::is_empty")]
+    resource: Resource,
     lines: Vec<String>,
 }
 
@@ -53,7 +56,7 @@ async fn lines_give_this_otlp() {
         std::fs::write(file(), serde_json::to_string_pretty(&cases).unwrap() + "\n").unwrap();
     }
     assert!(wrong.is_empty(), "{} cases give something else:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(cases.len() >= 16);
+    assert!(cases.len() >= 17);
 }
 
 /// What a helper sends of a case.
@@ -65,11 +68,14 @@ async fn drained(case: &Case) -> Value {
     let to = Destination::new(&backend.grpc_url(), None, None, &headers).unwrap();
     let lane = state.lane_to(Some((&to, &headers))).unwrap();
     std::fs::write(state.path().join("machine-id"), MACHINE).unwrap();
-    for (writer, Segment { project, lines }) in &case.writers {
+    for (writer, Segment { project, resource, lines }) in &case.writers {
         let directory = lane.spool().join(contextcore_spool::layout::project_directory(project));
         contextcore_spool::layout::make_private(&directory).unwrap();
-        let header =
+        let mut header =
             json!({"v": 1, "writer": writer, "project": project, "lang": "test", "sdk": "", "host": "", "pid": 1});
+        if !resource.is_empty() {
+            header["resource"] = json!(resource);
+        }
         let text = format!("{header}\n{}\n", lines.join("\n"));
         std::fs::write(directory.join(format!("{writer}.1.jsonl")), text).unwrap();
     }

@@ -111,6 +111,18 @@ fn ids(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|each| each["id"].as_str().unwrap()).collect()
 }
 
+#[test]
+fn a_command_says_what_its_environment_says() {
+    let machine = Machine::alone();
+    let mut command = machine.command(&["insight", "emit", "lesson", "Imports need a lock", "--agent", "importer"]);
+    let span = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    command.env("CONTEXTCORE_PROJECT", "shop").env("OTEL_SERVICE_NAME", "ci").env("TRACEPARENT", span);
+    Printed::of(&command.output().unwrap()).good();
+    let written = files(&machine.path().join("state/lanes")).into_iter();
+    let text = written.map(|path| std::fs::read_to_string(path).unwrap()).collect::<String>();
+    assert!(text.contains(r#""resource":{"service.name":"ci"}"#) && text.contains(span), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_emitted_is_drained_found_and_changed() {
     let machine = Machine::new().await;

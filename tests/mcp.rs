@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use contextcore_core::model::tokens::tokens;
 use serde_json::{Value, json};
 
 /// A configuration whose only source is what is reported on this machine.
@@ -139,11 +140,6 @@ impl Agent {
         assert!(text.chars().count() <= 500, "{text}");
         text
     }
-}
-
-/// An upper bound of the tokens of a text, as the budgets count them.
-fn tokens(text: &str) -> usize {
-    text.bytes().filter(u8::is_ascii).count().div_ceil(3) + text.chars().filter(|c| !c.is_ascii()).count()
 }
 
 #[test]

@@ -4,14 +4,24 @@
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
+use contextcore_postgres::Postgres;
 use serde_json::{Value, json};
 
+use crate::database::{LONG, move_in};
 use crate::rig::{Installation, LIMIT, Service, Tool, sample};
+use crate::shares::replica;
 
 const META: &str = "io.modelcontextprotocol/protocolVersion";
 
 /// Two projects in one file, a token for one of them, one that writes there, and one for all.
 async fn serving() -> (Tool, Installation, Service) {
+    let (tool, home) = configured().await;
+    let mut service = Service::start(&home);
+    service.until("/readyz", "200");
+    (tool, home, service)
+}
+
+async fn configured() -> (Tool, Installation) {
     let (tool, home) = sample().await;
     let created = "2026-11-01T08:00:00Z";
     let lines = [
@@ -34,15 +44,14 @@ async fn serving() -> (Tool, Installation, Service) {
     let tokens =
         [token("shop", "[SHOP]", false), token("writer", "[SHOP]", true), token("all", "['*']", true)].concat();
     home.write(&format!(
-        "store: {{path: ./data}}\nexport:\n  history: all\n  otlp: {{endpoint: '{}', protocol: grpc}}\n\
+        "store: {{path: ./data}}\nexport:\n  history: all\n  otlp: {{endpoint: '{otlp}', protocol: grpc}}\n\
          mcp:\n  enabled: true\n  hosts: [x]\n  tokens:\n{tokens}\
-         sources:\n  - {{name: work, kind: file, path: work.jsonl}}\n  \
-         - {{name: agents, kind: sdk, path: state}}\n",
-        home.collector.grpc_url(),
+         sources:\n  - {{name: work, kind: file, path: '{0}/work.jsonl'}}\n  \
+         - {{name: agents, kind: sdk, path: '{0}/state'}}\n",
+        home.path().display(),
+        otlp = home.collector.grpc_url(),
     ));
-    let mut service = Service::start(&home);
-    service.until("/readyz", "200");
-    (tool, home, service)
+    (tool, home)
 }
 
 struct Client<'a>(&'a Service, &'a str);
@@ -53,7 +62,7 @@ impl Client<'_> {
         params["_meta"] = json!({
             META: "2026-07-28",
             "io.modelcontextprotocol/clientInfo": {"name": "http", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}},
             "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         });
         let name = params["name"].as_str().or(params["uri"].as_str()).map(|name| format!("mcp-name: {name}\r\n"));
@@ -79,6 +88,29 @@ impl Client<'_> {
     fn text(&self, tool: &str, arguments: Value) -> String {
         let answer = self.ask("tools/call", json!({"name": tool, "arguments": arguments}));
         answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_comes_back_once_to_whichever_replica() {
+    let Some(server) = Postgres::shared() else { return };
+    let (_tool, mut home) = configured().await;
+    move_in(&mut home, &server.url(), &server.schema("forms"), LONG);
+    let mut replicas = ["one", "two"].map(|name| replica(&home, name));
+    replicas.iter_mut().for_each(|replica| drop(replica.service.until("/readyz", "200")));
+    let [one, two] = replicas.each_ref().map(|replica| Client(&replica.service, "token-of-writer"));
+    let call = json!({"name": "ask_human", "arguments": {"question": "Which bank?", "wait": true, "project": "SHOP"}});
+    let asked = one.ask("tools/call", call.clone())["result"].clone();
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let mut returned = call;
+    returned["requestState"] = asked["requestState"].clone();
+    returned["inputResponses"] = json!({"answer": {"action": "accept", "content": {"answer": "The blue one"}}});
+    let answer = two.ask("tools/call", returned.clone());
+    assert_eq!(answer["result"]["isError"], false, "{answer}");
+    assert!(answer["result"]["structuredContent"].to_string().contains("The blue one"), "{answer}");
+    for client in [&one, &two] {
+        let again = client.ask("tools/call", returned.clone()).to_string();
+        assert!(again.contains("was brought back before"), "{again}");
     }
 }
 

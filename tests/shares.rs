@@ -99,12 +99,12 @@ fn without_backend(home: &Installation) -> String {
 }
 
 /// A replica, in a directory of its own as on a machine of its own.
-struct Replica {
-    service: Service,
+pub(crate) struct Replica {
+    pub(crate) service: Service,
     directory: PathBuf,
 }
 
-fn replica(home: &Installation, name: &str) -> Replica {
+pub(crate) fn replica(home: &Installation, name: &str) -> Replica {
     let directory = home.path().join(name);
     std::fs::create_dir_all(&directory).unwrap();
     let own = directory.clone();

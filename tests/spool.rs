@@ -1,6 +1,6 @@
 //! Work that a shell reports: written down at once, sent by a helper, final and counted once, whatever is killed meanwhile.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -197,10 +197,71 @@ async fn a_helper_starts_by_itself_answers_on_its_socket_and_ends() {
     assert!(!socket.exists());
 }
 
-/// `CONTEXTCORE_KILLS=1000` kills so many; here it is a share of that.
+/// How many processes are killed, if somebody says so.
+fn kills_or(few: u64) -> u64 {
+    std::env::var("CONTEXTCORE_KILLS").map_or(few, |kills| kills.parse().unwrap())
+}
+
+/// Runs in a process of its own, until it is killed.
+#[test]
+#[ignore = "the process that `nothing_that_returned_is_lost_or_doubled_when_a_thousand_writers_are_killed` kills"]
+fn report_until_killed() {
+    let Some(name) = std::env::var_os("WRITER_OF_THE_TEST") else { return };
+    let tracker = TaskTracker::builder().project("shop").drain(false).build().unwrap();
+    for n in 0.. {
+        let key = format!("{}-{n}", name.to_str().unwrap());
+        tracker.start_task(&key, &"Checkout ".repeat(n % 50)).complete();
+        println!("returned {key}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Kills a writer of these names after a moment. Returns the tasks whose completion returned.
+fn killed(state: &Path, endpoint: &str, writer: u64) -> Vec<String> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "spool::report_until_killed", "--ignored", "--nocapture"])
+        .env("CONTEXTCORE_STATE_DIR", state)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        .env("WRITER_OF_THE_TEST", format!("W{writer}"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("returned") {
+        assert!(output.read_line(&mut text).unwrap() > 0, "it ended by itself");
+    }
+    std::thread::sleep(Duration::from_micros(writer * 37 % 2_000));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    output.read_to_string(&mut text).unwrap();
+    text.lines().filter_map(|line| Some(line.split_once("returned ")?.1.to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_returned_is_lost_or_doubled_when_a_thousand_writers_are_killed() {
+    let backend = collector().await;
+    let shell = Shell::new(&backend.grpc_url());
+    let returned: Vec<String> =
+        (0..kills_or(1_000)).flat_map(|writer| killed(&shell.state(), &shell.endpoint, writer)).collect();
+    assert_eq!(shell.drain(&[]), 0);
+    let spans = backend.spans();
+    let mut finished: Vec<&str> = named(&spans, "task").iter().map(|span| text(span, "task.id").unwrap()).collect();
+    let all = finished.len();
+    finished.sort_unstable();
+    finished.dedup();
+    assert_eq!(finished.len(), all, "every span came once");
+    let lost: Vec<&String> = returned.iter().filter(|key| finished.binary_search(&key.as_str()).is_err()).collect();
+    assert!(lost.is_empty(), "{} of {}: {lost:?}", lost.len(), returned.len());
+    assert!(all as u64 <= returned.len() as u64 + kills_or(1_000), "at most what was not answered came beside that");
+    assert!(files(&shell.lane().join("spool")).is_empty());
+}
+
+/// Each kill waits for a helper, so that a thousand (`CONTEXTCORE_KILLS=1000`) take minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_when_helpers_are_killed() {
-    let wanted = std::env::var_os("CONTEXTCORE_KILLS").map_or(12, |kills| kills.to_str().unwrap().parse().unwrap());
+    let wanted = kills_or(100);
     let backend = collector().await;
     let shell = Shell::new(&backend.grpc_url());
     let (mut kills, mut rounds) = (0, 0);

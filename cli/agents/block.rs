@@ -6,6 +6,7 @@ use contextcore_core::model::guidance::GuidanceItem;
 use contextcore_core::model::hash::sha256;
 use contextcore_core::model::insight::{Insight, InsightType};
 use contextcore_core::model::printable;
+use contextcore_core::model::tokens::tokens;
 
 const BEGIN: &str = "<!-- contextcore:begin -->";
 const END: &str = "<!-- contextcore:end -->";
@@ -93,12 +94,6 @@ fn clean(text: &str) -> String {
         Some((at, _)) => format!("{}…", &line[..at]),
         None => line,
     }
-}
-
-/// Tokens of a text, at most: three bytes of ASCII, or one character of anything else.
-fn tokens(text: &str) -> usize {
-    let ascii = text.bytes().filter(u8::is_ascii).count();
-    ascii.div_ceil(3) + text.chars().filter(|c| !c.is_ascii()).count()
 }
 
 /// The block, with as much as fits: constraints go first, then decisions and lessons, then questions.

@@ -13,7 +13,7 @@ use contextcore_core::config::HeaderValue;
 use contextcore_core::http::Auth;
 use contextcore_core::http::service::{Reply, Service};
 use contextcore_core::{Error, Secret, clock, lock};
-use contextcore_spool::{Chunk, Cursor, Destination, Header, Headers, LaneDir, Reader, SpoolLine};
+use contextcore_spool::{Chunk, Cursor, Destination, Header, Headers, LaneDir, Reader, Resource, SpoolLine};
 use http::header::{AUTHORIZATION, HeaderName};
 use serde_json::json;
 use tokio::sync::Notify;
@@ -188,12 +188,13 @@ fn outcome(sent: Result<Reply, Error>) -> Result<Vec<String>, Refused> {
 
 /// A body: when it is sent, and each writer's header with its lines.
 fn body(lines: &[SpoolLine]) -> String {
-    let mut writers: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    let mut writers: BTreeMap<(&str, &str), (&Resource, Vec<&str>)> = BTreeMap::new();
     for line in lines {
-        writers.entry((&line.writer, &line.project)).or_default().push(&line.text);
+        let of = writers.entry((&line.writer, &line.project)).or_insert_with(|| (&line.resource, Vec::new()));
+        of.1.push(&line.text);
     }
     let mut body = format!("{}\n", json!({"v": 1, "sent": clock::now()}));
-    for ((writer, project), lines) in writers {
+    for ((writer, project), (resource, lines)) in writers {
         let header = Header {
             v: 1,
             writer: writer.to_owned(),
@@ -202,6 +203,7 @@ fn body(lines: &[SpoolLine]) -> String {
             sdk: String::new(),
             host: String::new(),
             pid: 0,
+            resource: resource.clone(),
             origin: None,
         };
         for text in std::iter::once(serde_json::to_string(&header).unwrap_or_default().as_str()).chain(lines) {

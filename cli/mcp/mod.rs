@@ -42,7 +42,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Mcp) -> Outcome {
     let calls = Arc::new(Calls::new("pipe", rand::random(), clock::now()));
     let backend = Local {
         config: config.clone(),
-        spool: Spool::new(state.clone(), arguments.endpoint.clone(), arguments.protocol.clone()),
+        spool: Spool::new(state.clone(), arguments.endpoint.clone(), arguments.protocol.clone()).of_agent(),
         state,
         copies: Copies::default(),
         given: Given::default(),
@@ -112,7 +112,7 @@ async fn flush(calls: &Calls, config: Option<&Path>) {
 /// Sends what was called to where the configuration sends everything else.
 async fn flush_to(calls: &Calls, config: Option<&Path>) {
     if let Some(config) = config.and_then(|path| config::load_alone(path, &app::kinds()).ok()) {
-        calls.flush(&config.export.otlp, clock::now()).await;
+        calls.flush(&config, clock::now()).await;
     }
 }
 

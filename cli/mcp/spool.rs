@@ -12,7 +12,7 @@ use contextcore_core::model::operation::Operation;
 use contextcore_core::{Error, ErrorKind, clock, lock};
 use contextcore_mcp::Written;
 use contextcore_spool::destination::NOWHERE;
-use contextcore_spool::{Appended, LaneDir, StateDir, Writer};
+use contextcore_spool::{Appended, LaneDir, Resource, StateDir, Writer};
 use serde_json::json;
 use tokio::runtime::Handle;
 
@@ -32,12 +32,20 @@ pub(crate) struct Spool {
     state: StateDir,
     endpoint: Option<String>,
     protocol: Option<String>,
+    /// What this process says of itself, where it is the agent's.
+    resource: Resource,
     writers: Mutex<BTreeMap<String, (LaneDir, Writer)>>,
 }
 
 impl Spool {
     pub(crate) fn new(state: StateDir, endpoint: Option<String>, protocol: Option<String>) -> Self {
-        Self { state, endpoint, protocol, writers: Mutex::default() }
+        Self { state, endpoint, protocol, resource: Resource::new(), writers: Mutex::default() }
+    }
+
+    /// The same in a process of the agent: what it says of itself in the environment is said of what it reports.
+    pub(super) fn of_agent(mut self) -> Self {
+        self.resource = contextcore_spool::resource(lanes::variable);
+        self
     }
 
     /// Writes an operation, and waits a moment until it was taken in.
@@ -68,7 +76,7 @@ impl Spool {
         if !writers.contains_key(project) {
             let lane = lane()?;
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            let writer = Writer::new(&lane, project, "mcp", host.trim());
+            let writer = Writer::new(&lane, project, "mcp", host.trim()).with_resource(self.resource.clone());
             writers.insert(project.to_owned(), (lane, writer));
         }
         let failed =

@@ -76,7 +76,7 @@ async fn send(current: Current, calls: Arc<Calls>) {
     loop {
         tokio::time::sleep(INTERVAL).await;
         let config = current.engine().config();
-        calls.flush(&config.export.otlp, clock::now()).await;
+        calls.flush(&config, clock::now()).await;
     }
 }
 
@@ -345,6 +345,14 @@ impl Backend for Served {
                 Ok(())
             }
         }
+    }
+
+    fn form_key(&self) -> Result<Option<[u8; 32]>, Error> {
+        self.engine().store.form_key().map(Some)
+    }
+
+    fn use_form(&self, id: &str, until: Millis) -> Result<bool, Error> {
+        self.engine().store.use_form(id, clock::now(), until)
     }
 
     fn called(&self, call: Call) {

@@ -7,12 +7,13 @@ use crate::context;
 use crate::links;
 use crate::model::{Annotation, AnnotationFilter, Annotations, Dashboard, LOKI, SCHEMA_VERSION, Templating, TimeRange};
 use crate::panel::{
-    self, Draft, Section, events, events_table, folded, rows, section, spans, table, text, to, width, wrapped,
+    self, DAYS, Draft, Section, decimals, events, events_table, folded, rows, section, spans, table, text, to, unit,
+    width, wrapped,
 };
-use crate::query::{self, Selector, Series, label, spans_of};
+use crate::query::{self, Selector, Series, label, spans_matching, spans_of};
 use crate::variable;
 use blockers::{blockers, pareto, waiting};
-use board::{board, breakdown, epics, team};
+use board::{AGE, LATELY, board, breakdown, epics, team};
 use flow::{cumulative_flow, cycle_scatter, flow_efficiency, status_time, weekly, wip_age};
 use forecast::forecast_table;
 use header::header;
@@ -123,7 +124,7 @@ fn sections() -> Vec<Section> {
 }
 
 fn agents_and_context() -> Vec<Draft> {
-    let mut all = vec![agents(), insight_counts()];
+    let mut all = vec![waiting_insights(), agents(), insight_counts()];
     all.extend(context::panels());
     all.push(about());
     all
@@ -150,11 +151,52 @@ the history it is part of.")
         .field("By", vec![width(110)])
 }
 
+/// What the newest snapshot has, so that what was answered since is gone. Snapshots of tasks are asked for too: one that has no
+/// insight must be found before an older one that has.
+fn waiting_insights() -> Draft {
+    let shown = [
+        names::INSIGHT_TYPE,
+        names::INSIGHT_STATUS,
+        names::INSIGHT_BLOCKING,
+        names::INSIGHT_TO,
+        names::TASK_ID,
+        names::AGENT_ID,
+        names::INSIGHT_AGE,
+        names::INSIGHT_ID,
+    ];
+    let newest = spans_matching("snapshot|insight_snapshot", &[]);
+    table(98, "Agents: open questions, blockers, risks and handoffs", (24, 6))
+        .rule("Insights that wait for somebody in the newest snapshot in Tempo: questions without an answer of a person, blockers, risks, \
+handoffs that were offered or accepted. Answer with `contextcore answer ID TEXT`. A snapshot is sent after every change and at least hourly; a \
+project without open tasks has none once nothing waits, and its last one is shown for up to two hours.")
+        .empty("Nothing waits for somebody, or there is no snapshot within two hours: see ContextCore Health")
+        .ask(spans("A", format!("{newest}{} with (most_recent=true)", query::select(&shown)), 1))
+        .lately(LATELY)
+        .having(names::INSIGHT_STATUS)
+        .numbers(&[names::INSIGHT_AGE])
+        .days(names::INSIGHT_AGE, AGE)
+        .columns(&[
+            (names::INSIGHT_TYPE, "Type"),
+            ("Name", "Insight"),
+            (names::INSIGHT_STATUS, "State"),
+            (names::INSIGHT_BLOCKING, "Task waits"),
+            (names::INSIGHT_TO, "For"),
+            (names::TASK_ID, "Task"),
+            (names::AGENT_ID, "Agent"),
+            (AGE, "Age"),
+            (names::INSIGHT_ID, "ID"),
+        ])
+        .sorted("Age", true)
+        .field("Type", vec![width(160)])
+        .field("Age", vec![unit(DAYS), decimals(1), width(90)])
+        .field("Task", vec![to("Spans", links::task("Task")), width(130), wrapped()])
+}
+
 fn agents() -> Draft {
     let insights = spans_of("insight", &[]);
-    table(90, "Agents: decisions, lessons, open questions", (24, 6))
-        .rule("Insights that were reported in this time range, as final spans of role `insight`. What became of one since is in the log \
-records `insight.updated`, and `contextcore insight query` finds them all.")
+    table(90, "Agents: decisions, lessons and what else was reported", (24, 6))
+        .rule("Insights that were reported in this time range, as final spans of role `insight`: also those that were answered, settled or \
+retracted since. What became of one is in the log records `insight.updated`, and `contextcore insight query` finds them all.")
         .empty("No insight about this project was reported in this time range")
         .ask(spans("A", insights, 200))
         .columns(&[("Start time", "Time"), ("Name", "Insight"), (TRACE, "Trace")])

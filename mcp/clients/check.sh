@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks `contextcore mcp` and `/mcp` with what others wrote: the conformance suite of the protocol, the Inspector, and the official
-# clients for Python and TypeScript, over stdio and HTTP, in both lifecycles.
+# Checks `contextcore mcp` and `/mcp` with what others wrote: the conformance suite of the protocol, the Inspector, the official
+# clients for Python and TypeScript, over stdio and HTTP, in both lifecycles, and a tokenizer.
 #
 # usage: check.sh PATH_OF_CONTEXTCORE [DIR]
 #
@@ -39,7 +39,7 @@ skip() {
 command -v npm >/dev/null || skip "npm is not installed"
 command -v python3 >/dev/null || skip "python3 is not installed"
 mkdir -p "$tools"
-cp "$here/package.json" "$here/drive.mjs" "$tools/"
+cp "$here/package.json" "$here/drive.mjs" "$here/tokens.mjs" "$tools/"
 (cd "$tools" && npm install --silent --no-audit --no-fund >"$work/npm.log" 2>&1) || skip "npm could not install: $(tail -n 1 "$work/npm.log")"
 [ -x "$tools/venv/bin/python" ] || python3 -m venv "$tools/venv" || skip "python3 has no venv"
 "$tools/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt" >"$work/pip.log" 2>&1 \
@@ -93,6 +93,10 @@ for mode in legacy auto; do
 done
 
 run "$tools/venv/bin/python" "$here/golden.py" "$tools/node_modules/.bin/mcp-inspector" "$binary" -c "$work/contextcore.yaml" mcp --agent tester --on-behalf-of ada --state "$CONTEXTCORE_STATE_DIR"
+
+# The sample world, as an agent without a budget of its own reads it.
+"$binary" demo --store "$work/demo" >"$work/demo.log" 2>&1 || { tail -n 20 "$work/demo.log"; failed=1; }
+run node "$tools/tokens.mjs" "$binary" --config "$work/demo/demo.yaml" -v mcp --agent tester
 
 suite() {
     run node "$tools/node_modules/@modelcontextprotocol/conformance/dist/index.js" server "$@"

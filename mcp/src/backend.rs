@@ -51,6 +51,24 @@ pub trait Backend: Send + Sync + 'static {
         Ok(())
     }
 
+    /// The key that forms are sealed with: the same for all servers of one store. `None` where a form can only come back to the server
+    /// that sent it. May block.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    fn form_key(&self) -> Result<Option<[u8; 32]>> {
+        Ok(None)
+    }
+
+    /// Notes that the form of a question came back, which ends at `until`. False when it did before, to whatever server. May block.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn use_form(&self, id: &str, until: Millis) -> Result<bool> {
+        let _ = (id, until);
+        Ok(true)
+    }
+
     /// A call has ended.
     fn called(&self, call: Call) {
         drop(call);

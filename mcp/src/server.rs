@@ -18,6 +18,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::answer::Problem;
 use crate::backend::Backend;
@@ -56,7 +57,8 @@ struct Inner {
     caller: Caller,
     /// What each agent wrote and read lately.
     memories: Mutex<BTreeMap<String, Memory>>,
-    forms: RequestStateCodec,
+    /// Seals forms, once one is sent.
+    forms: OnceCell<RequestStateCodec>,
     used: Mutex<BTreeSet<String>>,
 }
 
@@ -86,13 +88,12 @@ impl Server {
                 return Err(unknown_tool(name));
             }
         }
-        let key: [u8; 32] = rand::random();
         let inner = Inner {
             backend,
             options,
             caller,
             memories: Mutex::default(),
-            forms: RequestStateCodec::try_new(key.to_vec()).map_err(|error| error.to_string())?,
+            forms: OnceCell::new(),
             used: Mutex::default(),
         };
         Ok(Self(Arc::new(inner)))
@@ -154,15 +155,16 @@ impl Server {
     /// What every answer goes through, of tools, resources and prompts alike: the insights in `read` count as given to the caller, and
     /// who asked for what is recorded.
     fn ended(&self, caller: &Caller, asked: Asked, answer: &str, read: &str, error: Option<&'static str>) {
-        self.note_served(caller, read);
+        let count = self.note_served(caller, read);
         let project = asked.project.as_deref().or(caller.project.as_deref());
         let call = Call {
             method: asked.method,
-            tool: asked.name,
+            tool: asked.name.clone(),
             project: project.map(|project| clean::cut(&clean::one_line(project), 200)),
             agent: caller.agent.clone(),
             bytes: answer.len(),
             tokens: budget::tokens(answer),
+            insights: (error.is_none() && (count > 0 || asked.name == "find_insights")).then_some(count),
             begun: asked.at,
             took: asked.begun.elapsed(),
             error,
@@ -172,14 +174,16 @@ impl Server {
         self.0.backend.called(call);
     }
 
-    /// Counts the insights in an answer as given to the caller.
-    fn note_served(&self, caller: &Caller, json: &str) {
+    /// Counts the insights in an answer as given to the caller. Returns how many there are.
+    fn note_served(&self, caller: &Caller, json: &str) -> usize {
         let (ids, agent) = (tools::insight_ids(json), caller.agent.clone());
-        if !ids.is_empty() {
+        let count = ids.len();
+        if count > 0 {
             let backend = Arc::clone(&self.0.backend);
             // Nobody waits for the disk.
             drop(tokio::task::spawn_blocking(move || backend.served(ids, &agent)));
         }
+        count
     }
 
     async fn answer(
@@ -336,7 +340,10 @@ impl ServerHandler for Server {
             }
         };
         let answer = in_time(self.answer(&caller, tool, &request)).await;
-        let form = answer.as_ref().ok().and_then(|outcome| self.form(&caller, &request, &context, outcome));
+        let form = match &answer {
+            Ok(outcome) => self.form(&caller, &request, &context, outcome).await,
+            Err(_) => None,
+        };
         let (json, read) = answer
             .as_ref()
             .map_or_else(|_| Default::default(), |outcome| (outcome.json.clone(), outcome.read(tool.write)));

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use contextcore_model::Millis;
@@ -15,6 +16,7 @@ use contextcore_model::operation::{self, Envelope, MAX_LINE};
 use serde::{Deserialize, Serialize};
 
 use crate::destination::RECEIVED;
+use crate::resource::Resource;
 use crate::segment::{self, Header, Origin, Segment};
 
 /// How far every writer has been read.
@@ -53,6 +55,8 @@ pub struct SpoolLine {
     pub project: String,
     /// Who proved to have sent it to this service; `None` for what was written on this machine.
     pub origin: Option<Origin>,
+    /// What its process says of itself; shared by its lines.
+    pub resource: Arc<Resource>,
     /// Where it begins: the segment, and the byte in it.
     pub place: (u32, u64),
     /// The name of its file: the writer that wrote it, or the file of what another machine sent.
@@ -288,6 +292,8 @@ struct Source<'a> {
     segment: &'a Segment,
     file: File,
     header: Option<Header>,
+    /// Of the header.
+    resource: Arc<Resource>,
     /// The byte behind its first line.
     begin: u64,
     /// When the file was last written, as far as was seen.
@@ -311,7 +317,8 @@ impl<'a> Source<'a> {
         if !is_received(&segment.path) {
             header.iter_mut().for_each(|header| header.origin = None);
         }
-        Ok(Some(Self { segment, file, header, begin: length as u64, written: Millis(0), most }))
+        let resource = Arc::new(header.as_mut().map(|header| std::mem::take(&mut header.resource)).unwrap_or_default());
+        Ok(Some(Self { segment, file, header, resource, begin: length as u64, written: Millis(0), most }))
     }
 
     /// Reads on from `place`. Returns whether this segment was read to its end and the next one follows.
@@ -343,13 +350,13 @@ impl<'a> Source<'a> {
             match next_line(&mut reader)? {
                 Next::Line(text, length) => {
                     let text = not_after(&self.file, &mut self.written, text)?;
-                    take((&header, &self.segment.writer), text, place, chunk);
+                    take((&header, &self.resource, &self.segment.writer), text, place, chunk);
                     place.offset += length;
                 }
                 Next::Torn(text, length) if length > 0 && (dead || !last) => {
                     if operation::parse(&text).is_ok() {
                         // Only its end is missing, which the next line would have brought.
-                        take((&header, &self.segment.writer), text, place, chunk);
+                        take((&header, &self.resource, &self.segment.writer), text, place, chunk);
                     } else {
                         let path = self.segment.path.display();
                         let text = format!("{path}: its writer ended in the middle of the last line, {length} bytes");
@@ -391,7 +398,7 @@ fn not_after(file: &File, written: &mut Millis, text: String) -> io::Result<Stri
 }
 
 /// Takes a line, unless it is left for a newer program.
-fn take((header, file): (&Header, &str), text: String, place: &mut Place, chunk: &mut Chunk) {
+fn take((header, resource, file): (&Header, &Arc<Resource>, &str), text: String, place: &mut Place, chunk: &mut Chunk) {
     if text.trim().is_empty() {
         return;
     }
@@ -406,7 +413,7 @@ fn take((header, file): (&Header, &str), text: String, place: &mut Place, chunk:
     }
     let Header { writer, project, origin, .. } = header.clone();
     let (file, place) = (file.to_owned(), (place.segment, place.offset));
-    chunk.lines.push(SpoolLine { writer, project, origin, file, place, text });
+    chunk.lines.push(SpoolLine { writer, project, origin, resource: Arc::clone(resource), file, place, text });
 }
 
 /// What follows in a file.

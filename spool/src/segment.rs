@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use contextcore_model::operation::VERSION;
 use serde::{Deserialize, Serialize};
 
+use crate::resource::Resource;
+
 /// A segment is at most this long.
 pub(crate) const LONGEST: u64 = 8 << 20;
 
@@ -31,6 +33,9 @@ pub struct Header {
     /// The process.
     #[serde(default)]
     pub pid: u32,
+    /// What the process says of itself by the environment of OpenTelemetry.
+    #[serde(default, skip_serializing_if = "Resource::is_empty")]
+    pub resource: Resource,
     /// Who proved to have sent it, in the lane of what services receive. Anywhere else it is a claim, and nobody reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -47,6 +52,7 @@ impl Header {
             sdk: env!("CARGO_PKG_VERSION").to_owned(),
             host: host.to_owned(),
             pid: std::process::id(),
+            resource: Resource::new(),
             origin: None,
         }
     }

@@ -11,6 +11,7 @@ use contextcore_model::operation::{Line, Operation, VERSION};
 
 use crate::lane::LaneDir;
 use crate::layout::{make_private, project_directory};
+use crate::resource::Resource;
 use crate::segment::{self, Header};
 
 /// A spool may take so much space.
@@ -55,6 +56,13 @@ impl Writer {
     pub fn new(lane: &LaneDir, project: &str, lang: &str, host: &str) -> Self {
         let header = Header::new(project, lang, host);
         Self { spool: lane.spool(), header, open: None, number: 0, seq: 0, last: Millis(0), checked: Millis(0) }
+    }
+
+    /// The same for a process that says this of itself: see [`crate::resource()`].
+    #[must_use]
+    pub fn with_resource(mut self, resource: Resource) -> Self {
+        self.header.resource = resource;
+        self
     }
 
     /// Its id.

@@ -9,11 +9,13 @@ use contextcore_core::model::agents::{self, AgentAssisted};
 use contextcore_core::model::guidance::{self, stored::GuidanceReport};
 use contextcore_core::model::insight::{InsightReport, Said, record};
 use contextcore_core::model::observation::{Activity, InsightReported, Observation, Operations};
-use contextcore_core::model::operation::{self, Attributes, Line, Operation, Parsed, Sprint, TaskFields, TaskLink};
+use contextcore_core::model::operation::{
+    self, Attributes, Line, Operation, Parsed, Scalar, Sprint, TaskFields, TaskLink,
+};
 use contextcore_core::model::report::{Fields, Report, Reported, SprintReport};
 use contextcore_core::model::{Artifact, SmolStr, Status, TaskType};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
-use contextcore_spool::Origin;
+use contextcore_spool::{Origin, Resource};
 use serde::Deserialize;
 
 use crate::vocabulary;
@@ -167,14 +169,15 @@ pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observ
     let mut parts = record.splitn(3, '\t');
     let (writer, place, text) = (parts.next(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let place = serde_json::from_str(place).map_err(|error| bad(error.to_string()))?;
-    let (project, origin) = match place {
-        Place::Here(project) => (project, None),
-        Place::Received { project, origin } => (project, Some(origin)),
+    let (project, origin, resource) = match place {
+        Place::Bare(project) => (project, None, Resource::new()),
+        Place::Full { project, origin, resource } => (project, origin, resource),
     };
-    let Parsed::Line(line) = operation::parse(text).map_err(bad)? else { return Ok(Vec::new()) };
+    let Parsed::Line(mut line) = operation::parse(text).map_err(bad)? else { return Ok(Vec::new()) };
     if !reading.projects.is_empty() && !reading.projects.contains(&project) {
         return Ok(Vec::new());
     }
+    describe(&mut line.operation, &resource);
     let writer = writer.unwrap_or_default();
     let evidence = evidence(writer, &project, &line);
     let mut observation = observation(reading, writer, project, *line).map_err(bad)?;
@@ -210,8 +213,31 @@ fn evidence(writer: &str, project: &str, line: &Line) -> Option<Observation> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Place {
-    Here(String),
-    Received { project: String, origin: Origin },
+    /// By a process that says nothing of itself.
+    Bare(String),
+    Full {
+        project: String,
+        /// Who proved to have sent it to this service.
+        #[serde(default)]
+        origin: Option<Origin>,
+        /// What the process says of itself.
+        #[serde(default)]
+        resource: Resource,
+    },
+}
+
+/// Adds what the process says of itself to what it starts, and to insights. The caller's own attributes go before it.
+fn describe(operation: &mut Operation, resource: &Resource) {
+    let own = match operation {
+        Operation::Start(fields) => &mut fields.attributes.0,
+        Operation::InsightEmit(insight) => &mut insight.context.0,
+        _ => return,
+    };
+    for (name, value) in resource {
+        if !own.iter().any(|(known, _)| known == name) {
+            own.push((name.clone(), Some(Scalar::Text(value.clone()))));
+        }
+    }
 }
 
 fn observation(reading: &Reading, writer: &str, project: String, line: Line) -> Result<Option<Observation>, String> {
@@ -368,6 +394,30 @@ mod tests {
         assert_eq!(person(r#""shop""#), None);
         assert_eq!(person(r#"{"project":"shop","origin":{"who":"ci"}}"#), None);
         assert_eq!(person(r#"{"project":"shop","origin":{"who":"ada","human":true}}"#), Some("ada".into()));
+    }
+
+    #[test]
+    fn what_a_process_says_of_itself_is_said_of_what_it_starts() {
+        let read = |fields: &str| {
+            let place = r#"{"project":"shop","origin":null,"resource":{"region":"eu","service.name":"checkout"}}"#;
+            let line = format!(r#"{{"v":1,"seq":3,"t":"2026-11-26T20:51:06.000Z",{fields}}}"#);
+            observations(&reading(CommentPrivacy::Count), &format!("0f\t{place}\t{line}")).unwrap().remove(0)
+        };
+        let of_task = |fields: &str| match read(fields) {
+            Observation::Operations(mut of) => match of.reports.remove(0).report {
+                Report::Started(fields) | Report::Updated(fields) => fields.attributes,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        let pair = |name: &str, value: &str| (SmolStr::new(name), Some(SmolStr::new(value)));
+        let started = of_task(r#""op":"task.start","task":"a","attributes":{"region":"us"}"#);
+        assert_eq!(started, [pair("region", "us"), pair("service.name", "checkout")], "the caller's go first");
+        assert_eq!(of_task(r#""op":"task.update","task":"a","title":"x""#), []);
+        let insight = r#""op":"insight.emit","id":"ins_00000000000000d1","type":"lesson","summary":"x""#;
+        let Observation::Insight(reported) = read(insight) else { panic!("no insight") };
+        let Said::Emit(emit) = reported.report.said else { panic!("no insight") };
+        assert_eq!(emit.context.0.len(), 2);
     }
 
     #[test]

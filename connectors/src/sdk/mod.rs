@@ -275,10 +275,11 @@ fn newer(chunk: &Chunk) -> Option<String> {
 
 /// A line as a record.
 fn record(line: &SpoolLine) -> RawRecord {
-    let SpoolLine { writer, project, origin, text, .. } = line;
-    let place = match origin {
-        Some(origin) => json!({"project": project, "origin": origin}),
-        None => json!(project),
+    let SpoolLine { writer, project, origin, resource, text, .. } = line;
+    let place = if origin.is_none() && resource.is_empty() {
+        json!(project)
+    } else {
+        json!({"project": project, "origin": origin, "resource": **resource})
     };
     let json = format!("{writer}\t{place}\t{text}");
     RawRecord { stream: OPERATIONS, native_id: line.name(), json }

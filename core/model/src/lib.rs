@@ -39,6 +39,7 @@ pub mod sprint;
 pub mod task;
 pub mod time;
 pub mod timeline;
+pub mod tokens;
 pub mod totals;
 pub mod trailers;
 pub mod transitions;

@@ -142,7 +142,7 @@ attributes! {
     AGENT_ON_BEHALF_OF = "agent.on_behalf_of", Text, Span, "the person for whom it works";
     INSIGHT_ID = "agent.insight.id", Text, Span, "the insight's id, `ins_` and 16 hex digits";
     INSIGHT_TYPE = "agent.insight.type", Text, Span, "`decision`, `lesson`, `question`, `blocker`, `risk`, `handoff`, `recommendation`, `discovery`, `analysis` or `progress`";
-    INSIGHT_STATUS = "agent.insight.status", Text, Event, "its state, e.g. `open` (snapshots, log records, metrics; never on final spans)";
+    INSIGHT_STATUS = "agent.insight.status", Text, Span, "its state, e.g. `open` (snapshots, log records, metrics; never on final spans)";
     INSIGHT_SUMMARY = "agent.insight.summary", Text, Span, "what it says, 200 characters at most";
     INSIGHT_RATIONALE = "agent.insight.rationale", Text, Span, "why";
     INSIGHT_CONFIDENCE = "agent.insight.confidence", Double, Span, "how sure, 0 to 1; on final spans as it was reported first";
@@ -186,6 +186,9 @@ attributes! {
     SERVICE_INSTANCE_ID = "service.instance.id", Text, Resource, "which process it was (calls of agents only)";
     MCP_METHOD_NAME = "mcp.method.name", Text, Span, "the method of the Model Context Protocol, such as `tools/call` (calls of agents only)";
     GEN_AI_TOOL_NAME = "gen_ai.tool.name", Text, Span, "the tool that was called";
+    GEN_AI_OPERATION_NAME = "gen_ai.operation.name", Text, Span, "`execute_tool` where a tool was called";
+    GEN_AI_MEMORY_STORE_ID = "gen_ai.memory.store.id", Text, Span, "`contextcore` where insights were read";
+    GEN_AI_MEMORY_RECORD_COUNT = "gen_ai.memory.record.count", Int, Span, "how many insights the answer has, where insights were read";
     NETWORK_TRANSPORT = "network.transport", Text, Span, "`pipe` (stdio) or `tcp` (HTTP)";
     MCP_CALL_BYTES = "mcp.call.bytes", Int, Span, "length of the answer";
     MCP_CALL_TOKENS = "mcp.call.tokens", Int, Span, "the same in tokens, counted from above";

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::model::config::{
-    AgentsConfig, BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, duration,
+    AgentsConfig, BlockedConfig, Criticality, GitConfig, GuidanceConfig, Privacy, SecretRef, SemconvConfig, duration,
 };
 use crate::model::signal::{Protocol, Signal};
 use crate::model::{Status, TaskType};
@@ -44,6 +44,8 @@ pub(super) struct RawConfig {
     pub agents: AgentsConfig,
     /// How many insights of agents and people are kept, and for how long.
     pub insights: RawInsights,
+    /// Which vintage of conventions that may still change is written.
+    pub semconv: SemconvConfig,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// Portfolio view over native projects.
@@ -406,6 +408,7 @@ impl Default for RawConfig {
             git: GitConfig::default(),
             agents: AgentsConfig::default(),
             insights: RawInsights::default(),
+            semconv: SemconvConfig::default(),
             privacy: Privacy::default(),
             projects: Vec::new(),
             projects_file: None,

@@ -148,7 +148,7 @@ sorces:
     insta::assert_snapshot!(messages(text), @r"
 contextcore.yaml:2: store.pth: unknown key `pth`: did you mean `path`?
 contextcore.yaml:5: export.otlp.endpont: unknown key `endpont`: did you mean `endpoint`?
-contextcore.yaml:6: log: unknown key `log`: known here: agents, export, git, guidance, insights, listen, mcp, ops, privacy, projects, projects_file, prometheus, sources, store, webhooks
+contextcore.yaml:6: log: unknown key `log`: known here: agents, export, git, guidance, insights, listen, mcp, ops, privacy, projects, projects_file, prometheus, semconv, sources, store, webhooks
 contextcore.yaml:7: listn: unknown key `listn`: did you mean `listen`?
 contextcore.yaml:8: sorces: unknown key `sorces`: did you mean `sources`?
 ");
@@ -455,4 +455,14 @@ fn the_store_is_beside_the_file_and_one_in_the_working_directory_is_not_left_beh
     assert!(message.contains("move it there") && message.contains(&dir.path().display().to_string()), "{message}");
     std::fs::create_dir(dir.path().join(&relative)).unwrap();
     assert!(known(&relative).is_ok(), "what is beside the file is used");
+}
+
+#[test]
+fn the_conventions_for_genai_can_be_left_out() {
+    let is_written = |text: &str| read(text).map(|config| config.semconv.gen_ai.is_written());
+    assert_eq!(is_written(""), Ok(true));
+    assert_eq!(is_written("semconv: {gen_ai: off}"), Ok(false));
+    assert_eq!(is_written("semconv: {gen_ai: '2026-11-26'}"), Ok(true));
+    let message = is_written("semconv: {gen_ai: latest}").unwrap_err();
+    assert!(message.contains("2026-11-26") && message.contains("off"), "{message}");
 }

@@ -59,6 +59,7 @@ pub(super) fn config(
         guidance: raw.guidance,
         git: raw.git,
         insights,
+        semconv: raw.semconv,
         privacy: raw.privacy,
         projects: super::projects::written(&written_projects, &sources),
         written_projects,

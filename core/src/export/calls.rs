@@ -25,8 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::exposition;
 use super::otlp::{self, Batch, Delivery, OtlpTarget, ProgressDeadline, Signal};
-use crate::config::OtlpConfig;
+use crate::config::{Config, OtlpConfig};
 use crate::lock;
+use crate::model::config::GenAi;
 use crate::model::error::Result;
 use crate::model::semconv as names;
 use crate::model::time::Millis;
@@ -55,6 +56,8 @@ pub struct Call {
     pub bytes: usize,
     /// The same in tokens.
     pub tokens: usize,
+    /// How many insights are in the answer, where insights were read.
+    pub insights: Option<usize>,
     /// When it began.
     pub begun: Millis,
     /// How long it took.
@@ -119,18 +122,18 @@ impl Calls {
     }
 
     /// Sends what was added since the last time to wherever the configuration sends each signal.
-    pub async fn flush(&self, config: &OtlpConfig, now: Millis) {
+    pub async fn flush(&self, config: &Config, now: Millis) {
         let calls = std::mem::take(&mut lock(&self.state).waiting);
         if calls.is_empty() {
             return;
         }
         let requests = [
-            (Signal::Traces, self.spans(&calls).encode_to_vec()),
-            (Signal::Logs, self.records(&calls).encode_to_vec()),
+            (Signal::Traces, self.spans(&calls, config.semconv.gen_ai).encode_to_vec()),
+            (Signal::Logs, self.records(&calls, config.semconv.gen_ai).encode_to_vec()),
             (Signal::Metrics, self.metrics(now).encode_to_vec()),
         ];
         for (signal, request) in requests {
-            let sent = tokio::time::timeout(PATIENCE, send(config, signal, &request)).await;
+            let sent = tokio::time::timeout(PATIENCE, send(&config.export.otlp, signal, &request)).await;
             if let Ok(Err(error)) = sent {
                 tracing::debug!("{signal} of calls of agents are lost: {}", error.full());
             }
@@ -143,7 +146,7 @@ impl Calls {
         Some(Resource { attributes, ..Resource::default() })
     }
 
-    fn attributes(&self, call: &Call) -> Vec<KeyValue> {
+    fn attributes(&self, call: &Call, gen_ai: GenAi) -> Vec<KeyValue> {
         let mut all = vec![
             text(names::MCP_METHOD_NAME, call.method),
             text(names::NETWORK_TRANSPORT, self.transport),
@@ -151,21 +154,23 @@ impl Calls {
             number(names::MCP_CALL_BYTES, call.bytes),
             number(names::MCP_CALL_TOKENS, call.tokens),
         ];
-        all.extend(tool(call.method, &call.tool));
+        if gen_ai.is_written() {
+            all.extend(conventions(call));
+        }
         all.extend(call.project.as_ref().map(|project| text(names::PROJECT_ID, project)));
         all.extend(call.error.map(|kind| text(names::ERROR_TYPE, kind)));
         all
     }
 
-    fn spans(&self, calls: &[Call]) -> ExportTraceServiceRequest {
-        let spans = calls.iter().enumerate().map(|(place, call)| self.span(place, call)).collect();
+    fn spans(&self, calls: &[Call], gen_ai: GenAi) -> ExportTraceServiceRequest {
+        let spans = calls.iter().enumerate().map(|(place, call)| self.span(place, call, gen_ai)).collect();
         let scope_spans = vec![ScopeSpans { scope: scope(), spans, ..ScopeSpans::default() }];
         ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans { resource: self.resource(), scope_spans, ..ResourceSpans::default() }],
         }
     }
 
-    fn span(&self, place: usize, call: &Call) -> Span {
+    fn span(&self, place: usize, call: &Call, gen_ai: GenAi) -> Span {
         let (trace_id, parent_span_id) =
             call.parent.as_deref().and_then(parent).unwrap_or_else(|| (self.id(place, call), Vec::new()));
         let begun = nanoseconds(call.begun);
@@ -178,7 +183,7 @@ impl Calls {
             kind: SpanKind::Server.into(),
             start_time_unix_nano: begun,
             end_time_unix_nano: begun + u64::try_from(call.took.as_nanos()).unwrap_or(0),
-            attributes: self.attributes(call),
+            attributes: self.attributes(call, gen_ai),
             status,
             ..Span::default()
         }
@@ -190,12 +195,12 @@ impl Calls {
         blake3::hash(seed.as_bytes()).as_bytes()[..16].to_vec()
     }
 
-    fn records(&self, calls: &[Call]) -> ExportLogsServiceRequest {
+    fn records(&self, calls: &[Call], gen_ai: GenAi) -> ExportLogsServiceRequest {
         let record = |(place, call): (usize, &Call)| {
-            let span = self.span(place, call);
+            let span = self.span(place, call, gen_ai);
             let outcome = call.error.unwrap_or("ok");
             let milliseconds = usize::try_from(call.took.as_millis()).unwrap_or(usize::MAX);
-            let mut attributes = self.attributes(call);
+            let mut attributes = self.attributes(call, gen_ai);
             attributes.push(text(names::EVENT_NAME, names::MCP_CALL));
             attributes.push(text(names::MCP_CALL_OUTCOME, outcome));
             attributes.push(number(names::MCP_CALL_DURATION, milliseconds));
@@ -268,6 +273,16 @@ fn tool(method: &str, name: &str) -> Option<KeyValue> {
     (method == TOOLS).then(|| text(names::GEN_AI_TOOL_NAME, name))
 }
 
+/// What the conventions for GenAI say of a call: a tool that was executed, and a memory that was read. Never the texts.
+fn conventions(call: &Call) -> Vec<KeyValue> {
+    let tool = tool(call.method, &call.tool);
+    let operation = tool.as_ref().map(|_| text(names::GEN_AI_OPERATION_NAME, "execute_tool"));
+    let memory = call.insights.map(|count| {
+        [text(names::GEN_AI_MEMORY_STORE_ID, "contextcore"), number(names::GEN_AI_MEMORY_RECORD_COUNT, count)]
+    });
+    tool.into_iter().chain(operation).chain(memory.into_iter().flatten()).collect()
+}
+
 fn humanize(call: &Call) -> String {
     let verb = if call.method == TOOLS { "called" } else { "read" };
     format!("{verb} {}", call.tool)
@@ -322,6 +337,7 @@ mod tests {
             agent: "ci".into(),
             bytes: 300,
             tokens: 100,
+            insights: None,
             begun: Millis(1_795_000_000_000),
             took: Duration::from_millis(30),
             error,
@@ -335,23 +351,43 @@ mod tests {
         calls.add(call("get_task", None));
         calls.add(call("get_task", Some("not_found")));
         let all = std::mem::take(&mut lock(&calls.state).waiting);
-        let span = &calls.spans(&all).resource_spans[0].scope_spans[0].spans[1];
+        let span = &calls.spans(&all, GenAi::default()).resource_spans[0].scope_spans[0].spans[1];
         assert_eq!(span.name, "tools/call get_task");
         assert_eq!((span.trace_id[0], span.parent_span_id[0], span.kind), (0x0a, 0xb7, 2));
         assert_eq!(span.end_time_unix_nano - span.start_time_unix_nano, 30_000_000);
         assert!(span.attributes.iter().any(|attribute| attribute.key == "error.type"));
-        let record = &calls.records(&all).resource_logs[0].scope_logs[0].log_records[0];
+        let record = &calls.records(&all, GenAi::default()).resource_logs[0].scope_logs[0].log_records[0];
         assert_eq!((record.event_name.as_str(), record.trace_id.len()), ("mcp.call", 16));
         let read = Call { method: "resources/read", ..call("task", None) };
         assert_eq!(
-            (calls.span(0, &read).name.as_str(), humanize(&read).as_str()),
+            (calls.span(0, &read, GenAi::Off).name.as_str(), humanize(&read).as_str()),
             ("resources/read task", "read task")
         );
-        assert!(calls.attributes(&read).iter().all(|attribute| attribute.key != names::GEN_AI_TOOL_NAME));
+        assert!(
+            calls.attributes(&read, GenAi::default()).iter().all(|attribute| attribute.key != names::GEN_AI_TOOL_NAME)
+        );
         let text = calls.exposition(Millis(1_795_000_001_000));
         let line = "mcp_server_operation_duration_seconds_bucket{mcp_method_name=\"tools/call\",gen_ai_tool_name=\"get_task\",\
                     network_transport=\"tcp\",le=\"0.05\"} 1";
         assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn a_read_of_insights_is_one_of_a_memory_unless_that_is_off() {
+        let calls = Calls::new("tcp", 7, Millis(1_795_000_000_000));
+        let read = Call { insights: Some(3), ..call("find_insights", None) };
+        let names = |call: &Call, gen_ai| -> Vec<String> {
+            let all = calls.attributes(call, gen_ai).into_iter().map(|attribute| attribute.key);
+            all.filter(|name| name.starts_with("gen_ai.")).collect()
+        };
+        let of_a_memory =
+            [names::GEN_AI_MEMORY_STORE_ID, names::GEN_AI_MEMORY_RECORD_COUNT].map(|name| name.to_string());
+        let found = names(&read, GenAi::default());
+        assert_eq!(found[..2], [names::GEN_AI_TOOL_NAME, names::GEN_AI_OPERATION_NAME].map(|name| name.to_string()));
+        assert_eq!(found[2..], of_a_memory);
+        assert_eq!(names(&Call { method: "resources/read", ..read.clone() }, GenAi::default()), of_a_memory);
+        assert_eq!(names(&call("find_tasks", None), GenAi::default()), found[..2]);
+        assert_eq!(names(&read, GenAi::Off), [""; 0]);
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl InsightRender<'_> {
         let person =
             Some(author).filter(|author| author.kind == AuthorKind::Human).and_then(|author| author.id.as_deref());
         let task = insight.task.as_deref().or_else(|| tasks(insight).next());
-        Attributes::new()
+        let ours = Attributes::new()
             .text(names::ROLE, role)
             .text(names::INSIGHT_ID, &insight.id)
             .text(names::INSIGHT_TYPE, insight.insight_type.as_str())
@@ -124,8 +124,11 @@ impl InsightRender<'_> {
             .maybe(names::AGENT_NAME, author.name.as_deref())
             .maybe(names::AGENT_SESSION_ID, author.session.as_deref())
             .maybe(names::AGENT_ON_BEHALF_OF, self.context.person(author.on_behalf_of.as_deref()).as_deref())
-            .maybe(names::INSIGHT_AUTHOR, self.context.person(person).as_deref())
-            .maybe(names::GEN_AI_AGENT_ID, agent)
+            .maybe(names::INSIGHT_AUTHOR, self.context.person(person).as_deref());
+        if !self.context.config.semconv.gen_ai.is_written() {
+            return ours;
+        }
+        ours.maybe(names::GEN_AI_AGENT_ID, agent)
             .maybe(names::GEN_AI_AGENT_NAME, author.name.as_deref())
             .maybe(names::GEN_AI_CONVERSATION_ID, author.session.as_deref())
     }

@@ -18,6 +18,7 @@ mod directory;
 mod files;
 pub(crate) mod footprint;
 mod format;
+mod forms;
 mod insight_totals;
 mod insights;
 pub(crate) mod key;

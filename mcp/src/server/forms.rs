@@ -6,7 +6,7 @@ use contextcore_core::lock;
 use rmcp::RoleServer;
 use rmcp::model::{
     CallToolRequestParams, ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema,
-    InputRequest, InputRequiredResult, ProtocolVersion, SealOptions,
+    InputRequest, InputRequiredResult, ProtocolVersion, RequestStateCodec, SealOptions,
 };
 use rmcp::service::RequestContext;
 use serde::{Deserialize, Serialize};
@@ -37,10 +37,13 @@ impl Server {
         sealed: &str,
     ) -> Result<Outcome, Problem> {
         let bound = binding(caller, request);
-        let Form { id, project } = self.0.forms.open_json_with(sealed, &bound).map_err(|_| {
+        let Form { id, project } = self.codec().await?.open_json_with(sealed, &bound).map_err(|_| {
             Problem::refused("this form is not one that was sent for this question, or its time is over")
         })?;
-        if !lock(&self.0.used).insert(id.clone()) {
+        let is_first = lock(&self.0.used).insert(id.clone());
+        let (used, until) =
+            (id.clone(), self.0.backend.now().plus(i64::try_from(FORM.as_millis()).unwrap_or(i64::MAX)));
+        if !is_first || !self.blocking(move |backend| Ok(backend.use_form(&used, until)?)).await? {
             return Err(Problem::refused("this form was brought back before"));
         }
         let given = request.input_responses.as_ref().and_then(|all| all.get("answer"));
@@ -57,8 +60,18 @@ impl Server {
         self.blocking(move |backend| tools::keep_answer(backend, &caller, (&project, &id), &text)).await
     }
 
+    /// What seals forms.
+    async fn codec(&self) -> Result<&RequestStateCodec, Problem> {
+        let make = || async {
+            let key = self.blocking(|backend| Ok(backend.form_key()?)).await?.unwrap_or_else(rand::random);
+            let refused = |error| Problem::refused(format!("the key of forms cannot be used: {error}"));
+            RequestStateCodec::try_new(key.to_vec()).map_err(refused)
+        };
+        self.0.forms.get_or_try_init(make).await
+    }
+
     /// The form that a client shows for a question, if the caller wants that and the client can.
-    pub(super) fn form(
+    pub(super) async fn form(
         &self,
         caller: &Caller,
         request: &CallToolRequestParams,
@@ -80,7 +93,7 @@ impl Server {
         let form = Form { id, project: outcome.project.clone()? };
         let bound = binding(caller, request);
         let options = SealOptions::new().associated_data(&bound).ttl(FORM);
-        let state = self.0.forms.seal_json_with(&form, &options).ok()?;
+        let state = self.codec().await.ok()?.seal_json_with(&form, &options).ok()?;
         let asked = InputRequest::Elicitation(ElicitRequest::new(elicitation(arguments)?));
         Some(InputRequiredResult::new(Some([("answer".to_owned(), asked)].into()), Some(state)))
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import json
 import logging
 import os
 import pickle
@@ -439,3 +440,15 @@ def test_the_nearest_file_names_the_project(monkeypatch, tmp_path):
     monkeypatch.delenv("CONTEXTCORE_PROJECT")
     (tmp_path / ".contextcore" / "project").write_bytes(b"\xff\xfe")
     assert TaskTracker().project_id == "default", "a file that cannot be read names none"
+
+
+def test_the_first_line_of_a_file_says_what_the_process_says_of_itself(state, monkeypatch):
+    with TaskTracker("p", state_dir=state) as tracker:
+        tracker.complete_task("T-1")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=commerce,service.name=other")
+    with TaskTracker("q", state_dir=state) as tracker:
+        tracker.complete_task("T-1")
+    first = {head["project"]: head for head in (json.loads(path.read_text().split("\n")[0]) for path in spool.segments(state))}
+    assert "resource" not in first["p"]
+    assert first["q"]["resource"] == {"service.name": "shop", "service.namespace": "commerce"}

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use contextcore_model::Millis;
 use contextcore_model::operation::Operation;
-use contextcore_spool::{Appended, LaneDir, StateDir, Target, Writer};
+use contextcore_spool::{Appended, LaneDir, StateDir, Target, Writer, resource};
 
 use self::helper::Helper;
 use crate::environment;
@@ -154,7 +154,7 @@ impl Spool {
 }
 
 fn writer(lane: &LaneDir, project: &str) -> Writer {
-    Writer::new(lane, project, "rust", &helper::host())
+    Writer::new(lane, project, "rust", &helper::host()).with_resource(resource(environment::variable))
 }
 
 impl Drop for Spool {

@@ -6,6 +6,7 @@ import { ContextCoreError, InvalidTask, SpoolUnavailable } from "./errors.js";
 import * as helper from "./helper.js";
 import * as log from "./log.js";
 import * as post from "./post.js";
+import { traceparent } from "./span.js";
 import { allSpools, type Spool, spool } from "./spool.js";
 import { namedProject } from "./state.js";
 
@@ -142,6 +143,8 @@ export class Client {
     const lack = missing(operation);
     if (lack !== null) throw new InvalidTask(lack);
     if (this.options.actor) operation["actor"] = plain(this.options.actor);
+    const span = traceparent();
+    if (span !== null) operation["traceparent"] = span;
     return operation;
   }
 

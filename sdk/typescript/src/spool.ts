@@ -9,6 +9,7 @@ import { join } from "node:path";
 
 import { type Destination, NOWHERE, onlyLane } from "./destination.js";
 import { SpoolUnavailable } from "./errors.js";
+import { resource } from "./resource.js";
 import { describe, directoryName, enter, find, makeRoom, NEW_FILE, syncDirectory } from "./state.js";
 import { VERSION } from "./version.js";
 
@@ -46,7 +47,8 @@ class Writer {
 
   constructor(directory: string, project: string) {
     const head = { v: 1, writer: this.id, project, lang: "typescript", sdk: VERSION, host: hostname(), pid: process.pid };
-    this.#header = `${JSON.stringify(head)}\n`;
+    const given = resource(process.env);
+    this.#header = `${JSON.stringify(Object.keys(given).length ? { ...head, resource: given } : head)}\n`;
     this.nextSegment(directory);
   }
 

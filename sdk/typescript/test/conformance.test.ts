@@ -10,6 +10,7 @@ import { InsightEmitter } from "../src/agent.js";
 import { resolve } from "../src/destination.js";
 import { SprintTracker, TaskTracker } from "../src/index.js";
 import { insightId } from "../src/insight.js";
+import { resource } from "../src/resource.js";
 import { directoryName } from "../src/state.js";
 
 interface Case {
@@ -88,4 +89,10 @@ test("lanes", () => {
 
 test("directories of projects", () => {
   for (const fact of facts.directories) assert.equal(directoryName(fact.project), fact.name);
+});
+
+test("resources of the environment", () => {
+  for (const fact of facts.resources) {
+    assert.equal(JSON.stringify(resource(fact.environment)), JSON.stringify(fact.gives), JSON.stringify(fact));
+  }
 });

@@ -212,3 +212,13 @@ test("the helper is started with what it needs, and close asks it", async (conte
   assert.equal(asked[0].cmd, "flush");
   assert.deepEqual(Object.values(asked[0].writers), [1]);
 });
+
+test("the first line of a file says what the process says of itself", (context) => {
+  const place = state(context);
+  run("const t = new TaskTracker({projectId: 'p'}); t.completeTask('T-1')", place, {
+    OTEL_SERVICE_NAME: "shop", OTEL_RESOURCE_ATTRIBUTES: "service.namespace=commerce,service.name=other",
+  });
+  const [file] = readdirSync(place, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".jsonl"));
+  const header = JSON.parse(readFileSync(join(place, file!), "utf8").split("\n")[0]!);
+  assert.deepEqual(header.resource, { "service.name": "shop", "service.namespace": "commerce" });
+});

@@ -38,6 +38,8 @@ pub struct Config {
     pub guidance: GuidanceConfig,
     /// What the hooks of `contextcore git install` do.
     pub git: GitConfig,
+    /// Which vintage of conventions that may still change is written.
+    pub semconv: SemconvConfig,
     /// What personal data leaves the program.
     pub privacy: Privacy,
     /// How many insights are kept, and for how long.
@@ -82,6 +84,36 @@ pub struct GuidanceConfig {
 pub struct GitConfig {
     /// Whether a commit that names no task, or whose hook fails, is refused.
     pub strict: bool,
+}
+
+/// Conventions of OpenTelemetry that may still change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Semconv")]
+pub struct SemconvConfig {
+    /// The conventions for GenAI as they were on a day, or `off`: then no attribute `gen_ai.*` is on spans and log records. Ours (`agent.*`)
+    /// are always there.
+    pub gen_ai: GenAi,
+}
+
+/// A vintage of the conventions for GenAI.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum GenAi {
+    /// As they were then.
+    #[default]
+    #[serde(rename = "2026-11-26")]
+    November2026,
+    /// None.
+    #[serde(rename = "off")]
+    Off,
+}
+
+impl GenAi {
+    /// Whether any of it is written.
+    #[must_use]
+    pub const fn is_written(self) -> bool {
+        matches!(self, Self::November2026)
+    }
 }
 
 /// Which programs count as agents.

@@ -69,6 +69,8 @@ const TEXTS: &[(&str, &str)] = &[
     ("service.instance.id", "627cc493f310a3c1"),
     ("mcp.method.name", "tools/call"),
     ("gen_ai.tool.name", "get_context"),
+    ("gen_ai.operation.name", "execute_tool"),
+    ("gen_ai.memory.store.id", "contextcore"),
     ("network.transport", "pipe"),
     ("mcp.call.outcome", "ok"),
     ("blocking", "true"),

@@ -29,13 +29,13 @@ const ROLES: &[(&str, &str, &str, &[&str])] = &[
         "insight",
         "a decision, lesson, question or another insight",
         "type and summary",
-        &["agent.", "gen_ai.", "task.id"],
+        &["agent.", "gen_ai.agent.", "gen_ai.conversation.", "task.id"],
     ),
     (
         "insight_snapshot",
         "an insight that waits for somebody at one tick",
         "type and summary",
-        &["agent.", "gen_ai.", "task.id"],
+        &["agent.", "gen_ai.agent.", "gen_ai.conversation.", "task.id"],
     ),
 ];
 /// Kinds of things, what identifies each, and the attributes that describe it.

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from . import _log
 from ._destination import NOWHERE, Destination, only_lane, sha
+from ._resource import resource
 from ._state import Directory, find
 from ._version import __version__
 from .errors import SpoolUnavailable
@@ -78,8 +79,12 @@ class Writer:
         from json import dumps
 
         self.id = os.urandom(16).hex()
-        head = {"v": 1, "writer": self.id, "project": project, "lang": "python", "sdk": __version__}
-        text = dumps({**head, "host": socket.gethostname(), "pid": os.getpid()}, ensure_ascii=False, separators=(",", ":"))
+        head: dict[str, object] = {"v": 1, "writer": self.id, "project": project, "lang": "python", "sdk": __version__}
+        head.update(host=socket.gethostname(), pid=os.getpid())
+        given = resource(os.environ)
+        if given:
+            head["resource"] = given
+        text = dumps(head, ensure_ascii=False, separators=(",", ":"))
         self._header = text.encode("utf-8", "replace") + b"\n"
         self._number = 0
         # `next` of a counter is one step of the interpreter: a signal handler can never get the same number.
