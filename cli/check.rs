@@ -107,7 +107,7 @@ async fn check_source(config: &Config, source: &SourceConfig) -> Result<CheckRep
     let connector = engine::connect(ALL, source, &config.privacy)?;
     let run = Run { now: clock::now(), full: false };
     let work = async { connector.open(None, &run).await?.check().await };
-    observed(work, |retry| eprintln!("{}: {retry}", source.name)).await
+    observed(work, |retry| output::note(&printable::one_line(&format!("{}: {retry}", source.name)))).await
 }
 
 /// Sends a request with nothing in it: proves address, protocol and credential, and leaves nothing behind.

@@ -105,7 +105,8 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.iter().try_for_each(|line| writeln!(f, "error: {}", printable::lines(line)))
+        // A line break from outside begins no line of ours.
+        self.lines.iter().try_for_each(|line| writeln!(f, "error: {}", printable::lines(line).replace('\n', "\n  ")))
     }
 }
 

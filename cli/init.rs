@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use contextcore_connectors::ALL;
 use contextcore_core::config::{self, FILE_NAME};
 use contextcore_core::ingest::connector::{InitQuestion, Registration};
+use contextcore_core::model::printable;
 
 use crate::app::{self, Context};
 use crate::args;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::{check, terminal};
+use crate::{check, output, terminal};
 
 const ENDPOINT: &str = "http://127.0.0.1:4317";
 
@@ -43,7 +44,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Init) -> Outcome {
     // The file must be one that we would read.
     config::parse(&text, &path.display().to_string(), &app::kinds())?;
     write(&path, &text, arguments.force)?;
-    eprintln!("wrote {}", path.display());
+    output::note(&printable::one_line(&format!("wrote {}", path.display())));
     if arguments.no_check {
         return Ok(Exit::Done);
     }

@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
-use contextcore_core::model::printable;
 use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::visible;
 
 /// The variable that replaces `-v` with a filter of `tracing` (`contextcore_core=debug,info`).
 const VARIABLE: &str = "CONTEXTCORE_LOG";
@@ -41,7 +42,7 @@ impl Write for BesideBars {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let line = visible(&String::from_utf8_lossy(bytes));
+        let line = shown(&String::from_utf8_lossy(bytes), console::colors_enabled_stderr());
         self.0.suspend(|| io::stderr().write_all(line.as_bytes()))
     }
 
@@ -50,23 +51,10 @@ impl Write for BesideBars {
     }
 }
 
-/// A line of the log in which nothing from outside moves the terminal. Only the log's own colours keep their meaning.
-fn visible(line: &str) -> String {
+/// A line of the log in which nothing from outside acts. Only the log's own colours keep their meaning.
+fn shown(line: &str, colours: bool) -> String {
     let (text, end) = line.strip_suffix('\n').map_or((line, ""), |text| (text, "\n"));
-    let mut out = String::with_capacity(line.len());
-    let mut parts = text.split("\u{1b}[");
-    out.push_str(&printable::one_line(parts.next().unwrap_or_default()));
-    for part in parts {
-        let digits = part.find(|c: char| !c.is_ascii_digit() && c != ';').unwrap_or(part.len());
-        let (colour, rest) = match part[digits..].strip_prefix('m') {
-            Some(rest) => (&part[..=digits], rest),
-            None => ("", part),
-        };
-        out.push_str(if colour.is_empty() { "\\u{1b}[" } else { "\u{1b}[" });
-        out.push_str(colour);
-        out.push_str(&printable::one_line(rest));
-    }
-    out + end
+    visible::line(text, colours) + end
 }
 
 impl<'a> MakeWriter<'a> for BesideBars {
@@ -82,15 +70,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_line_keeps_its_colours_and_nothing_else_that_acts() {
-        let table = [
-            ("\u{1b}[32m INFO\u{1b}[0m sync ended\n", "\u{1b}[32m INFO\u{1b}[0m sync ended\n"),
-            ("title=\u{1b}[2Jx\u{1b}]0;y\u{7}\n", "title=\\u{1b}[2Jx\\u{1b}]0;y\\u{7}\n"),
-            ("a\u{202e}b\nINFO forged\n", "a\\u{202e}b INFO forged\n"),
-            ("\u{1b}[1;31", "\\u{1b}[1;31"),
-        ];
-        for (line, want) in table {
-            assert_eq!(visible(line), want, "{line:?}");
-        }
+    fn a_log_line_ends_where_the_log_ends_it() {
+        assert_eq!(
+            shown("\u{1b}[32m INFO\u{1b}[0m a\nINFO forged\n", true),
+            "\u{1b}[32m INFO\u{1b}[0m a INFO forged\n"
+        );
+        assert_eq!(shown("title=\u{1b}[32mx\n", false), "title=\\u{1b}[32mx\n");
     }
 }

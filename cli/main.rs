@@ -62,11 +62,14 @@ mod task;
 mod tasks;
 mod terminal;
 mod tone;
+mod visible;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::error::ContextValue;
 use clap::{CommandFactory, Parser};
+use contextcore_core::model::printable;
 use indicatif::MultiProgress;
 use tokio::runtime::{Builder, Runtime};
 
@@ -75,7 +78,10 @@ use crate::args::{Cli, Command};
 use crate::failure::{Exit, Outcome};
 
 fn main() -> ExitCode {
-    let Cli { global, command } = Cli::parse();
+    let Cli { global, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(error),
+    };
     terminal::set_colour(global.color);
     let bars = MultiProgress::new();
     logging::start(global.verbose, base_verbosity(&command), &bars);
@@ -90,6 +96,25 @@ fn main() -> ExitCode {
         failure.exit
     });
     ending(exit, stop::requested(), is_service).into()
+}
+
+/// Ends after arguments that cannot be used, or that ask for help. What was typed is quoted, and acts on no terminal.
+fn usage(mut error: clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let quoted = error.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(text) => Some((kind, ContextValue::String(printable::one_line(text).into_owned()))),
+        _ => None,
+    });
+    for (kind, value) in quoted.collect::<Vec<_>>() {
+        error.insert(kind, value);
+    }
+    let colours = console::colors_enabled_stderr();
+    let text = error.render();
+    let text = if colours { text.ansi().to_string() } else { text.to_string() };
+    eprint!("{}", visible::lines(&text, colours));
+    Exit::Usage.into()
 }
 
 /// Whether the command works until somebody stops it.

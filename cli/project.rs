@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use contextcore_core::config::{self, nearest_known};
-use contextcore_core::model::project_file;
+use contextcore_core::model::{printable, project_file};
 use contextcore_core::repository;
 use contextcore_spool::StateDir;
 
@@ -55,8 +55,8 @@ impl Project {
     /// The name, and who named it unless the caller just did.
     pub(crate) fn described(&self) -> String {
         match &self.by {
-            NamedBy::Flag | NamedBy::Subject => self.name.clone(),
-            by => format!("{}, from {by}", self.name),
+            NamedBy::Flag | NamedBy::Subject => printable::one_line(&self.name).into_owned(),
+            by => format!("{}, from {by}", printable::one_line(&self.name)),
         }
     }
 }

@@ -52,14 +52,27 @@ fn verdict(view: &StatusView, width: Option<usize>) -> String {
 
 fn well(view: &StatusView) -> String {
     let waiting: u64 = view.backends.iter().map(|backend| backend.backlog).sum();
-    let export = match waiting {
-        0 => "everything is exported".to_owned(),
-        waiting => format!("{} on the way to the backend", humanize::plural(waiting, "item")),
-    };
-    match view.sources.len() {
-        0 => "no source is configured: add one under `sources`, or run `contextcore init`".to_owned(),
-        count => format!("all is well: {} read, {export}", humanize::plural(count as u64, "source")),
+    let read = humanize::plural(view.sources.len() as u64, "source");
+    match (view.sources.len(), waiting, nowhere(&view.backends)) {
+        (0, ..) => "no source is configured: add one under `sources`, or run `contextcore init`".to_owned(),
+        (_, 0, Some(nowhere)) => format!("{read} read; {nowhere}"),
+        (_, 0, None) => format!("all is well: {read} read, everything is exported"),
+        (_, waiting, _) => {
+            format!("all is well: {read} read, {} on the way to the backend", humanize::plural(waiting, "item"))
+        }
     }
+}
+
+/// What is said where no backend is configured: whatever was exported may have gone to nobody.
+fn nowhere(backends: &[BackendView]) -> Option<String> {
+    let unnamed: Vec<&BackendView> = backends.iter().filter(|backend| backend.is_default).collect();
+    let url = &unnamed.first()?.url;
+    let signals: Vec<&str> = unnamed.iter().map(|backend| backend.signal.as_str()).collect();
+    let of = if unnamed.len() == backends.len() { String::new() } else { format!(" for {}", signals.join(" and ")) };
+    Some(format!(
+        "no backend is configured{of}: exports go to {url}, where a Collector on this machine would be \
+         (`export.otlp.endpoint` names another)"
+    ))
 }
 
 /// How many quarantined records, or warnings, are shown without `-v`.
@@ -186,6 +199,7 @@ fn backend_table(backends: &[BackendView], now: Millis) -> Table {
         let state = match (&backend.last_error, backend.failing_since) {
             (Some(error), Some(since)) => Cell::new(&failing(error, since, backend.next_try, now), Tone::Bad),
             _ if backend.backlog > 0 => format!("{} waiting", humanize::plural(backend.backlog, "item")).into(),
+            _ if backend.is_default => "no backend is configured: this is the default".to_owned().into(),
             _ => Cell::new("ok", Tone::Good),
         };
         table.row([Cell::from(format!("  {}", backend.signal)), Cell::from(backend.url.clone()), state]);
@@ -235,6 +249,28 @@ mod tests {
         let view = view(524_288, |_| {});
         insta::assert_snapshot!("status_fresh", render(&view, false, None));
         assert_eq!(serde_json::from_value::<StatusView>(serde_json::to_value(&view).unwrap()).unwrap(), view);
+    }
+
+    #[test]
+    fn where_no_backend_is_configured_nothing_is_said_to_be_exported() {
+        let read = |store: &Store| {
+            let mut transaction = store.begin().unwrap();
+            let at = Some(fixture::NOW.plus(-60_000));
+            let status = SourceStatus { last_attempt: at, last_success: at, ..SourceStatus::default() };
+            transaction.put_source_status("acme", &status).unwrap();
+            transaction.commit().unwrap();
+        };
+        let mut view = view(1_000, read);
+        view.problems.clear();
+        view.backends.iter_mut().for_each(|backend| (backend.backlog, backend.is_default) = (0, true));
+        let said = render(&view, false, None);
+        assert!(said.starts_with("1 source read; no backend is configured: exports go to http://"), "{said}");
+        assert!(!said.contains("everything is exported") && !said.contains(" ok"), "{said}");
+        view.backends[0].is_default = false;
+        let said = render(&view, false, None);
+        assert!(said.contains("no backend is configured for "), "{said}");
+        view.backends.iter_mut().for_each(|backend| backend.is_default = false);
+        assert!(render(&view, false, None).starts_with("all is well: 1 source read, everything is exported"));
     }
 
     fn fail(store: &Store) {

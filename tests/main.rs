@@ -31,6 +31,7 @@ mod doctor;
 mod features;
 mod file_source;
 mod golden;
+mod hostile;
 mod image;
 mod input;
 mod insight_commands;

@@ -16,6 +16,7 @@ use std::io;
 use std::path::Path;
 
 use contextcore_core::config::{Resolve, SecretRef};
+use contextcore_core::model::printable;
 use contextcore_core::model::secret::Secret;
 use contextcore_core::{Error, ErrorKind};
 use contextcore_dashboards::files;
@@ -89,7 +90,8 @@ fn export(context: &Context, arguments: &args::DashboardsExport) -> Outcome {
     let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
     let written = serde_json::json!({"directory": arguments.directory, "files": paths});
     output::print(json, &written, |_| {
-        paths.iter().map(|path| format!("{}\n", arguments.directory.join(path).display())).collect()
+        let at = |path: &&str| arguments.directory.join(path).display().to_string();
+        paths.iter().map(|path| format!("{}\n", printable::one_line(&at(path)))).collect()
     })?;
     Ok(Exit::Done)
 }

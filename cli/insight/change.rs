@@ -5,6 +5,7 @@
 
 use contextcore_core::model::insight::{InsightAction, identity, lifecycle};
 use contextcore_core::model::operation::{InsightUpdate, Operation};
+use contextcore_core::model::printable;
 use contextcore_core::query::InsightView;
 use serde_json::json;
 
@@ -63,7 +64,10 @@ async fn report(context: &Context, json: bool, update: InsightUpdate, place: &Pl
     let is_suggestion = update.action == InsightAction::Answer.as_str() && update.agent.is_some();
     if is_suggestion {
         let agent = update.agent.as_deref().unwrap_or_default();
-        eprintln!("recorded as a suggestion, because the agent `{agent}` answers; a person answers with --by NAME");
+        output::note(&format!(
+            "recorded as a suggestion, because the agent `{}` answers; a person answers with --by NAME",
+            printable::one_line(agent)
+        ));
     }
     let view = json!({
         "id": update.id, "action": update.action, "project": project.name, "by": update.by, "agent": update.agent,
@@ -113,7 +117,8 @@ async fn subject(
 
 /// Says that nothing is known of an insight here, where it was looked up: it may be on its way from another machine.
 fn say_unknown(update: &InsightUpdate) {
-    eprintln!("`{}` is not known here; what is recorded of it counts once it is", update.id);
+    let id = printable::one_line(&update.id);
+    output::note(&format!("`{id}` is not known here; what is recorded of it counts once it is"));
 }
 
 /// The project of an insight, which is also the one to report to.

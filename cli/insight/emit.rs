@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context, command: &str, mut emit: Emit) -> Outcome {
 fn say(project: &Project, emissions: &[Emission]) {
     if project.by != NamedBy::Flag {
         let types: Vec<&str> = emissions.iter().map(|emission| emission.insight.insight_type.as_str()).collect();
-        eprintln!("recorded {} in {}", types.join(", "), project.described());
+        output::note(&format!("recorded {} in {}", types.join(", "), project.described()));
     }
 }
 

@@ -246,9 +246,10 @@ pub(super) async fn revert(context: &Context, arguments: Revert) -> Outcome {
         record_all(&place, &changes)?;
     }
     let number = humanize::plural(changes.len() as u64, "insight");
-    eprintln!("{} {number} of {agent}", if dry_run { "would retract" } else { "retracted" });
+    let shown = printable::one_line(&agent);
+    output::note(&format!("{} {number} of {shown}", if dry_run { "would retract" } else { "retracted" }));
     if let Some(pending) = before.filter(|_| !dry_run) {
-        eprintln!("{pending}; what of it is by {agent} is taken back when this is run again");
+        output::note(&format!("{pending}; what of it is by {shown} is taken back when this is run again"));
     }
     print(json, &changes)
 }

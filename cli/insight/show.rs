@@ -27,8 +27,9 @@ fn render(view: &InsightView, now: Millis, width: Option<usize>) -> String {
     let insight = &view.insight;
     let mut text = format!("{}  {}\n", insight.id, printable::one_line(&insight.summary));
     if let Some(rationale) = &insight.rationale {
-        let mut table = Table::new(&[("", Column::Wrapped)]);
-        rationale.lines().for_each(|line| table.row([line.to_owned()]));
+        // Indented: a line of somebody else looks like none of ours.
+        let mut table = Table::new(&[("", Column::Left), ("", Column::Wrapped)]);
+        rationale.lines().for_each(|line| table.row([String::new(), line.to_owned()]));
         text.push_str(&format!("\n{}", table.render(width)));
     }
     text.push_str(&format!("\n{}", facts(insight, now).render(width)));

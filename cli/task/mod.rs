@@ -4,6 +4,7 @@ use contextcore_core::model::operation::{
     Attributes, Operation, Scalar, TaskBlock, TaskComment, TaskEvent, TaskFields, TaskLink, TaskOnly, TaskProgress,
     TaskReason, TaskStatus,
 };
+use contextcore_core::model::printable;
 use serde_json::json;
 
 use crate::app::Context;
@@ -30,7 +31,9 @@ pub(crate) fn run(context: &Context, arguments: args::Task) -> Outcome {
         "project": project.name, "task": task, "op": name, "lane": recorded.lane.name(),
         "writer": recorded.writer, "seq": recorded.seq,
     });
-    output::print_compact(json, &view, |_| format!("{name} {task} ({})\n", project.described()))?;
+    output::print_compact(json, &view, |_| {
+        format!("{name} {} ({})\n", printable::one_line(&task), project.described())
+    })?;
     Ok(Exit::Done)
 }
 

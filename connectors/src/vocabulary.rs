@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use contextcore_core::model::Status;
 
-pub(crate) use phrases::{BACKLOG, BLOCKED, REVIEW};
+pub(crate) use phrases::{BACKLOG, BLOCKED, EPIC_LINK, FLAGGED, REVIEW, SPRINT, STORY_POINTS};
 use phrases::{BLOCKED_BY, DOING, DONE, GIVING_UP, TODO};
 
 /// What a status of this name usually is, in any of the languages that trackers are shipped in. The more certain words go first:
@@ -31,6 +31,11 @@ pub(crate) fn status(name: &str) -> Option<Status> {
 /// Whether the words of a link (in lower case) say that the other one blocks this one.
 pub(crate) fn is_blocked_by(words: &str) -> bool {
     BLOCKED_BY.iter().any(|phrase| words.contains(phrase))
+}
+
+/// Whether a name is one of these (lower case, single spaces) and nothing more.
+pub(crate) fn is(name: &str, phrases: &[&str]) -> bool {
+    phrases.contains(&padded_words(name).trim())
 }
 
 /// Whether a resolution means that the work was given up.

@@ -9,8 +9,8 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use contextcore_core::model::Change;
 use contextcore_core::model::time::MINUTE;
+use contextcore_core::model::{Change, Event};
 use contextcore_fakes::Clock;
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::jira::{Edition, Jira, JiraHandle, Options, Trouble};
@@ -700,4 +700,85 @@ async fn an_issue_whose_comments_fail_is_kept_and_read_again() {
     rig.jira.faults().clear();
     let served = rig.read_again(NOW + MINUTE, &named).await.unwrap();
     assert!(served.unreadable.is_empty() && ids[..5].iter().all(|id| comments(&served, id) == 4));
+}
+
+#[tokio::test]
+async fn comments_that_are_fewer_than_their_total_are_asked_for_again() {
+    // Data Center gives all of them with the issue.
+    let [cloud, _] = editions();
+    for tear in ["fewer", "none", "null"] {
+        let options = Options { inline_comments: 5, ..cloud.clone() };
+        let mut rig = Rig::start(World::history(NOW, 6, 2, 0, 0, 1), options).await;
+        let bad = rig.nth(3);
+        (0..9).for_each(|n| rig.jira.world().edit(NOW - 60_000 + n).comment(bad));
+        let shorten = move |answer: &mut serde_json::Value| {
+            let begins = answer["startAt"] == 0;
+            let rows = answer["comments"].as_array_mut().unwrap();
+            match tear {
+                "fewer" if begins => drop(rows.remove(2)),
+                "fewer" => {}
+                "none" => rows.clear(),
+                _ => answer["comments"] = serde_json::Value::Null,
+            }
+        };
+        rig.jira.faults().on("*/comment", When::Always, changed(shorten));
+        let bad = bad.0.to_string();
+        let torn = rig.run(NOW, &["issues"]).await.unwrap();
+        assert_eq!((keys(&torn.unreadable), keys(&torn.tasks)), ([bad.clone()].into(), rig.ids()), "{tear}");
+        assert!(torn.unreadable[&bad].contains("not all of its comments"), "{:?}", torn.unreadable);
+        rig.jira.faults().clear();
+        let served = rig.read_again(NOW + MINUTE, std::slice::from_ref(&bad)).await.unwrap();
+        assert!(served.unreadable.is_empty());
+        let comments = |entry: &&Event| matches!(entry.change, Change::Commented(_));
+        assert_eq!(served.tasks[&bad].history.iter().filter(comments).count(), 9, "{tear}");
+    }
+}
+
+/// A row of a list that the site gives whole, spoiled: it is nothing, or has no id.
+fn spoil_row(answer: &mut serde_json::Value, how: &str) {
+    let list = if answer.is_array() { answer } else { &mut answer["issueLinkTypes"] };
+    let row = list.as_array_mut().and_then(|rows| rows.last_mut()).unwrap();
+    match how {
+        "null" => *row = serde_json::Value::Null,
+        _ => drop(row.as_object_mut().unwrap().remove("id")),
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_the_site_with_a_row_that_is_none_is_said_and_asked_for_again() {
+    for options in editions() {
+        for (path, what) in [
+            ("*/field", "the fields"),
+            ("*/status", "the statuses"),
+            ("*/issuetype", "the issue types"),
+            ("*/issueLinkType", "the types of links"),
+        ] {
+            for how in ["null", "no id"] {
+                if how == "no id" && what == "the types of links" {
+                    // Their words say enough.
+                    continue;
+                }
+                // A type without a name we know is what the types are asked for.
+                let mut world = World::demo(NOW, 1, 7);
+                world.types[3].name = "Wunsch".into();
+                let mut rig = Rig::start(world, options.clone()).await;
+                let first = rig.run(NOW, &["sprints", "issues"]).await.unwrap();
+                rig.jira.faults().on(path, When::Always, changed(move |answer| spoil_row(answer, how)));
+                let day = NOW + 86_400_000;
+                rig.cursors.clear();
+                let torn = rig.run(day, &["sprints", "issues"]).await.unwrap();
+                let says = |text: &&String| text.starts_with(what) && text.contains("not complete");
+                assert!(torn.warnings.iter().any(|text| says(&text)), "{what} {how}: {:?}", torn.warnings);
+                assert_eq!(presents(&torn), presents(&first), "{what} {how}: what was known stays");
+                let next = rig.run(day + 5 * MINUTE, &["issues"]).await.unwrap();
+                assert!(next.warnings.is_empty(), "{what} {how}: {:?}", next.warnings);
+                rig.jira.faults().clear();
+                rig.jira.take_requests();
+                let healed = rig.run(day + 61 * MINUTE, &["issues"]).await.unwrap();
+                let wanted = path.trim_start_matches('*');
+                assert!(rig.jira.take_requests().iter().any(|request| request.path().ends_with(wanted)), "{what}");
+                assert!(healed.warnings.is_empty(), "{what} {how}: {:?}", healed.warnings);
+            }
+        }
+    }
 }

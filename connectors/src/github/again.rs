@@ -15,6 +15,7 @@ use super::activity::{self, ActivityList};
 use super::answer::FetchOutcome;
 use super::api::Api;
 use super::batch::{Kind, Sizes};
+use super::place::Place;
 use super::records::{About, complete, unreadable};
 use super::rows;
 use super::session::{GitHub, ITEMS, REPOSITORIES, SiteContext};
@@ -91,9 +92,9 @@ impl Reading<'_> {
     async fn find(&mut self) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         for project in &self.context.reference.projects {
-            let (mut after, mut more) = (None, true);
+            let (mut place, mut more) = (Place::default(), true);
             while more && !self.wanted.is_empty() {
-                let listed = rows::page(self.api, &project.id, &mut after, &mut self.sizes).await?;
+                let listed = rows::page(self.api, &project.id, &mut place, &mut self.sizes).await?;
                 more = listed.more;
                 for row in listed.rows.iter().filter(|row| !row.is_no_task()) {
                     for id in [self.transfers.first(row.native_id()), &row.id] {

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::answer::{Answer, GraphError, none};
 use super::api::{ALL_TRIES, Api, One, Points, Viewer, viewer};
 use super::connection::{Rows, capped};
+use super::place::Place;
 use super::queries;
 use super::settings::{ProjectName, RepositoryName};
 use super::wire::RepositoryActivity;
@@ -164,17 +165,17 @@ impl Api {
         }
     }
 
-    /// A page of the items of a project.
+    /// A page of the items of a project, from the end where `place` is.
     pub(super) async fn items(
         &self,
         project: &str,
-        after: Option<&str>,
+        place: &Place,
         rows: u32,
         detail: Detail,
     ) -> Result<Answer<Option<ItemsPage>>> {
-        let (project, after, first) = (project.to_owned(), after.map(str::to_owned), i64::from(rows));
+        let (project, after, first) = (project.to_owned(), place.after.as_deref().map(str::to_owned), i64::from(rows));
         let (nodes, looks) = (detail.has_rows(), detail == Detail::Whole);
-        let sweep = queries::ItemSweep { project, after, first, nodes, looks };
+        let sweep = queries::ItemSweep { project, after, first, direction: place.direction().to_owned(), nodes, looks };
         let Answer { data, errors } = self.ask::<_, One<ItemsPage>>(&sweep, self.tries(rows as usize)).await?;
         self.note(data.rate_limit);
         let page =
@@ -182,12 +183,12 @@ impl Api {
         Ok(Answer { data: page, errors })
     }
 
-    /// A page of the issues of a repository that changed since then, the longest unchanged first.
+    /// A page of the issues of a repository that changed since then, the longest unchanged first; from the other end, the latest changed.
     pub(super) async fn repository_issues(
         &self,
         repository: &RepositoryName,
         since: Option<Millis>,
-        after: Option<&str>,
+        place: &Place,
         rows: u32,
         detail: Detail,
     ) -> Result<Answer<Option<IssuesPage>>> {
@@ -195,8 +196,9 @@ impl Api {
             owner: repository.owner.clone(),
             name: repository.name.clone(),
             since: since.map(|since| since.to_string()),
-            after: after.map(str::to_owned),
+            after: place.after.as_deref().map(str::to_owned),
             first: i64::from(rows),
+            direction: place.direction().to_owned(),
             nodes: detail.has_rows(),
         };
         let answer: Answer<One<IssuesPage>> = self.ask(&variables, self.tries(rows as usize)).await?;

@@ -5,6 +5,7 @@ use contextcore_core::{Error, ErrorKind, Result, Retry};
 use serde::{Deserialize, Serialize};
 
 use super::batch::Sizes;
+use super::place::Place;
 use super::session::{GitHub, IDS, SiteContext};
 use super::{repositories, rows};
 use crate::cursor;
@@ -15,7 +16,8 @@ use crate::cursor;
 struct IdCursor {
     /// Lists that were read to their end: projects, then repositories.
     done: usize,
-    after: Option<Box<str>>,
+    #[serde(flatten)]
+    place: Place,
     sizes: Sizes,
 }
 
@@ -32,24 +34,28 @@ pub(super) async fn poll(github: &GitHub, live: &SiteContext, stored: Option<&Cu
     let projects = &live.reference.projects;
     let mut page = Page::default();
     let next = if let Some(project) = projects.get(position.done) {
-        let listed = rows::page(&github.api, &project.id, &mut position.after, &mut position.sizes).await?;
+        let listed = rows::page(&github.api, &project.id, &mut position.place, &mut position.sizes).await?;
         let (tasks, others): (Vec<_>, Vec<_>) = listed.rows.iter().partition(|row| !row.is_no_task());
         page.seen.extend(tasks.iter().map(|row| row.native_id().to_owned()));
         page.out_of_scope = others.len() as u64;
         page.unreadable.extend(listed.bad.iter().filter_map(rows::BadRow::unreadable));
+        page.nameless = listed.gap.is_some();
+        page.unreadable.extend(listed.gap.map(|gap| gap.unreadable(&project.id)));
         listed.more
     } else if let Some(repository) = live.repositories.get(position.done - projects.len()) {
-        let (after, sizes) = (&mut position.after, &mut position.sizes);
-        let listed = repositories::page(&github.api, &repository.name, None, after, sizes).await?;
+        let (place, sizes) = (&mut position.place, &mut position.sizes);
+        let listed = repositories::page(&github.api, &repository.name, None, place, sizes).await?;
         page.seen.extend(listed.rows.iter().map(|row| row.id.to_string()));
         page.unreadable.extend(listed.unreadable);
+        page.nameless = listed.gap.is_some();
+        page.unreadable.extend(listed.gap.map(|gap| gap.unreadable(&repository.name.to_string())));
         listed.more
     } else {
         false
     };
     page.seen.extend(page.unreadable.iter().map(|one| one.native_id.clone()));
     if !next {
-        (position.done, position.after) = (position.done + 1, None);
+        (position.done, position.place) = (position.done + 1, Place::default());
     }
     page.more = position.done < projects.len() + live.repositories.len();
     if !page.more {

@@ -120,10 +120,11 @@ impl Poll<'_> {
             let home = elsewhere.take().filter(|(known, _)| *known == project);
             let home = home.unwrap_or_else(|| (project.clone(), self.cursor.before(&self.order, &self.lost, &project)));
             let now = self.api.now();
-            let listed = rows::page(self.api, &project, &mut self.sweep.after, &mut self.cursor.sizes).await?;
+            let listed = rows::page(self.api, &project, &mut self.sweep.place, &mut self.cursor.sizes).await?;
             self.warnings.extend(listed.warnings);
             self.counted = listed.total.map(|total| (project.clone(), total));
-            self.sweep.hidden += listed.hidden;
+            self.sweep.hidden += listed.hidden + listed.gap.as_ref().map_or(0, |gap| gap.rows);
+            self.unreadable.extend(listed.gap.map(|gap| gap.unreadable(&project)));
             for bad in &listed.bad {
                 let is_known = bad.item.as_deref().is_some_and(|item| self.cursor.touch(&project, item));
                 self.sweep.hidden += u64::from(!is_known);

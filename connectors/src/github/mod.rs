@@ -26,6 +26,7 @@ mod iterations;
 mod lists;
 mod mapping;
 mod normalise;
+mod place;
 mod projects;
 mod queries;
 mod records;

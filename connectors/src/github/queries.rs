@@ -113,7 +113,9 @@ operations! {
     /// Who we are, and how these projects are made.
     Reference { ids: Vec<String> },
     /// The items of a project, without their contents.
-    ItemSweep { project: String, after: Option<String>, first: i64, nodes: bool, looks: bool },
+    ItemSweep {
+        project: String, after: Option<String>, first: i64, direction: String, nodes: bool, looks: bool,
+    },
     /// Issues behind items, with this many rows of their long lists.
     Items { ids: Vec<String>, comments: bool, texts: bool, rows: i64, after: Option<String> },
     /// Drafts, and items whose content is hidden from the token.
@@ -122,7 +124,8 @@ operations! {
     PullRequestItems { ids: Vec<String> },
     /// Changed issues of a repository; all of them without `since`.
     RepositoryIssues {
-        owner: String, name: String, since: Option<String>, after: Option<String>, first: i64, nodes: bool,
+        owner: String, name: String, since: Option<String>, after: Option<String>, first: i64, direction: String,
+        nodes: bool,
     },
     /// Issues with their histories, with this many rows of their long lists.
     Issues { ids: Vec<String>, comments: bool, texts: bool, rows: i64, after: Option<String> },

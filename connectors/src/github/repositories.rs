@@ -17,6 +17,7 @@ use super::api::Api;
 use super::batch::{Kind, Sizes};
 use super::calls::Detail;
 use super::features::Missing;
+use super::place::{Gap, Place};
 use super::records::{About, complete, unreadable};
 use super::rows::Attempt;
 use super::session::{GitHub, MOMENT, Members, REPOSITORIES, SiteContext};
@@ -70,7 +71,8 @@ struct RepositoryCursor {
 #[serde(default)]
 struct RepositorySweep {
     since: Option<Millis>,
-    after: Option<Box<str>>,
+    #[serde(flatten)]
+    place: Place,
     #[serde(flatten, with = "StoredSweep")]
     listed: Sweep,
 }
@@ -187,9 +189,11 @@ impl Poll<'_> {
         let mut changed: BTreeMap<Box<str>, Millis> = BTreeMap::new();
         let mut more = true;
         for _ in 0..SWEEPS {
-            let Listed { rows, unreadable, incomplete, more: next } =
-                page(self.api, name, sweep.since, &mut sweep.after, self.sizes).await?;
+            let Listed { rows, unreadable, incomplete, gap, more: next } =
+                page(self.api, name, sweep.since, &mut sweep.place, self.sizes).await?;
             into.unreadable.extend(unreadable);
+            sweep.listed.incomplete |= gap.is_some();
+            into.unreadable.extend(gap.map(|gap| gap.unreadable(&name.to_string())));
             if let Some(reason) = incomplete {
                 into.warnings.push(format!("an issue of {name} cannot be listed: {reason}"));
                 sweep.listed.incomplete = true;
@@ -249,22 +253,24 @@ pub(super) struct Listed {
     pub(super) unreadable: Vec<Unreadable>,
     /// An issue of which not even the id was listed: why.
     incomplete: Option<String>,
+    /// Rows that cannot be listed from either end.
+    pub(super) gap: Option<Gap>,
     /// There is another page.
     pub(super) more: bool,
 }
 
-/// The next page of a repository's issues; `after` moves on. It is made smaller until it is answered, and one that cannot be
+/// The next page of a repository's issues; `place` moves on. It is made smaller until it is answered, and one that cannot be
 /// listed at all is stepped over.
 pub(super) async fn page(
     api: &Api,
     name: &RepositoryName,
     since: Option<Millis>,
-    after: &mut Option<Box<str>>,
+    place: &mut Place,
     sizes: &mut Sizes,
 ) -> Result<Listed> {
     let (mut size, mut attempt) = (sizes.sweep, Attempt::default());
     loop {
-        match api.repository_issues(name, since, after.as_deref(), size, attempt.detail).await {
+        match api.repository_issues(name, since, place, size, attempt.detail).await {
             Err(error) if is_divisible(&error) && size > 1 => {
                 api.note_failure(&error);
                 size = size.div_ceil(2);
@@ -272,19 +278,29 @@ pub(super) async fn page(
             }
             Err(error) if is_divisible(&error) => {
                 api.answers_still(&error).await?;
-                attempt = attempt.next(error)?;
+                attempt = match attempt.next(error) {
+                    Ok(next) => next,
+                    Err(error) => {
+                        let gap = place.turn(error, &name.to_string())?;
+                        return Ok(Listed { more: gap.is_none(), gap, ..Listed::default() });
+                    }
+                };
             }
             Err(error) => return Err(error),
             Ok(answer) => {
-                let Some(page) = answer.data else {
+                let Some(mut page) = answer.data else {
                     let text = answer.errors.first().map(GraphError::text).unwrap_or_default();
                     let text = format!("the repository is not there any more: {text}");
                     return Err(Error::new(ErrorKind::NotFound, text).with("repository", name));
                 };
                 sizes.sweep = if attempt.detail == Detail::Whole { size } else { Sizes::default().sweep };
-                page.issues.page_info.step(after, &name.to_string())?;
+                let rows = if attempt.detail == Detail::Nothing { 1 } else { page.issues.nodes.len() };
+                let fresh = place.fresh(rows, page.issues.total_count);
+                page.issues.nodes.truncate(fresh);
+                let total = page.issues.total_count;
+                let more = place.pass(&page.issues.page_info, fresh, total, &name.to_string())?;
                 let mut listed = read(page.issues.nodes.iter().map(Option::as_deref), &answer.errors);
-                listed.more = page.issues.page_info.has_next_page;
+                listed.more = more;
                 if attempt.detail == Detail::Nothing {
                     listed.incomplete = Some(attempt.reason().to_owned());
                 }

@@ -15,6 +15,7 @@ use super::batch::{Kind, Sizes};
 use super::calls::{Detail, ItemsPage};
 use super::connection::Rows;
 use super::fingerprints::Short;
+use super::place::{Gap, Place};
 use super::session::MOMENT;
 use super::wire::RepositoryName as NameWithOwner;
 use contextcore_core::ingest::connector::Unreadable;
@@ -139,6 +140,8 @@ pub(super) struct Listed {
     pub(super) total: Option<u64>,
     /// There is another page.
     pub(super) more: bool,
+    /// Rows that cannot be listed from either end.
+    pub(super) gap: Option<Gap>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -172,14 +175,14 @@ impl BadRow {
     }
 }
 
-/// The next page of a project's items. `after` moves on.
+/// The next page of a project's items. `place` moves on.
 ///
 /// # Errors
 /// As the session's; [`ErrorKind::NotFound`] when the project is not there any more.
-pub(super) async fn page(api: &Api, project: &str, after: &mut Option<Box<str>>, sizes: &mut Sizes) -> Result<Listed> {
+pub(super) async fn page(api: &Api, project: &str, place: &mut Place, sizes: &mut Sizes) -> Result<Listed> {
     let (mut size, mut attempt) = (sizes.sweep, Attempt::default());
     loop {
-        let answer = api.items(project, after.as_deref(), size, attempt.detail).await.and_then(whole_page);
+        let answer = api.items(project, place, size, attempt.detail).await.and_then(whole_page);
         match answer {
             Err(error) if is_divisible(&error) && size > 1 => {
                 api.note_failure(&error);
@@ -188,16 +191,22 @@ pub(super) async fn page(api: &Api, project: &str, after: &mut Option<Box<str>>,
             }
             Err(error) if is_divisible(&error) => {
                 api.answers_still(&error).await?;
-                attempt = attempt.next(error)?;
+                attempt = match attempt.next(error) {
+                    Ok(next) => next,
+                    Err(error) => {
+                        let gap = place.turn(error, project)?;
+                        return Ok(Listed { more: gap.is_none(), gap, total: place.total(), ..Listed::default() });
+                    }
+                };
             }
             Err(error) => return Err(error),
             Ok(answer) => {
                 // One bad row says nothing about how many can be listed at once.
                 sizes.sweep = if attempt.detail == Detail::Whole { size } else { Sizes::default().sweep };
-                let begin = after.clone();
-                let mut listed = read(project, answer, &attempt, after)?;
+                let begin = place.clone();
+                let mut listed = read(project, answer, &attempt, place)?;
                 if listed.bad.iter().any(|row| row.item.is_none()) && attempt.detail == Detail::Whole {
-                    identify(api, project, begin.as_deref(), size, &mut listed).await;
+                    identify(api, project, &begin, size, &mut listed).await;
                 }
                 return Ok(listed);
             }
@@ -260,15 +269,19 @@ fn read(
     project: &str,
     Answer { data, errors }: Answer<Option<ItemsPage>>,
     attempt: &Attempt,
-    after: &mut Option<Box<str>>,
+    place: &mut Place,
 ) -> Result<Listed> {
-    let Some(ItemsPage { items }) = data else {
+    let Some(ItemsPage { mut items }) = data else {
         let text = errors.first().map(GraphError::text).unwrap_or_default();
         let text = format!("the project is not there any more: {text}");
         return Err(Error::new(ErrorKind::NotFound, text).with("project", project));
     };
-    items.page_info.step(after, project)?;
-    let mut listed = Listed { total: items.total_count, more: items.page_info.has_next_page, ..Listed::default() };
+    let total = items.total_count;
+    let rows = if attempt.detail == Detail::Whole { items.nodes.len() } else { 1 };
+    let fresh = place.fresh(rows, total);
+    items.nodes.truncate(fresh);
+    let more = place.pass(&items.page_info, fresh, total, project)?;
+    let mut listed = Listed { total, more, ..Listed::default() };
     if attempt.detail != Detail::Whole {
         let row = items.nodes.first().and_then(Option::as_deref).filter(|row| !is_null(Some(row)));
         listed.bad.push(BadRow::of(0, row, attempt.reason.clone()));
@@ -302,8 +315,8 @@ fn read(
 }
 
 /// Asks for the ids of rows that came empty. Those that are empty again stay unknown.
-async fn identify(api: &Api, project: &str, after: Option<&str>, size: u32, listed: &mut Listed) {
-    let Ok(Answer { data: Some(ItemsPage { items }), .. }) = api.items(project, after, size, Detail::Ids).await else {
+async fn identify(api: &Api, project: &str, place: &Place, size: u32, listed: &mut Listed) {
+    let Ok(Answer { data: Some(ItemsPage { items }), .. }) = api.items(project, place, size, Detail::Ids).await else {
         return;
     };
     for bad in listed.bad.iter_mut().filter(|row| row.item.is_none()) {
@@ -336,7 +349,7 @@ mod tests {
             "errors":[{"path":["node","items","nodes",2,"content","parent"],"message":"boom"},
             {"type":"FORBIDDEN","path":["node","items","nodes",3],"message":"no"},
             {"path":["node","items","nodes",4],"message":"bang"}]}"#;
-        let listed = read("P", answer(json), &Attempt::default(), &mut None).unwrap();
+        let listed = read("P", answer(json), &Attempt::default(), &mut Place::default()).unwrap();
         assert_eq!(listed.rows.iter().map(|row| &*row.id).collect::<Vec<_>>(), ["PVTI_1"]);
         assert_eq!((listed.hidden, listed.total, listed.more), (1, Some(6), false));
         let bad: Vec<_> = listed.bad.iter().map(|row| (row.native_id.as_deref(), row.reason.as_str())).collect();

@@ -233,8 +233,9 @@ impl Api {
     }
 
     /// Reads a list that comes in one answer.
-    async fn whole<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
-        Ok(given(self.confirmed(|| self.session.get_mended(META, path, &[], PATIENT)).await?, path)?.rows)
+    async fn whole<T: DeserializeOwned>(&self, path: &str) -> Result<Listed<T>> {
+        let answer = self.confirmed(|| self.session.get_mended(META, path, &[], PATIENT)).await?;
+        Ok(Listed::at_once(given(answer, path)?))
     }
 
     /// Asks for something that the run goes on without: a refusal of it has to be confirmed, once a run for all that is refused.
@@ -266,21 +267,23 @@ impl Api {
         self.session.get_mended(META, &format!("{}/myself", site.root()), &[], PATIENT).await
     }
 
-    pub(super) async fn fields(&self, site: Site) -> Result<Vec<FieldAnswer>> {
+    pub(super) async fn fields(&self, site: Site) -> Result<Listed<FieldAnswer>> {
         self.whole(&format!("{}/field", site.root())).await
     }
 
-    pub(super) async fn statuses(&self, site: Site) -> Result<Vec<StatusValue>> {
-        self.whole(&format!("{}/status", site.root())).await
+    pub(super) async fn statuses(&self, site: Site) -> Result<Listed<StatusValue>> {
+        let statuses: Listed<StatusValue> = self.whole(&format!("{}/status", site.root())).await?;
+        Ok(statuses.only(|status| status.id.is_some()))
     }
 
-    pub(super) async fn issue_types(&self, site: Site) -> Result<Vec<IssueType>> {
+    pub(super) async fn issue_types(&self, site: Site) -> Result<Listed<IssueType>> {
         let path = format!("{}/issuetype", site.root());
-        Ok(given(self.side(META, &path, &[]).await?, &path)?.rows)
+        let types: Listed<IssueType> = Listed::at_once(given(self.side(META, &path, &[]).await?, &path)?);
+        Ok(types.only(|kind| kind.id.is_some()))
     }
 
     /// The types of links; 404 where linking is switched off.
-    pub(super) async fn link_types(&self, site: Site) -> Result<Vec<LinkKind>> {
+    pub(super) async fn link_types(&self, site: Site) -> Result<Listed<LinkKind>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Types {
@@ -288,14 +291,14 @@ impl Api {
         }
         let path = format!("{}/issueLinkType", site.root());
         let types: Types = self.side(META, &path, &[]).await?;
-        Ok(given(types.issue_link_types, &path)?.rows)
+        Ok(Listed::at_once(given(types.issue_link_types, &path)?))
     }
 
     /// Projects the credential can see. Data Center gives them in one list.
     pub(super) async fn projects(&self, site: Site) -> Result<Listed<ProjectAnswer>> {
         match site {
             Site::Cloud => self.rows(META, "rest/api/3/project/search", &[], ROWS).await,
-            Site::DataCenter => Ok(Listed::of(self.whole("rest/api/2/project").await?)),
+            Site::DataCenter => self.whole("rest/api/2/project").await,
         }
     }
 

@@ -5,6 +5,7 @@ use contextcore_core::{Error, ErrorKind, Result};
 
 use super::api::{self, Site};
 use super::fields::{Field, NOT_HERE};
+use super::listed::Listed;
 use super::session::{Jira, SiteContext};
 use super::{mapping, sprints};
 use crate::refusal::Notes;
@@ -92,6 +93,11 @@ fn fields(context: &SiteContext, warnings: &mut Vec<String>, problems: &mut Vec<
     if fields.sprint.is_none() {
         warnings.push("no sprint field was found: set fields.sprint to its id if the site has sprints".to_owned());
     }
+    if fields.flagged.is_none() {
+        let text = "no field that flags an impediment was found, so no flag blocks a task: \
+                    set fields.flagged to its id if people flag issues";
+        warnings.push(text.to_owned());
+    }
     let unknown = fields.all().filter(|(_, field)| &*field.name == NOT_HERE);
     problems.extend(
         unknown.map(|(_, field)| format!("the configured field {} is not on this site: correct `fields`", field.id)),
@@ -109,7 +115,9 @@ async fn unplaced(jira: &Jira, context: &SiteContext, warnings: &mut Vec<String>
             status.name
         )
     }));
-    for kind in jira.api.issue_types(context.site).await.unwrap_or_default() {
+    let types = jira.api.issue_types(context.site).await.unwrap_or_else(|_| Listed::of(Vec::new()));
+    warnings.extend(types.lacks().map(|lacks| format!("the list of issue types is not complete: {lacks}")));
+    for kind in types.rows {
         let id = kind.id.as_deref().unwrap_or_default();
         let untranslated = kind.untranslated_name.as_deref().unwrap_or(&kind.name);
         let names = [id, &kind.name, untranslated];

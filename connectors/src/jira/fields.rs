@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use super::settings::Settings;
-use crate::vocabulary::says;
+use crate::vocabulary::{EPIC_LINK as EPIC_LINK_NAMES, FLAGGED, SPRINT as SPRINT_NAMES, STORY_POINTS, is, says};
 
 /// Which field means what on this site.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +140,7 @@ pub(super) fn discover(settings: &Settings, answers: &[FieldAnswer], by_board: &
         Some(Field { id: id.into(), name, why: "configured".into(), former: Vec::new() })
     };
     let flagged = || {
-        let is_flag = |name: &str| name.eq_ignore_ascii_case("flagged");
+        let is_flag = |name: &str| is(name, FLAGGED);
         let named = answers.iter().find(|answer| *kind(answer) == *CHECKBOXES && answer.names().any(is_flag));
         named.map(|answer| chosen(answer, "by its name and kind"))
     };
@@ -180,7 +180,7 @@ fn points(
 }
 
 fn are_points(name: &str) -> bool {
-    says(name, &["story points", "story point estimate"]) && !says(name, &["original"])
+    says(name, STORY_POINTS) && !says(name, &["original"])
 }
 
 impl Fields {
@@ -200,6 +200,23 @@ impl Fields {
         }
         for (field, names) in points {
             field.former.extend(names.iter().filter(|name| is_free(name)).map(|name| Box::from(*name)));
+        }
+    }
+}
+
+impl Fields {
+    /// On Data Center such a field came with the name that it has in the language of the site at that time, and histories name
+    /// it so still. Where no field bears that name now, it was ours.
+    pub(super) fn add_translated_names(&mut self, answers: &[FieldAnswer]) {
+        let taken = |name: &str| answers.iter().any(|answer| is(&answer.name, &[name]));
+        let points = self.points.iter_mut().map(|field| (field, STORY_POINTS));
+        let single =
+            [(&mut self.sprint, SPRINT_NAMES), (&mut self.epic_link, EPIC_LINK_NAMES), (&mut self.flagged, FLAGGED)];
+        let single = single.into_iter().filter_map(|(field, names)| Some((field.as_mut()?, names)));
+        for (field, names) in points.chain(single) {
+            let free = names.iter().filter(|name| !taken(name) && !field.is_named(name)).map(|name| Box::from(*name));
+            let free: Vec<Box<str>> = free.collect();
+            field.former.extend(free);
         }
     }
 }
@@ -248,6 +265,40 @@ pub(super) mod tests {
                 ("flagged", "customfield_10021")
             ]
         );
+    }
+
+    #[test]
+    fn fields_are_found_by_their_names_in_other_languages() {
+        let number = "com.atlassian.jira.plugin.system.customfieldtypes:float";
+        let boxes = "com.atlassian.jira.plugin.system.customfieldtypes:multicheckboxes";
+        for (flag, points) in [
+            ("Markiert", "Story-Punkte"),
+            ("Marqué", "Points de story"),
+            ("フラグ付き", "ストーリー ポイント"),
+            ("Marcado", "Puntos de historia"),
+            ("Помечено", "Очки истории"),
+        ] {
+            let site = answers(serde_json::json!([
+                {"id": "customfield_1", "name": "Geprüft von", "schema": {"custom": boxes}},
+                {"id": "customfield_2", "name": format!("{flag} (alt)"), "schema": {"custom": boxes}},
+                {"id": "customfield_3", "name": flag, "schema": {"custom": boxes}},
+                {"id": "customfield_4", "name": points, "schema": {"custom": number}}
+            ]));
+            let found = discover(&plain(), &site, &BTreeSet::new());
+            assert_eq!(ids(&found), [("story_points", "customfield_4"), ("flagged", "customfield_3")], "{flag}");
+        }
+    }
+
+    #[test]
+    fn a_field_of_data_center_is_named_in_histories_as_it_came() {
+        let mut site = site_fields();
+        site[4].name = "Markiert".into();
+        let mut found = discover(&plain(), &site, &BTreeSet::new());
+        assert!(!found.sprint.as_ref().unwrap().is_named("スプリント"));
+        found.add_translated_names(&site);
+        assert!(found.sprint.as_ref().unwrap().is_named("スプリント") && found.points[0].is_named("故事点"));
+        let flagged = found.flagged.unwrap();
+        assert!(flagged.is_named("Marqué") && !flagged.is_named("Markiert"), "another field has that name now");
     }
 
     #[test]

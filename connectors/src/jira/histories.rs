@@ -234,7 +234,11 @@ impl Completer<'_> {
                 break;
             }
         }
-        Ok(())
+        if known.is_whole() {
+            return Ok(());
+        }
+        let missing = known.total - known.comments.count();
+        Err(Error::new(ErrorKind::Protocol, "their list is shorter than it says").with("missing", missing))
     }
 }
 

@@ -23,6 +23,19 @@ impl<T> Listed<T> {
         Self { rows, odd: 0, missing: 0 }
     }
 
+    /// A list that came in one answer.
+    pub(super) fn at_once(list: List<T>) -> Self {
+        Self { rows: list.rows, odd: list.odd, missing: 0 }
+    }
+
+    /// The list without rows that lack what every row has: they cannot be read.
+    pub(super) fn only(mut self, fits: impl Fn(&T) -> bool) -> Self {
+        let all = self.rows.len();
+        self.rows.retain(fits);
+        self.odd += all - self.rows.len();
+        self
+    }
+
     /// What did not come of it, for people; none when it is whole.
     pub(super) fn lacks(&self) -> Option<String> {
         let lost = self.odd + self.missing;

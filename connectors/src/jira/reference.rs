@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contextcore_core::Millis;
-use contextcore_core::model::time::DAY;
+use contextcore_core::model::time::{DAY, HOUR};
 use serde::{Deserialize, Serialize};
 
 use super::boards::{Board, Columns};
@@ -159,6 +159,11 @@ impl Reference {
         !(0..DAY).contains(&age) || unknown.iter().any(|id| !self.missing.contains(id))
     }
 
+    /// A list did not come whole: everything is asked for again within the hour.
+    pub(super) fn ask_again_soon(&mut self, now: Millis) {
+        self.fetched_at = self.fetched_at.min(now.plus(HOUR - DAY));
+    }
+
     /// The field that holds the estimate of an issue of this project, best first: the one its board estimates in, then the
     /// discovered ones.
     pub(super) fn points_for<'a>(&'a self, project: &str) -> impl Iterator<Item = &'a str> {
@@ -242,13 +247,13 @@ impl Reference {
         };
     }
 
-    /// Takes in the issue types of the site.
+    /// Takes in the issue types of the site; those that vanished stay as they were.
     pub(super) fn learn_types(&mut self, answers: Vec<IssueType>) {
         let known = answers.into_iter().filter_map(|answer| {
             let IssueType { id, name, untranslated_name, subtask, hierarchy_level } = answer;
             Some((id?, KnownType { name, untranslated_name, subtask, hierarchy_level }))
         });
-        self.types = Some(known.collect());
+        self.types.get_or_insert_default().extend(known);
     }
 }
 

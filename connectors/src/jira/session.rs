@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::api::{self, Api, ServerInfo, Site};
 use super::history::Item;
+use super::listed::Listed;
 use super::mapping::{self, Mapping};
 use super::reference::Reference;
 use super::settings::Settings;
@@ -217,12 +218,16 @@ impl Jira {
         let types = match self.api.issue_types(context.site).await {
             Err(error) if api::is_bearable(error.kind()) => {
                 warn!(error = error.full(), "issue types cannot be listed, their names on the issues are used instead");
-                Vec::new()
+                Listed::of(Vec::new())
             }
             types => types?,
         };
         let mut reference = context.reference.clone();
-        reference.learn_types(types);
+        if let Some(lacks) = types.lacks() {
+            self.notes().warnings.push(site::torn("the issue types", &lacks));
+            reference.ask_again_soon(self.run.now);
+        }
+        reference.learn_types(types.rows);
         Ok(self.relearned(context, reference, context.fresh))
     }
 

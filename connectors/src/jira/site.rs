@@ -10,6 +10,7 @@ use tracing::warn;
 use super::api::{Api, Myself, ServerInfo, Site, is_bearable, is_refusal};
 use super::boards::{Board, BoardAnswer, Columns};
 use super::fields::{self, FieldAnswer};
+use super::listed::Listed;
 use super::reference::Reference;
 use super::settings::Settings;
 use super::wire::{IssueType, LinkKind, StatusValue};
@@ -104,6 +105,11 @@ struct Answers {
     links: Option<Vec<LinkKind>>,
 }
 
+/// What is said of a list that did not come whole.
+pub(super) fn torn(what: &str, lacks: &str) -> String {
+    format!("{what} are not complete, what was known of them stays: {lacks}")
+}
+
 fn product(site: Site, info: Option<&ServerInfo>) -> String {
     match (site, info) {
         (Site::Cloud, _) => "Jira Cloud".to_owned(),
@@ -143,23 +149,27 @@ struct Lists<'a> {
 impl Lists<'_> {
     async fn fields(&mut self) -> Result<Option<Vec<FieldAnswer>>> {
         let known = self.old.is_known().then_some(None);
-        self.bear(self.api.fields(self.site).await.map(Some), "fields", known)
+        let fields = self.bear(self.api.fields(self.site).await.map(Some), "fields", known)?;
+        Ok(self.kept(fields, "fields", self.old.is_known()))
     }
 
     /// Every Jira has statuses, but lists none to anonymous callers, and every status of every history would be a guess.
     async fn statuses(&mut self) -> Result<Option<Vec<StatusValue>>> {
         let known = self.old.is_known().then_some(None);
         let statuses = self.bear(self.api.statuses(self.site).await.map(Some), "statuses", known)?;
-        if statuses.as_ref().is_some_and(Vec::is_empty) {
+        if statuses.as_ref().is_some_and(|statuses| statuses.seen() == 0) {
             let text = "the site lists no statuses, as for an anonymous caller: check the token";
             return Err(Error::new(ErrorKind::Protocol, text));
         }
-        Ok(statuses)
+        Ok(self.kept(statuses, "statuses", false))
     }
 
     async fn types(&mut self) -> Result<Option<Vec<IssueType>>> {
         match self.old.types {
-            Some(_) => self.bear(self.api.issue_types(self.site).await.map(Some), "issue types", Some(None)),
+            Some(_) => {
+                let types = self.bear(self.api.issue_types(self.site).await.map(Some), "issue types", Some(None))?;
+                Ok(self.kept(types, "issue types", false))
+            }
             None => Ok(None),
         }
     }
@@ -171,8 +181,21 @@ impl Lists<'_> {
                 Ok(None)
             }
             Err(error) if is_refusal(error.kind()) && !is_refused(&error) => Ok(Some(Vec::new())),
-            links => self.bear(links.map(Some), "types of links", Some(None)),
+            links => {
+                let links = self.bear(links.map(Some), "types of links", Some(None))?;
+                Ok(self.kept(links, "types of links", self.old.blocking.is_known()))
+            }
         }
+    }
+
+    /// The rows of a list. Of one that did not come whole, none where what was known goes before what came.
+    fn kept<T>(&mut self, list: Option<Listed<T>>, what: &str, known: bool) -> Option<Vec<T>> {
+        let list = list?;
+        let lacks = list.lacks();
+        if let Some(lacks) = &lacks {
+            self.note_torn(&format!("the {what}"), lacks);
+        }
+        (lacks.is_none() || !known).then_some(list.rows)
     }
 
     /// How long the answers are good for: what holds back the export is asked for on the next run, what failed within the hour,
@@ -203,7 +226,13 @@ impl Lists<'_> {
             data_center: self.site == Site::DataCenter,
             product: product(self.site, info),
             browse: info.and_then(|info| browse(settings, info)),
-            fields: fields.map_or(self.old.fields, |answers| fields::discover(settings, &answers, &by_board)),
+            fields: fields.map_or(self.old.fields, |answers| {
+                let mut found = fields::discover(settings, &answers, &by_board);
+                if self.site == Site::DataCenter {
+                    found.add_translated_names(&answers);
+                }
+                found
+            }),
             boards,
             missing: BTreeSet::new(),
             ..self.old
@@ -243,7 +272,7 @@ impl Lists<'_> {
     /// Notes that a list did not come whole.
     fn note_torn(&mut self, what: &str, lacks: &str) {
         self.failed = true;
-        self.notes.warnings.push(format!("{what} are not complete, what was known of them stays: {lacks}"));
+        self.notes.warnings.push(torn(what, lacks));
     }
 
     /// The boards of our projects, and which columns show which statuses.

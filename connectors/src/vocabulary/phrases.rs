@@ -190,3 +190,37 @@ pub(super) const BLOCKED_BY: &[&str] = &[
     "on estetty",
     "tarafından engelleniyor", "tarafından engellendi",
 ];
+
+/// Whole names of the field with which people flag an impediment.
+#[rustfmt::skip]
+pub(crate) const FLAGGED: &[&str] = &[
+    "flagged", "impediment flag",
+    "markiert", "gekennzeichnet", "marqué", "marquée", "signalé", "marcado", "marcada", "sinalizado", "sinalizada",
+    "contrassegnato", "contrassegnata", "segnalato", "gemarkeerd", "oznaczone", "oznaczony", "oflagowane", "označeno", "označený",
+    "отмечено", "помечено", "позначено", "フラグ", "フラグ付き", "フラグあり", "플래그", "플래그 지정됨", "已标记", "已標記", "已加标记",
+    "flaggad", "flaggat", "markeret", "flagget", "merkitty", "liputettu", "megjelölt", "megjelölve", "işaretli", "işaretlendi",
+];
+
+/// Names of fields that hold an estimate in story points.
+#[rustfmt::skip]
+pub(crate) const STORY_POINTS: &[&str] = &[
+    "story points", "story point estimate", "storypoints",
+    "story punkte", "storypunkte", "points de story", "points d'histoire", "puntos de historia", "puntos de la historia",
+    "pontos de história", "pontos da história", "pontos de story", "punti storia", "punti della storia", "story punti",
+    "storypunten", "story punten", "punkty historii", "punkty story", "body příběhu", "story body",
+    "очки истории", "стори поинты", "story пункты", "бали історії", "сторі поінти",
+    "ストーリー ポイント", "ストーリーポイント", "스토리 포인트", "스토리포인트", "故事点", "故事点数", "故事點數",
+    "story poäng", "storypoäng", "historiepunkter", "tarinapisteet", "történetpontok", "hikaye puanları", "hikâye puanları",
+];
+
+/// Names of the field that holds sprints.
+pub(crate) const SPRINT: &[&str] = &["sprint", "sprints", "спринт", "スプリント", "스프린트", "冲刺", "衝刺"];
+
+/// Names of the field that links an issue to its epic.
+#[rustfmt::skip]
+pub(crate) const EPIC_LINK: &[&str] = &[
+    "epic link", "epos verknüpfung", "epic verknüpfung", "lien d'epic", "lien d'épopée", "lien epic", "enlace de épica", "enlace a la épica",
+    "link do épico", "link épico", "link epic", "collegamento epic", "epiclink", "epic koppeling", "łącze eposu", "odkaz na epic",
+    "ссылка на эпик", "посилання на епік", "エピック リンク", "エピックリンク", "에픽 링크", "史诗链接", "长篇故事链接", "episk länk", "eeposlinkki",
+    "epik bağlantısı",
+];

@@ -356,3 +356,58 @@ async fn a_list_that_does_not_come_is_not_an_empty_one() {
     rig.github.faults().clear();
     assert_eq!(rig.sync().await.tasks, calm.tasks);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_behind_a_row_that_cannot_be_passed_is_read_from_the_other_end() {
+    for bad in [&[20][..], &[0], &[29], &[12, 17]] {
+        let mut world = small();
+        let ids: Vec<IssueId> = (1..=30).map(|n| add(&mut world, &n.to_string(), NOW - 9 * HOUR)).collect();
+        let mut rig = Rig::shop(world).await;
+        let stuck = |n: &usize| ailing(Github::item_id(SHOP, Content::Issue(ids[*n])), Part::Place, Sign::GaveUp);
+        rig.github.set_ailing(bad.iter().map(stuck).collect());
+        let first = rig.sync().await;
+        let (from, to) = (bad[0], bad[bad.len() - 1]);
+        let reached: BTreeSet<String> =
+            ids.iter().enumerate().filter(|(n, _)| *n < from || *n > to).map(|(_, id)| rig.id(*id)).collect();
+        assert_eq!(first.tasks.keys().cloned().collect::<BTreeSet<_>>(), reached, "{bad:?}");
+        let unlisted: Vec<_> = first.unreadable.iter().collect();
+        let rows = format!("cannot list {} rows", to - from + 1);
+        assert!(
+            matches!(&unlisted[..], [(id, why)] if id.ends_with(":unlisted") && why.contains(&rows)),
+            "{unlisted:?}"
+        );
+        let pass = rig.run(&["ids"]).await.unwrap();
+        assert!(pass.nameless && pass.unreadable.len() == 1, "{bad:?}: {:?}", pass.unreadable);
+        assert_eq!(pass.seen.iter().filter(|id| !id.ends_with(":unlisted")).cloned().collect::<BTreeSet<_>>(), reached);
+        // The next sweeps give nothing anew, and say it again.
+        let again = rig.sync().await;
+        assert_eq!((again.tasks.len(), again.unreadable.len()), (0, 1), "{bad:?}");
+        let unlisted: Vec<&str> = unlisted.iter().map(|(id, _)| id.as_str()).collect();
+        assert!(rig.read_again(&unlisted).await.unreadable.is_empty(), "no node has this id: the next sweep decides");
+        rig.github.set_ailing(vec![]);
+        let healed = rig.sync().await;
+        assert_eq!((healed.tasks.len(), healed.unreadable.len()), (to - from + 1, 0), "{bad:?}");
+        let whole = rig.run(&["ids"]).await.unwrap();
+        assert_eq!((whole.seen.len(), whole.nameless, whole.unreadable.len()), (30, false, 0), "{bad:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn issues_of_a_repository_behind_one_that_cannot_be_passed_are_read_from_the_other_end() {
+    let mut world = small();
+    let tools = world.add_project("TOOLS", "Tools", StatusId::TO_DO);
+    let ids: Vec<IssueId> = (1..=30)
+        .map(|n| world.edit(NOW - 9 * HOUR + n * 60_000).add_issue(Draft::new(tools, TypeId::TASK, n.to_string())))
+        .collect();
+    let set = |config: &mut SourceConfig| set_repositories(config, &["acme/tools".into()]);
+    let mut rig = Rig::start(world, dot_com(), set).await;
+    rig.github.set_ailing(vec![ailing(rig.id(ids[11]), Part::Place, Sign::GaveUp)]);
+    let first = rig.sync().await;
+    assert_eq!((first.tasks.len(), first.tasks.contains_key(&rig.id(ids[11]))), (29, false), "{:?}", first.warnings);
+    assert!(first.unreadable.keys().all(|id| id.ends_with(":unlisted")) && first.unreadable.len() == 1);
+    let pass = rig.run(&["ids"]).await.unwrap();
+    assert!(pass.nameless && pass.seen.len() == 30, "{:?}", pass.seen);
+    rig.github.set_ailing(vec![]);
+    let healed = rig.sync().await;
+    assert!(healed.tasks.contains_key(&rig.id(ids[11])) && healed.unreadable.is_empty(), "{:?}", healed.unreadable);
+}

@@ -57,6 +57,8 @@ pub(super) fn build(raw: RawOtlp, env: &Env, problems: &mut Problems) -> OtlpCon
 struct Base {
     url: Url,
     protocol: Protocol,
+    /// Nobody named it.
+    is_default: bool,
 }
 
 impl Base {
@@ -73,7 +75,7 @@ impl Base {
         }
         let guess = if has_path || url.port() == Some(4318) { Protocol::HttpProtobuf } else { Protocol::Grpc };
         let general = general.filter(|_| !has_path);
-        Ok(Self { url, protocol: beside.or(general).unwrap_or(guess) })
+        Ok(Self { url, protocol: beside.or(general).unwrap_or(guess), is_default: false })
     }
 
     fn target(&self, signal: Signal) -> SignalTarget {
@@ -81,7 +83,7 @@ impl Base {
             Protocol::Grpc => self.url.origin().ascii_serialization(),
             Protocol::HttpProtobuf => with_signal_path(self.url.clone(), signal),
         };
-        SignalTarget { url, protocol: self.protocol }
+        SignalTarget { url, protocol: self.protocol, is_default: self.is_default }
     }
 
     /// The same for an address that is used as it is.
@@ -90,7 +92,7 @@ impl Base {
             Protocol::Grpc => self.url.origin().ascii_serialization(),
             Protocol::HttpProtobuf => self.url.to_string(),
         };
-        SignalTarget { url, protocol: self.protocol }
+        SignalTarget { url, protocol: self.protocol, is_default: self.is_default }
     }
 }
 
@@ -124,7 +126,7 @@ fn common_base(
         base(&text).map_err(|message| problems.add_variable(VARIABLE, message)).ok()
     } else {
         let port = if protocol == Some(Protocol::HttpProtobuf) { 4318 } else { 4317 };
-        base(&format!("http://127.0.0.1:{port}")).ok()
+        base(&format!("http://127.0.0.1:{port}")).ok().map(|base| Base { is_default: true, ..base })
     }
 }
 

@@ -4,7 +4,9 @@
 use super::status::{BackendView, Problem, ProblemPart, SourceView, StatusView};
 use super::viewer::Viewer;
 use crate::config::{Config, Schedule};
+use crate::export::otlp;
 use crate::model::error::Result;
+use crate::model::signal::Signal;
 use crate::model::time::{HOUR, Millis};
 
 /// A source that fell due this often without being read is late.
@@ -52,26 +54,55 @@ fn problems(view: &StatusView, config: &Config) -> Vec<Problem> {
 
 /// Backends that do not accept, one problem for those that fail in the same way.
 fn refusing(backends: &[BackendView], now: Millis) -> Vec<Problem> {
-    let mut groups: Vec<(String, String, Millis, Vec<&str>)> = Vec::new();
+    let mut groups: Vec<Refusing<'_>> = Vec::new();
     for backend in backends {
         let Some((error, since)) = backend.last_error.as_ref().zip(backend.failing_since) else { continue };
         let (name, reason) = (backend_name(&backend.url), short(error));
-        match groups.iter_mut().find(|group| (&group.0, &group.1) == (&name, &reason)) {
+        let setting = setting(&backend.signal, error);
+        match groups.iter_mut().find(|group| (&group.name, &group.reason) == (&name, &reason)) {
             Some(group) => {
-                group.2 = group.2.min(since);
-                group.3.push(&backend.signal);
+                group.since = group.since.min(since);
+                group.signals.push(&backend.signal);
+                group.setting = group.setting.or(setting);
             }
-            None => groups.push((name, reason, since, vec![&backend.signal])),
+            None => groups.push(Refusing { name, reason, since, signals: vec![&backend.signal], setting }),
         }
     }
-    let problem = |(name, reason, since, signals): (String, String, Millis, Vec<&str>)| Problem {
-        part: ProblemPart::Backend,
-        what: format!("{name} {} ({reason}, {})", behaviour(&reason, &signals.join(" and ")), age(now, since)),
-        next: format!(
-            "nothing is lost, the journal keeps it; `contextcore check` asks {name} again and says what is wrong"
-        ),
-    };
-    groups.into_iter().map(problem).collect()
+    groups.iter().map(|group| group.problem(now)).collect()
+}
+
+/// A backend that does not accept these signals for one reason.
+struct Refusing<'a> {
+    name: String,
+    reason: String,
+    since: Millis,
+    signals: Vec<&'a str>,
+    /// The setting of the backend behind it, if its answer tells.
+    setting: Option<&'static str>,
+}
+
+impl Refusing<'_> {
+    fn problem(&self, now: Millis) -> Problem {
+        let Self { name, reason, since, signals, setting } = self;
+        let next = match setting {
+            Some(setting) => {
+                format!("{setting}; nothing is lost, the journal keeps it and is exported once {name} accepts again")
+            }
+            None => {
+                format!(
+                    "nothing is lost, the journal keeps it; `contextcore check` asks {name} again and says what is wrong"
+                )
+            }
+        };
+        let what = format!("{name} {} ({reason}, {})", behaviour(reason, &signals.join(" and ")), age(now, *since));
+        Problem { part: ProblemPart::Backend, what, next }
+    }
+}
+
+/// The setting of the backend that a refusal comes from, such as a limit that holds up a signal until it is raised.
+fn setting(signal: &str, error: &str) -> Option<&'static str> {
+    let signal = Signal::ALL.into_iter().find(|known| known.as_str() == signal)?;
+    otlp::hint(signal, error)
 }
 
 /// What a backend does, by its last answer: one that gives none is down or out of reach, and refuses nothing.
@@ -221,11 +252,23 @@ mod tests {
         BackendView {
             signal: signal.into(),
             url: url.into(),
+            is_default: false,
             backlog: 5,
             last_error: error.map(str::to_owned),
             failing_since: error.map(|_| NOW.plus(-12 * MINUTE)),
             next_try: None,
         }
+    }
+
+    #[test]
+    fn a_limit_that_holds_up_a_signal_names_the_setting() {
+        let limit = "HTTP 400: per-user series limit of 150000 exceeded (err-mimir-max-series-per-user)";
+        let found = refusing(&[backend("metrics", "http://mimir:8080/otlp/v1/metrics", Some(limit))], NOW);
+        let [Problem { what, next, .. }] = found.as_slice() else { panic!("{found:?}") };
+        assert!(what.contains("refuses metrics") && what.contains("12 min"), "{what}");
+        assert!(next.starts_with("Mimir: raise limits.max_global_series_per_user; nothing is lost"), "{next}");
+        let down = refusing(&[backend("metrics", "http://mimir:8080/otlp/v1/metrics", Some("HTTP 503"))], NOW);
+        assert!(down[0].next.contains("contextcore check"), "{down:?}");
     }
 
     #[test]

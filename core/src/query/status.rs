@@ -134,6 +134,9 @@ pub struct BackendView {
     pub signal: String,
     /// Its address.
     pub url: String,
+    /// No backend is configured: this is the address where one would be on this machine.
+    #[serde(default)]
+    pub is_default: bool,
     /// Journal items of all sources that it does not have yet.
     pub backlog: u64,
     /// Why it does not accept; null while it does.
@@ -239,6 +242,7 @@ impl Viewer<'_> {
             Ok(BackendView {
                 signal: signal.as_str().to_owned(),
                 url: target.url.clone(),
+                is_default: target.is_default,
                 backlog,
                 last_error: failing.as_ref().map(|failing| failing.reason.clone()),
                 failing_since: failing.as_ref().map(|failing| failing.since),

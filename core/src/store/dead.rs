@@ -8,6 +8,7 @@ use super::key::{Key, Kind};
 use super::reader::Store;
 use super::records::DeadLetter;
 use crate::model::error::Result;
+use crate::model::printable;
 
 /// Identifies a dead letter: the journal number of the transaction that stored it, and its place in that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +25,7 @@ impl FromStr for DeadId {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parsed = text.split_once('-').and_then(|(seq, place)| Some(Self(seq.parse().ok()?, place.parse().ok()?)));
-        parsed.ok_or_else(|| format!("`{text}` is not the id of a dead letter, such as 4711-0"))
+        parsed.ok_or_else(|| format!("`{}` is not the id of a dead letter, such as 4711-0", printable::one_line(text)))
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Part {
     Comments,
     /// Anything, even its id.
     Row,
+    /// Any page that holds it, whatever is asked of its rows.
+    Place,
 }
 
 /// How GitHub shows that it cannot serve something.
@@ -49,8 +51,14 @@ pub(super) enum Effect {
 const GAVE_UP: &str = "Something went wrong while executing your query on 2026-01-26T18:14:54Z. Please include `C0DE:1` when \
                        reporting this issue.";
 
+/// The failure of a page that holds a node which cannot be passed.
+pub(super) const STUCK: &str = "the page cannot be made";
+
 /// What ailing nodes make of an answer, if it holds any.
 pub(super) fn strike(body: &Json, ailing: &[Ailing]) -> Option<Effect> {
+    if body["errors"].as_array().is_some_and(|errors| errors.iter().any(|error| error["message"] == STUCK)) {
+        return Some(Effect::Body(json!({"data": null, "errors": [{"message": GAVE_UP}]})));
+    }
     let mut struck = body.clone();
     let mut changed = false;
     for one in ailing {
@@ -125,6 +133,8 @@ impl Part {
             Self::Timeline => node.get("timelineItems").is_some(),
             Self::Comments => node.get("comments").is_some(),
             Self::Row => true,
+            // Fails while the page is made.
+            Self::Place => false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Handles a request: authenticates the caller, validates the document, charges its price, executes it, and words the answer.
 
 use super::Site;
-use super::ailing::{Effect, strike};
+use super::ailing::{Effect, Part, strike};
 use super::auth::Caller;
 use super::price::{Price, flaw, price, too_heavy};
 use super::query::Root;
@@ -115,7 +115,10 @@ impl Site {
         let forbidden = lock(&self.forbidden).clone();
         let (options, now) = (&self.options, self.now());
         let iterations = self.iterations.load(std::sync::atomic::Ordering::Relaxed);
-        let view = View { world: &world, options, caller, forbidden: &forbidden, iterations, now, price, budget };
+        let ailing = lock(&self.ailing).clone();
+        let stuck: Vec<String> = ailing.into_iter().filter(|one| one.part == Part::Place).map(|one| one.id).collect();
+        let (forbidden, stuck) = (&forbidden, &stuck);
+        let view = View { world: &world, options, caller, forbidden, stuck, iterations, now, price, budget };
         let mut outcome = prepared.execute(&Root(view));
         for path in heavy {
             give_up(&mut outcome, path);

@@ -1,11 +1,14 @@
 //! Issues. An impediment of the world is the label `blocked`, a link "blocks" is a dependency, a resolution a state reason.
 
+use std::cell::Cell;
+
+use super::ailing::STUCK;
 use super::facts::{close_reason, closes, estimate_field, issue_type, issue_updated, labels, was_closed};
 use super::ids::NodeId;
 use super::project::items_of;
 use super::timeline;
 use super::view::{View, maybe_time, time};
-use crate::graphql::{Answer, Arguments, Object, Plain, Value, connection};
+use crate::graphql::{Answer, Arguments, Failure, Object, Plain, Value, connection};
 use crate::world::{Change, Comment, Issue, IssueId, LinkKind};
 use serde_json::{Value as Json, json};
 
@@ -179,8 +182,14 @@ impl<'w> View<'w> {
 
     /// A page of issues.
     pub(super) fn issues(self, found: Vec<&'w Issue>, arguments: &Arguments<'_>) -> Answer<'w> {
-        let key = |issue: &&Issue| issue.id.to_string();
+        let is_stuck = Cell::new(false);
+        let key = |issue: &&Issue| {
+            let id = NodeId::Issue(issue.project(), issue.id).to_string();
+            is_stuck.set(is_stuck.get() || self.stuck.contains(&id));
+            issue.id.to_string()
+        };
         let node = move |issue: &&'w Issue| self.issue_object(issue);
-        Ok(Value::object(connection("IssueConnection", found, arguments, 100, key, node)?))
+        let page = connection("IssueConnection", found, arguments, 100, key, node)?;
+        if is_stuck.get() { Err(Failure::new("", STUCK)) } else { Ok(Value::object(page)) }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! A board of the world is a project, its sprints are iterations.
 
+use std::cell::Cell;
+
+use super::ailing::STUCK;
 use super::ids::NodeId;
 use super::people::Person;
 use super::view::{View, time};
@@ -144,10 +147,19 @@ impl<'w> ProjectNode<'w> {
         if filter.contains("updated:") && filter.contains('T') {
             found.clear();
         }
+        if arguments.json("orderBy")["direction"] == "DESC" {
+            found.reverse();
+        }
         let project = *self;
-        let key = |content: &Content| format!("{content:?}");
+        let is_stuck = Cell::new(false);
+        let key = |content: &Content| {
+            let id = NodeId::Item(project.board.id, *content).to_string();
+            is_stuck.set(is_stuck.get() || project.view.stuck.contains(&id));
+            format!("{content:?}")
+        };
         let node = move |content: &Content| Value::object(ItemNode { project, content: *content });
-        Ok(Value::object(connection("ProjectV2ItemConnection", found, arguments, 100, key, node)?))
+        let page = connection("ProjectV2ItemConnection", found, arguments, 100, key, node)?;
+        if is_stuck.get() { Err(Failure::new("", STUCK)) } else { Ok(Value::object(page)) }
     }
 }
 

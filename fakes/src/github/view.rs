@@ -18,6 +18,8 @@ pub(super) struct View<'w> {
     pub(super) caller: &'w Caller,
     /// Node ids that single sign-on keeps from the caller.
     pub(super) forbidden: &'w [String],
+    /// Node ids that no page can hold.
+    pub(super) stuck: &'w [String],
     /// How often the iterations were made anew.
     pub(super) iterations: usize,
     pub(super) now: i64,

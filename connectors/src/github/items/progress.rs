@@ -10,6 +10,7 @@ use tracing::info;
 use super::super::batch::{Kind, Sizes};
 use super::super::features::Missing;
 use super::super::fingerprints::{Fingerprint, Fingerprints, Short};
+use super::super::place::Place;
 use super::super::rows::Row;
 use super::super::transfers::Transfers;
 
@@ -71,8 +72,9 @@ pub(super) const fn is_zero(number: &u64) -> bool {
 pub(super) struct Sweep {
     /// The projects that are still to be listed, the current one first.
     pub(super) left: VecDeque<Box<str>>,
-    /// The page cursor in the current one.
-    pub(super) after: Option<Box<str>>,
+    /// The place in the current one.
+    #[serde(flatten)]
+    pub(super) place: Place,
     /// Items of the current one that were hidden altogether.
     pub(super) hidden: u64,
     /// The current one is listed for the second time, because items moved between the pages.
@@ -143,7 +145,7 @@ impl ItemCursor {
 
     /// Begins with the project at the head.
     pub(super) fn enter(&mut self, sweep: &mut Sweep) {
-        (sweep.after, sweep.hidden, sweep.again) = (None, 0, false);
+        (sweep.place, sweep.hidden, sweep.again) = (Place::default(), 0, false);
         if let Some(project) = sweep.left.front() {
             let tracked = self.projects.entry(project.clone()).or_default();
             (tracked.sweep, tracked.other_items) = (tracked.sweep.wrapping_add(1), 0);
@@ -251,7 +253,7 @@ impl ItemCursor {
         let gap = total.unwrap_or(seen).saturating_sub(seen);
         if gap > 0 && gap != tracked.gap && !sweep.again {
             info!(%project, seen, ?total, "items moved while they were listed, listing them again");
-            (sweep.after, sweep.hidden, sweep.again) = (None, 0, true);
+            (sweep.place, sweep.hidden, sweep.again) = (Place::default(), 0, true);
             return false;
         }
         tracked.gap = gap;

@@ -303,6 +303,8 @@ pub struct SignalTarget {
     pub url: String,
     /// How it is spoken to.
     pub protocol: Protocol,
+    /// Neither the file nor a variable names an address: this is where a Collector on this machine would be.
+    pub is_default: bool,
 }
 
 /// What personal data leaves the program.

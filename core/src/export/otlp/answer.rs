@@ -274,6 +274,7 @@ const HINTS: &[(Signal, &str, &str)] = &[
         "too old",
         "Prometheus: storage.tsdb.out_of_order_time_window does not reach that far back (before version 3 the answer is 500): raise it above export.history (10080h covers 400 days)",
     ),
+    (Signal::Metrics, "per-metric series limit", "Mimir: raise limits.max_global_series_per_metric"),
     (Signal::Metrics, "series limit", "Mimir: raise limits.max_global_series_per_user"),
     (Signal::Metrics, "max active series", "Mimir: raise limits.max_global_series_per_user"),
     (Signal::Metrics, "out of bounds", PROMETHEUS_WINDOW),
