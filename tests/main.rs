@@ -41,6 +41,7 @@ mod licences;
 mod mcp;
 #[cfg(feature = "mcp")]
 mod mcp_http;
+mod misfortunes;
 mod projects_file;
 mod provenance;
 mod replicas;
