@@ -147,3 +147,27 @@ fn backlog(home: &Installation) -> u64 {
     let status = home.run(&["status", "--output", "json"]).expect(0).json();
     status["sources"][0]["backlog"].as_object().unwrap().values().filter_map(serde_json::Value::as_u64).sum()
 }
+
+/// A process that has just started has no number to compare with. The database knows that it is not the one that it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_starts_after_a_recovery_says_that_commits_may_be_missing() {
+    const RECOVERED: &str = "the database was recovered, failed over or moved";
+    let Some(primary) = Postgres::start(&[]) else { return };
+    let standby = primary.standby("second");
+    let tool = Tool::sample().await;
+    let setup = Setup { otlp: "signals: [traces, logs]", ..Setup::default() };
+    let (truth, mut home) = (tool.home_with(&setup).await, tool.home_with(&setup).await);
+    move_in(&mut home, &primary.url_with(&standby), "fresh", LONG);
+    [&truth, &home].into_iter().for_each(|home| assert!(!home.sync().err.contains(RECOVERED)));
+    standby.detach();
+    let some: Vec<_> = tool.jira.world().issues().take(5).map(|issue| issue.id).collect();
+    tool.edit(|edit| some.iter().for_each(|id| edit.set_points(*id, Some(13.0))));
+    [&truth, &home].into_iter().for_each(|home| assert!(!home.sync().err.contains(RECOVERED)));
+    primary.stop();
+    standby.promote();
+    let first = home.sync();
+    assert!(first.err.contains(RECOVERED), "{}", first.err);
+    assert!(!home.sync().err.contains(RECOVERED), "once");
+    home.outcome().assert_same(&truth.outcome());
+    home.run(&["store", "verify"]).expect(0);
+}
