@@ -241,7 +241,8 @@ async fn sources_of_a_dead_or_paused_replica_are_taken_over_when_its_leases_end(
     let tools = Tools::start().await;
     let mut home = tools.home().await;
     let schema = server.schema("dead");
-    let length = std::env::var("CONTEXTCORE_LEASE_TTL").unwrap_or_else(|_| "3s".to_owned());
+    let length =
+        std::env::var_os("CONTEXTCORE_LEASE_TTL").map_or("3s".to_owned(), |value| value.to_string_lossy().into_owned());
     move_in(&mut home, &server.url(), &schema, &format!("lease_ttl: {length}"));
     let length = Duration::from_secs(length.trim_end_matches('s').parse().unwrap());
     let mut replicas = [replica(&home, "one"), replica(&home, "two")];
