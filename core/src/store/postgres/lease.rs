@@ -367,7 +367,7 @@ impl Lease {
     }
 
     /// Says when the database was recovered, promoted or moved since a process last looked: one that has just started has no commit of its
-    /// own to compare with. A volume that was put back as it once was cannot be told from one that was never changed.
+    /// own to compare with. A volume that was put back as it once was looks like one that never changed.
     pub(in super::super) fn recognise(&self) {
         let is_fresh = self.state.head.load(Ordering::Relaxed) == 0;
         match self.client.once(&self.state.sql.line, Vec::new()) {
