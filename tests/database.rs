@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use contextcore_postgres::Postgres;
+use contextcore_postgres::{Bouncer, Postgres};
 use serde_json::{Value, json};
 
-use crate::rig::{Installation, Service, Setup, sample, until};
+use crate::rig::{Installation, Service, Setup, Tool, sample, until};
 
 /// So short that a test need not wait long for a dead replica.
 pub(crate) const SHORT: &str = "lease_ttl: 5s";
@@ -115,6 +115,43 @@ async fn a_store_moves_between_a_directory_and_a_database() {
     std::fs::write(home.path().join("back.yaml"), "store: {path: ./back}\n").unwrap();
     assert_eq!(home.run(&["--config", "back.yaml", "store", "export", "-"]).expect(0).out, imported);
     drop(tool);
+}
+
+/// Four connections for two replicas and the commands beside them: each transaction may get another one than the last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_in_transaction_mode_changes_nothing() {
+    let Some(server) = Postgres::shared() else { return };
+    let Some(bouncer) = Bouncer::start(server, 4) else { return };
+    let tool = Tool::sample().await;
+    // The clock stands still, so metrics before and after a change would be two values of one moment.
+    let setup = Setup { otlp: "signals: [traces, logs]", ..Setup::default() };
+    let (truth, mut home) = (tool.home_with(&setup).await, tool.home_with(&setup).await);
+    let schema = server.schema("pooled");
+    move_in(&mut home, &server.url_at(bouncer.port()), &schema, LONG);
+    [&truth, &home].into_iter().for_each(|home| drop(home.sync()));
+    home.outcome().assert_same(&truth.outcome());
+    home.write(&home.config_text().replace(LONG, SHORT));
+    let mut replicas = [replica(&home), replica(&home)];
+    let before = next_owner(&home, "");
+    let some: Vec<_> = tool.jira.world().issues().take(5).map(|issue| issue.id).collect();
+    tool.edit(|edit| some.iter().for_each(|id| edit.set_points(*id, Some(13.0))));
+    let logs = home.collector.counts().logs;
+    assert!(home.run(&["sync"]).expect(0).out.contains("acme-jira"), "it is polled by a replica");
+    until("the change is exported", || home.collector.counts().logs > logs);
+    let dies = replicas.iter_mut().find(|replica| before.contains(&format!("(pid {})", replica.run.id()))).unwrap();
+    dies.run.kill();
+    next_owner(&home, &before);
+    replicas.into_iter().filter_map(|mut replica| replica.run.is_running().then(|| replica.stop())).for_each(drop);
+    home.write(&home.config_text().replace(SHORT, LONG));
+    [&truth, &home].into_iter().for_each(|home| drop(home.sync()));
+    home.outcome().assert_same(&truth.outcome());
+    home.run(&["store", "verify"]).expect(0);
+    home.run(&["store", "copy", "--to", "back"]).expect(0);
+    home.run(&["store", "export", "file"]).expect(0);
+    home.write(&home.config_text().replace(&schema, &format!("{schema}_imported")));
+    home.run(&["store", "import", "file"]).expect(0);
+    home.run(&["store", "verify"]).expect(0);
+    assert!(!bouncer.log().contains("closing because: query_timeout"), "{}", bouncer.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@
 //! and through kills ([`serve_robustness`]); work that a shell reports is sent by a helper ([`spool`]), whatever a lane lacks ([`lanes`]), and insights are recorded,
 //! found and changed ([`insight_commands`]) in the lines that the SDKs write ([`shell_conformance`]); a service goes on where a helper ended ([`takeover`]), and knows what a token proves of who reports ([`provenance`]); guidance, hooks and checks in a
 //! repository ([`checkout`]); a store is protected, and
-//! damage is said ([`store`]); a disk that fails below it loses nothing ([`disk_faults`]); one is in a [`database`], through its failover and through kills ([`replicas`]), and its sources are shared ([`shares`]); [`controller`] checks and renders files for
+//! damage is said ([`store`]); a disk that fails below it loses nothing ([`disk_faults`]); one is in a [`database`], through its failover ([`replicas`]), its sources are shared ([`shares`]), and replicas go through everything at once ([`misfortunes`]); [`controller`] checks and renders files for
 //! Kubernetes, `cluster_controller` and `cluster_sampling` run in a cluster. [`licences`] and [`features`] check the manifests, [`cost_model`] what docs/SCALE.md says of costs, [`image`] what the image is
 //! made of.
 
@@ -42,6 +42,7 @@ mod licences;
 mod mcp;
 #[cfg(feature = "mcp")]
 mod mcp_http;
+mod misfortunes;
 mod projects_file;
 mod provenance;
 mod replicas;

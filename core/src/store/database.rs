@@ -76,6 +76,7 @@ impl Store {
         // Another process may have written since.
         self.forget_insights();
         self.make_format()?;
+        database.lease.recognise();
         database.lease.accept(self.head()?);
         Ok(())
     }

@@ -352,6 +352,15 @@ impl Store {
         self.json(&key::metadata(group, name))
     }
 
+    /// The same for several names at once, in their order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn metadata_of<T: DeserializeOwned>(&self, group: &str, names: &[&String]) -> Result<Vec<Option<T>>> {
+        let keys: Vec<Vec<u8>> = names.iter().map(|name| key::metadata(group, name)).collect();
+        self.kv.get_many(&keys)?.iter().map(|bytes| bytes.as_deref().map(format::from_json).transpose()).collect()
+    }
+
     /// The journal of a source after number `after`, up to and including `upto`.
     pub fn journal(&self, source: &str, after: u64, upto: u64) -> impl Iterator<Item = Result<(u64, Item)>> + use<> {
         let at = Key::new(Kind::Journal).text(source).build().len();

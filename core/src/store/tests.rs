@@ -1,4 +1,4 @@
-//! The store on each of its engines: every test of `on_each_engine` runs on disk, in memory and in PostgreSQL.
+//! The store on each of its engines: every test of `on_each_engine` runs on disk, in memory, and in PostgreSQL with and without a pooler.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::model::samples::{artifact, facts, record, stored};
 use crate::model::time::Millis;
 use crate::model::{Change, Facts, ParentRef, Status, TaskKey, TaskRecord};
 
-/// Makes of each function a test on disk, one in memory and one in PostgreSQL.
+/// Makes of each function a test on each engine.
 macro_rules! on_each_engine {
     ($($test:ident),+ $(,)?) => {
         mod on_disk {
@@ -23,6 +23,12 @@ macro_rules! on_each_engine {
         mod in_postgres {
             $(#[test] fn $test() {
                 let Some(engine) = super::postgres::tests::engine(stringify!($test)) else { return };
+                super::$test(&engine);
+            })+
+        }
+        mod behind_a_pooler {
+            $(#[test] fn $test() {
+                let Some(engine) = super::postgres::tests::engine_behind_a_pooler(stringify!($test)) else { return };
                 super::$test(&engine);
             })+
         }

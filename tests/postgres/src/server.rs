@@ -24,7 +24,7 @@ const TLS: [&str; 3] = [
     "req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost",
     "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile server.ext -out server.crt",
 ];
-const PASSWORD: &str = "a-password:of@tests";
+pub(crate) const PASSWORD: &str = "a-password:of@tests";
 const PASSWORD_IN_URLS: &str = "a-password%3Aof%40tests";
 
 /// A running server with a superuser `postgres`.

@@ -1,10 +1,11 @@
 //! The export of metrics: the history grid up to now, then now. The values come from [`super::series`]; here they
 //! become OTLP, in requests that ascend in time.
 //!
-//! How far the grid was exported is stored per project, after the backend accepted it. So a service that was down fills
+//! How far the grid was exported is stored per project, after the backend accepted it ([`grid`]). So a service that was down fills
 //! the gap, and no point is sent twice with different values. The grid goes no further than its sources were read.
 
 pub(super) mod agents;
+mod grid;
 mod open;
 mod packer;
 mod points;
@@ -14,8 +15,10 @@ mod sprints;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
+use bytes::Bytes;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 
+use self::grid::{Exported, read_until};
 use self::open::OpenTasks;
 use self::packer::Packer;
 pub(crate) use self::points::merged;
@@ -39,8 +42,6 @@ use crate::store::{Store, Unit};
 
 /// Samples that are older than the newest by no more than this are no backfill to Prometheus.
 const IN_ORDER: i64 = 3_600_000;
-/// The metadata group that holds how far each project's metrics were exported.
-const METADATA_GROUP: &str = "metrics";
 
 /// The metrics of one project.
 pub(crate) struct ProjectMetrics {
@@ -61,10 +62,11 @@ pub(super) async fn run(
     let context = ExportContext::new(sender.config);
     let step = i64::try_from(sender.config.export.history_step.as_millis()).unwrap_or(DAY).max(1);
     let read_until = read_until(sender.store, &context, now)?;
+    let again = plan.again.is_some();
+    let mut exported = Exported::read(sender.store, read_until.keys().filter(|_| !again))?;
     let known_first = OnceLock::new();
     let axis_of = |project: &str| -> Result<Axis> {
-        let exported: Option<Millis> =
-            if plan.again.is_some() { None } else { sender.store.metadata(METADATA_GROUP, project)? };
+        let exported = if again { None } else { exported.until(project)? };
         let first = match (exported, sender.config.export.history) {
             // All of the history was exported up to there. The first moment would be read from every task.
             (Some(exported), None) => exported,
@@ -73,7 +75,6 @@ pub(super) async fn run(
         let read_until = read_until.get(project).copied().unwrap_or(now);
         Ok(Axis::new(Some(exported.unwrap_or(first).max(first).min(now)), step, read_until, now))
     };
-    let again = plan.again.is_some();
     let chosen = chosen(sender.store, &context, plan)?;
     let source = plan.selection(|selection| selection.source.clone());
     let projects = collect(cache, &context, now, &axis_of, Scope { everything: again, source: source.as_deref() })?;
@@ -82,23 +83,38 @@ pub(super) async fn run(
         chosen.contains(&project.project_id)
             || !again && !project.has_history && plan.includes_project(&project.project_id)
     };
+    let mut ended = Ok(());
     for project in projects.into_iter().filter(wanted) {
-        let unit = Unit::of_project(&project.project_id);
-        let Some(_working) = sender.store.enter(&unit) else { continue };
+        let Some(_working) = sender.store.enter(&Unit::of_project(&project.project_id)) else { continue };
         let (project_id, has_history) = (project.project_id.clone(), project.has_history);
+        let parts = present_first(project.series, now);
+        let is_backfill = parts.len() > 1;
         let resource = context.resource(&ExportContext::project_key(&project_id));
-        for series in present_first(project.series, now) {
-            let mut packer = Packer::new(resource.clone(), series);
-            while let Some(batch) = packer.next() {
-                sent.entry(project_id.clone()).or_default().points += sender.send(&project_id, batch).await?;
-            }
+        ended = send(sender, &project_id, &resource, parts, sent).await;
+        if ended.is_ok() && !again && has_history {
+            let upto = read_until.get(&project_id).copied().unwrap_or(now);
+            ended = exported.note(&project_id, upto, is_backfill);
         }
-        if !again && has_history {
-            save_exported_until(
-                &sender.store.of(unit),
-                &project_id,
-                read_until.get(&project_id).copied().unwrap_or(now),
-            )?;
+        if ended.is_err() {
+            break;
+        }
+    }
+    // What the backend has counts, whatever failed after it.
+    ended.and(exported.save())
+}
+
+/// Sends a project's series, part by part, and counts their points.
+async fn send(
+    sender: &Sender<'_>,
+    project_id: &str,
+    resource: &Bytes,
+    parts: Vec<Vec<Points>>,
+    sent: &mut BTreeMap<String, Sent>,
+) -> Result<()> {
+    for series in parts {
+        let mut packer = Packer::new(resource.clone(), series);
+        while let Some(batch) = packer.next() {
+            sent.entry(project_id.to_owned()).or_default().points += sender.send(project_id, batch).await?;
         }
     }
     Ok(())
@@ -146,34 +162,6 @@ impl Scope<'_> {
     fn includes(self, key: &TaskKey) -> bool {
         self.source.is_none_or(|source| key.source == source)
     }
-}
-
-/// How far each project's sources have been read: the earliest of them. Exporting beyond that would publish a history
-/// without the changes that a source has yet to return, and it cannot be corrected.
-fn read_until(store: &Store, context: &ExportContext<'_>, now: Millis) -> Result<BTreeMap<String, Millis>> {
-    let mut read_until = BTreeMap::new();
-    for (source, native, _) in store.totals()? {
-        if context.config.sources.iter().all(|configured| configured.name != source) {
-            continue;
-        }
-        let upto = store.source_status(&source)?.read_until.map_or(now, |until| until.min(now));
-        read_until
-            .entry(context.project_id(&source, &native))
-            .and_modify(|known: &mut Millis| *known = upto.min(*known))
-            .or_insert(upto);
-    }
-    Ok(read_until)
-}
-
-/// Stores how far a project's grid was exported.
-fn save_exported_until(store: &Store, project_id: &str, upto: Millis) -> Result<()> {
-    let known: Option<Millis> = store.metadata(METADATA_GROUP, project_id)?;
-    if known.is_some_and(|known| known >= upto) {
-        return Ok(());
-    }
-    let mut transaction = store.begin()?;
-    transaction.put_metadata(METADATA_GROUP, project_id, &upto)?;
-    transaction.commit().map(drop)
 }
 
 /// The metrics of every project at `now` alone, e.g. for a scrape.

@@ -304,7 +304,10 @@ pub(super) async fn renew(lease: Weak<State>, begun: Held) {
         let Some(held) = lock(&state.held).clone().filter(|held| held.is_of(&begun)) else { return };
         match state.renewal(&held).await {
             Some(Ok(kept)) if kept.iter().any(|name| is_first(name)) => {
-                is_failing = false;
+                if std::mem::replace(&mut is_failing, false) {
+                    // It may be another one now. Who goes on compares its commits, so there is nothing to say.
+                    drop(state.connections.query(&state.sql.line, &[]).await);
+                }
                 if state.has_changed(&held) {
                     continue;
                 }

@@ -22,6 +22,9 @@ use super::sql::{Sql, WRITER};
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
 
+/// What a process says that finds another database than the last one found.
+const RECOVERED: &str = "the database was recovered, failed over or moved since a process last took a lease in it; if that lost commits \
+                         that it had confirmed, what they held is read and exported again, but not changes that a tool has no history of";
 /// How long giving it back may take. It ends by itself otherwise.
 const RELEASE: Duration = Duration::from_secs(2);
 
@@ -363,7 +366,22 @@ impl Lease {
         self.state.head.load(Ordering::Relaxed)
     }
 
-    /// The same for a process that has just taken the lease, or stands by: says what is missing, and goes on from what there is.
+    /// Says when the database was recovered, promoted or moved since a process last looked: one that has just started has no commit of its
+    /// own to compare with. A volume that was put back as it once was looks like one that never changed.
+    pub(in super::super) fn recognise(&self) {
+        let is_fresh = self.state.head.load(Ordering::Relaxed) == 0;
+        match self.client.once(&self.state.sql.line, Vec::new()) {
+            Ok(rows) => {
+                let lines = rows.first().map(|row| (row.get::<_, Option<String>>(0), row.get::<_, String>(1)));
+                if let Some((Some(before), now)) = lines.filter(|_| is_fresh) {
+                    tracing::warn!(before, now, "{RECOVERED}");
+                }
+            }
+            Err(failure) => tracing::debug!(?failure, "the database does not say which one it is"),
+        }
+    }
+
+    /// Compares the head for a process that has just taken the lease, or stands by: says what is missing, and goes on from what there is.
     pub(in super::super) fn accept(&self, head: u64) {
         let last = self.state.head.swap(head, Ordering::Relaxed);
         if head < last {

@@ -63,6 +63,7 @@ pub(super) struct Sql {
     pub(super) has_schema: &'static str,
     pub(super) lease: String,
     pub(super) committed: String,
+    pub(super) line: String,
     pub(super) acquire: String,
     pub(super) is_alone: String,
     pub(super) join: String,
@@ -120,6 +121,7 @@ impl Sql {
             has_schema: "SELECT to_regnamespace($1) IS NOT NULL",
             lease: format!("SELECT token, owner, {left}, format, min_writer FROM {lease} WHERE name = ''"),
             committed: format!("SELECT committed FROM {lease} WHERE name = $1"),
+            line: line(&lease),
             acquire: format!(
                 "UPDATE {lease} SET token = token + 1, nonce = $1, owner = $2, expires = {until}
                  WHERE name = '' AND expires <= {now} AND min_writer <= $4
@@ -276,6 +278,18 @@ fn write(lease: &str, kv: &str) -> String {
              WHERE own.name = $9 AND seen.is_held AND seen.head IS NOT DISTINCT FROM $5
          )
          SELECT is_held, head, committed FROM seen"
+    )
+}
+
+/// Notes in a row of its own which database this is, and returns what was noted before: its number, and its timeline, which begins anew with
+/// every promotion and every recovery to an earlier moment.
+fn line(lease: &str) -> String {
+    format!(
+        "INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer, wanted)
+         SELECT 'database', 0, 0, '', 'epoch', 0, 0, system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
+         FROM pg_control_system()
+         ON CONFLICT (name) DO UPDATE SET wanted = EXCLUDED.wanted WHERE {lease}.wanted <> EXCLUDED.wanted
+         RETURNING (SELECT wanted FROM {lease} WHERE name = 'database'), wanted"
     )
 }
 

@@ -1,9 +1,9 @@
 //! What only this engine has: leases, fences, lost answers, and what goes over the network. On a real server.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use contextcore_postgres::{Postgres, Proxy};
+use contextcore_postgres::{Bouncer, Postgres, Proxy};
 
 use super::super::kv::{Batch, Guard, Kv};
 use super::super::{Destination, MemoryKv, Store, tests as store_tests};
@@ -19,6 +19,18 @@ pub(super) const LONG: Duration = Duration::from_secs(600);
 pub(crate) fn engine(name: &str) -> Option<Arc<dyn Kv>> {
     let server = Postgres::shared()?;
     Some(engine_at(server, server.port(), name))
+}
+
+/// The same through a pooler in transaction mode, which all tests share.
+pub(crate) fn engine_behind_a_pooler(name: &str) -> Option<Arc<dyn Kv>> {
+    let port = bouncer()?.port();
+    Some(engine_at(Postgres::shared()?, port, name))
+}
+
+/// It has few connections: one process needs two, of which one is in a transaction that is open for its turn.
+fn bouncer() -> Option<&'static Bouncer> {
+    static SHARED: OnceLock<Option<Bouncer>> = OnceLock::new();
+    SHARED.get_or_init(|| Bouncer::start(Postgres::shared()?, 4)).as_ref()
 }
 
 /// The same through another port.
@@ -111,7 +123,17 @@ fn a_write_that_waits_for_a_takeover_fails() {
 #[test]
 fn a_write_whose_answer_is_lost_is_stored_once() {
     let Some(server) = Postgres::shared() else { return };
-    let proxy = Proxy::start(server.port(), Duration::ZERO);
+    stores_once(server, server.port());
+}
+
+#[test]
+fn a_write_whose_answer_is_lost_on_the_way_to_a_pooler_is_stored_once() {
+    let (Some(server), Some(bouncer)) = (Postgres::shared(), bouncer()) else { return };
+    stores_once(server, bouncer.port());
+}
+
+fn stores_once(server: &Postgres, port: u16) {
+    let proxy = Proxy::start(port, Duration::ZERO);
     let schema = server.schema("unknown");
     let store = Store::over(Arc::new(writer(server, proxy.port(), &schema))).unwrap();
     let nonce = || server.sql(&format!("SELECT nonce FROM {schema}.lease"));
