@@ -1,6 +1,6 @@
 //! Replicas that share a store in PostgreSQL: each source has one of them at a time, and goes from one to the other in known times.
 //!
-//! `CONTEXTCORE_LEASE_TTL=30s` has a replica killed and another paused at the value of production, instead of at three seconds.
+//! `CONTEXTCORE_LEASE_TTL=25s` has a replica killed and another paused at the value of production, instead of at three seconds.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

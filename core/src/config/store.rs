@@ -46,7 +46,7 @@ pub(super) struct RawPostgres {
 
 impl Default for RawPostgres {
     fn default() -> Self {
-        Self { url: None, schema: "contextcore".to_owned(), lease_ttl: "30s".to_owned() }
+        Self { url: None, schema: "contextcore".to_owned(), lease_ttl: "25s".to_owned() }
     }
 }
 
