@@ -10,6 +10,7 @@ use std::time::Duration;
 use contextcore_fakes::faults::{Fault, When};
 use contextcore_fakes::otlp::{self, Signal};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::rig::{Installation, Ran, Running, Tool, sample};
 
@@ -203,6 +204,7 @@ struct Stage {
     home: Installation,
     server: String,
     ids: BTreeMap<&'static str, String>,
+    _serving: JoinSet<()>,
 }
 
 impl Stage {
@@ -220,8 +222,9 @@ impl Stage {
         for signal in Signal::ALL {
             home.collector.script_for(signal, [otlp::Fault::Partial { rejected: 2, reason: BAD.to_owned() }]);
         }
-        let server = refusing_server().await;
-        let mut stage = Self { tool, home, server, ids: BTreeMap::from([("task", task)]) };
+        let mut serving = JoinSet::new();
+        let server = refusing_server(&mut serving).await;
+        let mut stage = Self { tool, home, server, ids: BTreeMap::from([("task", task)]), _serving: serving };
         stage.populate();
         stage
     }
@@ -327,11 +330,11 @@ fn configure(home: &Installation) {
 }
 
 /// A server that answers everything with such a text.
-async fn refusing_server() -> String {
+async fn refusing_server(serving: &mut JoinSet<()>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let answer = || async { (axum::http::StatusCode::BAD_REQUEST, json!({"message": BAD, "error": BAD}).to_string()) };
-    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap() });
+    serving.spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap() });
     url
 }
 

@@ -295,11 +295,11 @@ impl Life<'_> {
     /// Has every source read again, as webhooks do.
     fn wake(&self) {
         let schema = self.schema;
-        let wishes = format!(
+        let requests = format!(
             "INSERT INTO {schema}.wakes SELECT substring(name FROM 8) FROM {schema}.lease WHERE name LIKE 'source/%'
              ON CONFLICT DO NOTHING"
         );
-        assert!(self.server.sql(&wishes).is_empty());
+        assert!(self.server.sql(&requests).is_empty());
     }
 
     /// For longer than its leases last: others have all sources before it goes on.

@@ -198,6 +198,7 @@ async fn a_helper_starts_by_itself_answers_on_its_socket_and_ends() {
 }
 
 /// How many processes are killed, if somebody says so.
+#[expect(clippy::disallowed_methods, reason = "a knob of this test, no setting of the product")]
 fn kills_or(few: u64) -> u64 {
     std::env::var("CONTEXTCORE_KILLS").map_or(few, |kills| kills.parse().unwrap())
 }

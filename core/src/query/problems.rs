@@ -77,7 +77,7 @@ struct Refusing<'a> {
     reason: String,
     since: Millis,
     signals: Vec<&'a str>,
-    /// The setting of the backend behind it, if its answer tells.
+    /// The setting of the backend behind it, if its answer names one.
     setting: Option<&'static str>,
 }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::copy::{Counts, Destination};
 use super::files;
 use super::format;
+use super::forms;
 use super::kv::{Batch, Guard, KeyRange, Pair};
 use super::reader::Store;
 use crate::lock;
@@ -49,7 +50,7 @@ pub struct Imported {
 }
 
 impl Store {
-    /// Writes everything as text lines, as of one moment: other writers wait.
+    /// Writes everything as text lines, as of one moment: other writers wait. All but the key of forms, a secret of this installation.
     ///
     /// # Errors
     /// When the store cannot be read or `out` cannot be written.
@@ -60,12 +61,17 @@ impl Store {
 
     fn write_export(&self, out: &mut dyn Write) -> Result<Counts> {
         let mut expected = Counts::default();
-        self.pages(KeyRange::all()).try_for_each(|pair| pair.map(|(key, _)| expected.add(&key)))?;
+        self.exported().try_for_each(|pair| pair.map(|(key, _)| expected.add(&key)))?;
         let mut out = Hashed { out, hash: blake3::Hasher::new() };
         let counts = write_lines(self, expected, &mut out)?;
         let end = to_json(&End { counts, blake3: out.hash.finalize().to_hex().to_string() })?;
         writeln!(out, "{END}{end}").and_then(|()| out.flush()).map_err(unwritten)?;
         Ok(counts)
+    }
+
+    fn exported(&self) -> impl Iterator<Item = Result<Pair>> {
+        let secret = forms::place();
+        self.pages(KeyRange::all()).filter(move |pair| pair.as_ref().map_or(true, |(key, _)| *key != secret))
     }
 
     /// Makes a store from an export. A store that is there may hold no task and no insight, and is replaced.
@@ -148,7 +154,7 @@ fn write_lines(store: &Store, expected: Counts, out: &mut Hashed<'_>) -> Result<
     let holds = to_json(&expected)?;
     write!(out, "{HEADER} {VERSION}\n{HOLDS}{holds}\n").map_err(unwritten)?;
     let mut counts = Counts::default();
-    for pair in store.pages(KeyRange::all()) {
+    for pair in store.exported() {
         let (key, value) = pair?;
         counts.add(&key);
         writeln!(out, "{} {}", BASE64.encode(key), BASE64.encode(value)).map_err(unwritten)?;

@@ -13,6 +13,20 @@ fn export() -> Vec<u8> {
     exported(&filled(&(Arc::new(MemoryKv::default()) as _)))
 }
 
+#[test]
+fn the_key_of_forms_is_in_no_export() {
+    let kv = Arc::new(MemoryKv::default()) as _;
+    let store = filled(&kv);
+    let without = exported(&store);
+    store.form_key().unwrap();
+    let text = String::from_utf8(exported(&store)).unwrap();
+    assert!(!text.contains(&BASE64.encode(forms::place())));
+    assert_eq!(text.lines().count(), without.split(|byte| *byte == b'\n').count() - 1);
+    let dir = tempfile::tempdir().unwrap();
+    let imported = Store::import(&Destination::Directory(&dir.path().join("data")), &mut text.as_bytes()).unwrap();
+    assert!(imported.verified && imported.problems.is_empty());
+}
+
 /// An export as version 1 wrote it.
 fn old_export(text: &[u8]) -> String {
     let text = String::from_utf8(text.to_vec()).unwrap();

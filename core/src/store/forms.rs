@@ -23,6 +23,11 @@ struct Forms {
     used: BTreeMap<String, Millis>,
 }
 
+/// The row of it.
+pub(super) fn place() -> Vec<u8> {
+    super::key::metadata(GROUP, "")
+}
+
 impl Store {
     /// The key that forms are sealed with. The first that asks makes it; it is the same in every process, as long as there is the store.
     ///

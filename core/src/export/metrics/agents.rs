@@ -60,13 +60,18 @@ pub(super) fn points(
     }
     let head = store.head()?;
     let stored: Option<Counted> = store.metadata(METADATA.0, METADATA.1)?;
-    let counted = match stored.filter(|counted| counted.is_enough(projects, head, now)) {
-        Some(counted) => counted,
-        None => {
+    let counted = match stored {
+        Some(counted) if counted.is_enough(projects, head, now) => counted,
+        stored => {
             let counted = Counted { head, ..count(store, context, projects, now)? };
-            let mut transaction = store.begin()?;
-            transaction.put_metadata(METADATA.0, METADATA.1, &counted)?;
-            transaction.commit()?;
+            // What is counted at every change is written when it came to something else: each commit is a change.
+            if stored
+                .is_none_or(|stored| stored.read > FEW || counted.read > FEW || stored.projects != counted.projects)
+            {
+                let mut transaction = store.begin()?;
+                transaction.put_metadata(METADATA.0, METADATA.1, &counted)?;
+                transaction.commit()?;
+            }
             counted
         }
     };
@@ -214,6 +219,15 @@ mod tests {
         assert_eq!(value(&numbers(&store, NOW), "agent_assisted_completed"), Some(30.0));
         put(&store, 5, AgentAssisted::Delegated);
         assert_eq!(value(&numbers(&store, NOW), "agent_assisted_completed"), Some(35.0));
+        // What others store changes none of them: nothing is written.
+        let mut transaction = store.begin().unwrap();
+        transaction.put_metadata("test", "", &1).unwrap();
+        transaction.commit().unwrap();
+        let before = store.metadata::<Counted>(METADATA.0, METADATA.1).unwrap().map(|counted| counted.head);
+        assert_ne!(before, Some(store.head().unwrap()));
+        assert_eq!(value(&numbers(&store, NOW), "agent_assisted_completed"), Some(35.0));
+        let after = store.metadata::<Counted>(METADATA.0, METADATA.1).unwrap().map(|counted| counted.head);
+        assert_eq!(after, before);
         assert_eq!(numbers(&store, NOW.plus(90 * DAY)), [], "nothing was completed lately");
     }
 }
