@@ -108,7 +108,7 @@ fn a_store_is_in_a_directory_or_in_a_database() {
         let (url, lease_ttl) = (SecretRef::Env("DB".into()), std::time::Duration::from_secs(seconds));
         StoreConfig::Postgres(PostgresConfig { url, schema: schema.into(), lease_ttl })
     };
-    assert_eq!(store("{postgres: {url: {env: DB}}}").unwrap(), database("contextcore", 30));
+    assert_eq!(store("{postgres: {url: {env: DB}}}").unwrap(), database("contextcore", 25));
     assert_eq!(store("{postgres: {url: {env: DB}, schema: tasks, lease_ttl: 3s}}").unwrap(), database("tasks", 3));
     let refused = [
         ("{path: ./data, postgres: {url: {env: DB}}}", "store.postgres: cannot be beside `store.path`"),

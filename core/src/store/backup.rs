@@ -61,7 +61,7 @@ impl Store {
 
     fn write_export(&self, out: &mut dyn Write) -> Result<Counts> {
         let mut expected = Counts::default();
-        self.exported().try_for_each(|pair| pair.map(|(key, _)| expected.add(&key)))?;
+        self.without_secrets().try_for_each(|pair| pair.map(|(key, _)| expected.add(&key)))?;
         let mut out = Hashed { out, hash: blake3::Hasher::new() };
         let counts = write_lines(self, expected, &mut out)?;
         let end = to_json(&End { counts, blake3: out.hash.finalize().to_hex().to_string() })?;
@@ -69,7 +69,7 @@ impl Store {
         Ok(counts)
     }
 
-    fn exported(&self) -> impl Iterator<Item = Result<Pair>> {
+    fn without_secrets(&self) -> impl Iterator<Item = Result<Pair>> {
         let secret = forms::place();
         self.pages(KeyRange::all()).filter(move |pair| pair.as_ref().map_or(true, |(key, _)| *key != secret))
     }
@@ -154,7 +154,7 @@ fn write_lines(store: &Store, expected: Counts, out: &mut Hashed<'_>) -> Result<
     let holds = to_json(&expected)?;
     write!(out, "{HEADER} {VERSION}\n{HOLDS}{holds}\n").map_err(unwritten)?;
     let mut counts = Counts::default();
-    for pair in store.exported() {
+    for pair in store.without_secrets() {
         let (key, value) = pair?;
         counts.add(&key);
         writeln!(out, "{} {}", BASE64.encode(key), BASE64.encode(value)).map_err(unwritten)?;
