@@ -42,6 +42,8 @@ struct Queue {
     waiting: VecDeque<Record>,
     /// Whether a task sends them.
     is_sending: bool,
+    /// So many are being sent.
+    in_flight: usize,
 }
 
 impl Audit {
@@ -75,8 +77,12 @@ impl Audit {
         let mut sender = std::mem::take(&mut *lock(&self.sender));
         let all = async { while sender.join_next().await.is_some() {} };
         if tokio::time::timeout(patience, all).await.is_err() {
-            let waiting = lock(&self.queue).waiting.len();
-            self.lose(waiting.max(1), "the backend did not take them before the process ended");
+            // Before it is counted: a batch that came back late would be counted twice.
+            sender.shutdown().await;
+            let mut queue = lock(&self.queue);
+            let left = std::mem::take(&mut queue.waiting).len() + std::mem::take(&mut queue.in_flight);
+            drop(queue);
+            self.lose(left, "the backend did not take them before the process ended");
         }
     }
 
@@ -108,12 +114,13 @@ impl Audit {
     fn next(&self) -> Option<Vec<Record>> {
         let mut queue = lock(&self.queue);
         let count = queue.waiting.len().min(AT_ONCE);
-        queue.is_sending = count > 0;
+        (queue.is_sending, queue.in_flight) = (count > 0, count);
         queue.is_sending.then(|| queue.waiting.drain(..count).collect())
     }
 
     fn put_back(&self, batch: Vec<Record>) {
         let mut queue = lock(&self.queue);
+        queue.in_flight = 0;
         for record in batch.into_iter().rev() {
             queue.waiting.push_front(record);
         }
@@ -161,6 +168,20 @@ mod tests {
         }
     }
 
+    /// A backend that never answers.
+    struct Silent;
+
+    #[async_trait]
+    impl Sink for Silent {
+        async fn export(&self, _: &Batch) -> contextcore_core::Result<Outcome> {
+            std::future::pending().await
+        }
+
+        fn describe(&self) -> String {
+            "a silent backend".to_owned()
+        }
+    }
+
     fn audit(answers: impl IntoIterator<Item = Option<Retry>>) -> (Arc<Audit>, Arc<AtomicU64>) {
         let accepted = Arc::new(AtomicU64::new(0));
         let answers = Mutex::new(answers.into_iter().collect());
@@ -194,6 +215,11 @@ mod tests {
         assert_eq!((audit.take_lost(), accepted.load(Ordering::Relaxed)), (2, 0));
         audit.finish(Duration::from_secs(5)).await;
         assert_eq!(audit.take_lost(), 0, "counted once");
+        // What is under way then counts as well.
+        let silent = Audit::new(Box::new(Silent));
+        silent.record(vec![change(); 3], Timestamp::UNIX_EPOCH);
+        silent.finish(Duration::from_secs(5)).await;
+        assert_eq!(silent.take_lost(), 3);
     }
 
     #[tokio::test(start_paused = true)]
