@@ -7,11 +7,19 @@ mod phrases;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use contextcore_core::model::Status;
 
 pub(crate) use phrases::{BACKLOG, BLOCKED, EPIC_LINK, FLAGGED, REVIEW, SPRINT, STORY_POINTS};
 use phrases::{BLOCKED_BY, DOING, DONE, GIVING_UP, TODO};
+
+/// One of our own words, however people write it: `in_progress`, `In Progress` and `in-progress` are one, and so are `subtask` and
+/// `Sub-task`.
+pub(crate) fn ours<T: FromStr>(name: &str) -> Option<T> {
+    let name = name.trim().to_lowercase();
+    ["_", ""].into_iter().find_map(|between| name.replace([' ', '-'], between).parse().ok())
+}
 
 /// What a status of this name usually is, in any of the languages that trackers are shipped in. The more certain words go first:
 /// what is given up or blocked says so, and a review is often one of something that is done.

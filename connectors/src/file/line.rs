@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::mended;
+use crate::vocabulary;
 
 /// How lines are to be read.
 #[derive(Debug)]
@@ -44,13 +45,13 @@ impl Reading {
     /// The common status for a word of ours or of another tool; the configuration's say goes first.
     pub(super) fn status(&self, native: Option<&str>, word: &str) -> Option<Status> {
         let configured = |name: &str| self.statuses.get(&name.to_lowercase()).copied();
-        native.and_then(configured).or_else(|| configured(word)).or_else(|| word.parse().ok())
+        native.and_then(configured).or_else(|| configured(word)).or_else(|| vocabulary::ours(word))
     }
 
     fn task_type(&self, native: Option<&str>, word: Option<&str>) -> Option<TaskType> {
         let configured = |name: &str| self.types.get(&name.to_lowercase()).copied();
         let word = word.unwrap_or("task");
-        native.and_then(configured).or_else(|| configured(word)).or_else(|| word.parse().ok())
+        native.and_then(configured).or_else(|| configured(word)).or_else(|| vocabulary::ours(word))
     }
 }
 

@@ -192,6 +192,31 @@ async fn words_of_another_tool_are_mapped_and_other_projects_left_out() {
 }
 
 #[tokio::test]
+async fn our_words_are_read_however_people_write_them() {
+    let line = |id: usize, status: &str, kind: &str| {
+        format!(
+            "{{\"id\": \"A-{id}\", \"title\": \"x\", \"status\": \"{status}\", \"type\": \"{kind}\", \"created\": \"2026-11-01T00:00:00Z\"}}\n"
+        )
+    };
+    let written = [("In Progress", "Story"), ("in-review", "Sub-task"), ("DONE", "Task"), (" todo ", "sub task")];
+    let lines: String = written.iter().enumerate().map(|(id, (status, kind))| line(id, status, kind)).collect();
+    let observations = fixture(&lines, "").observations().await;
+    let read: Vec<_> = observations.iter().map(|observation| folded(observation).1).collect();
+    let common: Vec<_> = read.iter().map(|facts| (facts.status, facts.task_type)).collect();
+    let subtask = TaskType::Subtask;
+    assert_eq!(
+        common,
+        [
+            (Status::InProgress, TaskType::Story),
+            (Status::InReview, subtask),
+            (Status::Done, TaskType::Task),
+            (Status::Todo, subtask)
+        ]
+    );
+    assert_eq!((read[0].native_status.as_str(), read[1].native_type.as_str()), ("In Progress", "Sub-task"));
+}
+
+#[tokio::test]
 async fn what_is_gone_is_not_among_the_ids() {
     let line = |id: &str, deleted: &str| {
         format!(

@@ -41,13 +41,12 @@ impl Reading {
     /// The common status for a word, if it means one: the configuration's say goes first, then our words, then those of people.
     fn status(&self, word: &str) -> Option<Status> {
         let name = word.trim().to_lowercase();
-        let ours = name.replace([' ', '-'], "_").parse().ok();
-        self.statuses.get(&name).copied().or(ours).or_else(|| vocabulary::status(&name))
+        self.statuses.get(&name).copied().or_else(|| vocabulary::ours(&name)).or_else(|| vocabulary::status(&name))
     }
 
     fn task_type(&self, word: &str) -> TaskType {
         let name = word.trim().to_lowercase();
-        self.types.get(&name).copied().or_else(|| name.parse().ok()).unwrap_or(TaskType::Task)
+        self.types.get(&name).copied().or_else(|| vocabulary::ours(&name)).unwrap_or(TaskType::Task)
     }
 
     /// A text that is kept as comments are.
