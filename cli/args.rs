@@ -52,7 +52,6 @@ did not accept everything (what remains is still in the journal); 130 and 143 st
 /// Project management as telemetry: Jira, GitHub Projects and Linear as OpenTelemetry.
 #[derive(Debug, Parser)]
 #[command(name = "contextcore", version, max_term_width = 100, after_help = format!("{EXIT_CODES}\n\n{FIRST_STEP}"))]
-#[command(disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

@@ -150,7 +150,9 @@ fn commands() -> BTreeSet<String> {
         // An alias comes after the name.
         names.entry(id.trim_end_matches('"').to_owned()).or_insert(name);
     }
-    let runs_alone = |name: &String| !parents.contains(name) || name == "sources";
+    // What `help` prints is what `--help` prints.
+    let is_help = |name: &String| name.split(' ').any(|part| part == "help");
+    let runs_alone = |name: &String| (!parents.contains(name) || name == "sources") && !is_help(name);
     names.into_values().filter(runs_alone).collect()
 }
 
