@@ -182,6 +182,11 @@ pub(crate) fn unreadable(error: &serde_json::Error) -> Error {
     Error::new(ErrorKind::Protocol, format!("the record has an unexpected shape: {error}"))
 }
 
+/// The error of a record that cannot be written as JSON.
+pub(crate) fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Internal, "write a record").caused_by(error)
+}
+
 /// The facts of a task of which only the key is known; without a project, the key's prefix is the project.
 pub(crate) fn blank(key: &str, project: Option<&str>) -> Facts {
     Facts::unknown(key, project.unwrap_or_else(|| project_of(key)))

@@ -200,7 +200,7 @@ async fn comments_and_their_texts_are_given_as_far_as_privacy_allows() {
                 assert_comments(task(&outcome, issue.id), &issue.comments, comments, 1);
                 texts.extend(issue.comments.iter().map(|comment| comment.text));
             }
-            let holds = |text: &str| outcome.records.iter().any(|record| record.json.contains(text));
+            let holds = |text: &str| outcome.records.iter().any(|record| record.json().unwrap().contains(text));
             assert!(!texts.is_empty());
             assert!(texts.iter().all(|text| holds(text) == (comments == CommentPrivacy::Plain)), "{comments:?}");
             assert!(!kinds(&rig.jira.requests()).contains_key("comment"), "all of them came with their issues");

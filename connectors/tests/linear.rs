@@ -200,7 +200,7 @@ async fn comments_are_given_as_far_as_privacy_allows_and_long_lists_to_their_end
             assert_comments(task(&outcome, issue.id), &issue.comments, comments, 1);
         }
         let text = world.issue(many).comments[0].text;
-        let held = outcome.records.iter().any(|record| record.json.contains(text));
+        let held = outcome.records.iter().any(|record| record.json().unwrap().contains(text));
         assert_eq!(held, comments == CommentPrivacy::Plain);
     }
 }

@@ -446,8 +446,8 @@ async fn a_project_of_many_teams_is_that_of_the_last_of_them_too() {
         200
     });
     let outcome = rig.sync().await;
-    let projects = outcome.records.iter().filter(|record| record.json.starts_with("{\"project\""));
-    let all: Vec<bool> = projects.map(|record| record.json.contains(ours)).collect();
+    let projects = outcome.records.iter().filter(|record| record.json().unwrap().starts_with("{\"project\""));
+    let all: Vec<bool> = projects.map(|record| record.json().unwrap().contains(ours)).collect();
     assert!(!all.is_empty() && all.iter().all(|whole| *whole), "{all:?}");
     operations(&rig);
     rig.sync().await;

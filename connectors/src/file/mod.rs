@@ -176,7 +176,7 @@ impl File {
 
 /// A line as a record.
 fn record(number: u64, text: &str) -> RawRecord {
-    RawRecord { stream: LINES, native_id: line::name(number, text), json: line::numbered(number, text) }
+    RawRecord::new(LINES, line::name(number, text), line::numbered(number, text))
 }
 
 fn cursor_of(place: &Place) -> Result<Cursor> {
@@ -241,7 +241,7 @@ impl SourceSession for File {
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {
-        let (observations, left_out) = line::observations(&self.reading, &record.json)?;
+        let (observations, left_out) = line::observations(&self.reading, &record.json()?)?;
         self.left_out.note(&record.native_id, left_out);
         Ok(observations)
     }

@@ -189,7 +189,7 @@ impl Poll<'_> {
 
     /// Whole records of what changed.
     async fn records(&mut self) -> Result<Vec<RawRecord>> {
-        let converted = |id: Box<str>| RawRecord { stream: CONVERTED, native_id: id.into(), json: "{}".to_owned() };
+        let converted = |id: Box<str>| RawRecord::new(CONVERTED, id, "{}");
         let mut records: Vec<RawRecord> = std::mem::take(&mut self.converted).into_iter().map(converted).collect();
         let mut changes = std::mem::take(&mut self.changes);
         changes.dedup_by(|a, b| a.row.id == b.row.id);

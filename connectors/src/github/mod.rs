@@ -164,13 +164,13 @@ impl SourceSession for GitHub {
         let (settings, reference, transfers) = (&*self.settings, &self.context.reference, &*self.transfers());
         let context = normalise::Context { settings, reference, transfers };
         let read = match record.stream {
-            SPRINTS => normalise::sprint(&record.json),
-            ACTIVITY => activity::read(&record.json).map(|mut all| {
+            SPRINTS => normalise::sprint(&record.json()?),
+            ACTIVITY => activity::read(&record.json()?).map(|mut all| {
                 transfers.rename_activities(&mut all);
                 all
             }),
             CONVERTED => Ok(vec![Observation::Gone { native_id: record.native_id.clone() }]),
-            _ => normalise::task(&context, &record.json).map(|read| {
+            _ => normalise::task(&context, &record.json()?).map(|read| {
                 self.left_out.note(read.key().unwrap_or(&record.native_id), read.left_out);
                 read.observations
             }),

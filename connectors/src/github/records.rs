@@ -12,6 +12,7 @@ use super::api::Api;
 use super::lists::{List, continuations};
 use super::wire::RecordText;
 use crate::refusal::confirmed;
+use crate::rewind::unwritable;
 
 /// What became of a node.
 pub(super) enum Completed {
@@ -69,9 +70,8 @@ pub(super) async fn complete(api: &Api, about: About<'_>, node: &Node) -> Result
     let [events, comments] = [List::Events, List::Comments].map(|list| rest.remove(list.key()).unwrap_or_default());
     let About { project, archived, .. } = about;
     let record = RecordText { project, node, events: &events, comments: &comments, rest, archived };
-    let json = serde_json::to_string(&record)
-        .map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
-    let record = RawRecord { stream: about.stream, native_id: about.native_id.to_owned(), json };
+    let json = serde_json::to_string(&record).map_err(unwritable)?;
+    let record = RawRecord::new(about.stream, about.native_id, json);
     Ok(match lacks {
         None => Completed::Record(record),
         Some(reason) => {

@@ -3,7 +3,7 @@
 
 use contextcore_core::ingest::connector::{Cursor, Page, RawRecord, Run};
 use contextcore_core::model::SprintState;
-use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_core::{Millis, Result};
 use serde::{Deserialize, Serialize};
 
 use super::fingerprints::Short;
@@ -11,6 +11,7 @@ use super::iterations::Iteration;
 use super::reference::Project;
 use super::session::{SPRINTS, SiteContext};
 use crate::cursor;
+use crate::rewind::unwritable;
 
 /// An iteration as a record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,8 +40,8 @@ struct SprintCursor {
 pub(super) fn poll(live: &SiteContext, stored: Option<&Cursor>, run: &Run) -> Result<Page> {
     let last: SprintCursor = cursor::read(stored, SPRINTS);
     let records = records(live, run.now)?;
-    let texts: Vec<&str> = records.iter().map(|record| record.json.as_str()).collect();
-    let given = format!("{:?}", Short::of(&texts));
+    let texts: Vec<_> = records.iter().map(RawRecord::json).collect::<Result<_>>()?;
+    let given = format!("{:?}", Short::of(&texts.iter().map(|text| &**text).collect::<Vec<_>>()));
     let records = if given == last.given { Vec::new() } else { records };
     let cursor = cursor::write(&SprintCursor { given }, SPRINTS)?;
     let open_sprints = Some(open(live, run.now));
@@ -62,7 +63,7 @@ pub(super) fn records(live: &SiteContext, now: Millis) -> Result<Vec<RawRecord>>
     });
     let write = |record: Record| {
         let json = serde_json::to_string(&record).map_err(unwritable)?;
-        Ok(RawRecord { stream: SPRINTS, native_id: record.id.into(), json })
+        Ok(RawRecord::new(SPRINTS, record.id, json))
     };
     records.map(write).collect()
 }
@@ -72,10 +73,6 @@ fn open(live: &SiteContext, now: Millis) -> Vec<String> {
     let projects = live.reference.projects.iter().chain(&live.reference.lost);
     let listed = projects.flat_map(Project::listed_iterations);
     listed.filter(|(_, iteration)| iteration.state(now) != SprintState::Closed).map(|(id, _)| id.to_owned()).collect()
-}
-
-fn unwritable(error: serde_json::Error) -> Error {
-    Error::new(ErrorKind::Internal, "write an iteration").caused_by(error)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The issues of a page on their way into records: each once, with as much of its history as came so far.
 //!
-//! Histories are written as JSON while they come, so that never more than one page of them is held.
+//! Histories are cut down to what is read while they come. They stay as they were parsed, so that nothing is parsed again to be
+//! normalised.
 
 use std::collections::{BTreeMap, HashMap};
 
 use contextcore_core::ingest::connector::{RawRecord, Unreadable};
-use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_core::{Millis, Result};
 use tracing::warn;
 
 use super::api::Outline;
@@ -14,8 +15,9 @@ use super::history::History;
 use super::lenient::Entries;
 use super::reference::Reference;
 use super::session::Mentions;
-use super::wire::Issue;
+use super::wire::{Issue, Record};
 use crate::left_out::LeftOut;
+use crate::rewind::unwritable;
 
 /// An issue that a search found.
 #[derive(Debug)]
@@ -68,14 +70,13 @@ pub(super) struct Batch {
 #[derive(Debug)]
 struct Row {
     found: FoundIssue,
-    /// Histories as JSON, separated by commas.
-    histories: Vec<u8>,
-    /// The changes of sprints among them, in the same form.
-    sprints: Vec<u8>,
+    histories: Vec<History>,
+    /// The changes of sprints among them, as they are inherited.
+    sprints: Vec<History>,
     /// When the sprints last changed.
     moved: Option<Millis>,
     /// Those changes of the parent, where they are this issue's as well.
-    inherited: Vec<u8>,
+    inherited: Vec<History>,
     /// It vanished while we asked, or cannot be served.
     gone: bool,
     /// Entries of its history that cannot be read.
@@ -169,8 +170,8 @@ impl Batch {
     }
 
     /// Adds histories of an issue to those it has.
-    pub(super) fn append(&mut self, reference: &Reference, id: &str, histories: Entries<History>) -> Result<()> {
-        let Some(row) = self.places.get(id).and_then(|place| self.rows.get_mut(*place)) else { return Ok(()) };
+    pub(super) fn append(&mut self, reference: &Reference, id: &str, histories: Entries<History>) {
+        let Some(row) = self.places.get(id).and_then(|place| self.rows.get_mut(*place)) else { return };
         row.left_out += histories.odd;
         for mut history in histories.kept {
             history.items.retain(|item| reference.reads(item));
@@ -179,15 +180,12 @@ impl Batch {
                 continue;
             }
             history.items.iter().for_each(|item| self.mentions.note(item));
-            write_into(&mut row.histories, &history)?;
-            history.items.retain(|item| reference.is_sprint(item));
-            if !history.items.is_empty() {
+            if let Some(inherited) = history.inherited(|item| reference.is_sprint(item)) {
                 row.moved = row.moved.max(history.created);
-                history.id = history.id.map(|id| format!("parent:{id}").into());
-                write_into(&mut row.sprints, &history)?;
+                row.sprints.push(inherited);
             }
+            row.histories.push(history);
         }
-        Ok(())
     }
 
     /// Forgets the histories of these issues, which are asked for again.
@@ -247,12 +245,12 @@ impl Batch {
     }
 
     /// The changes of sprints of an issue, as they are inherited.
-    pub(super) fn sprints_of(&self, id: &str) -> Option<&[u8]> {
+    pub(super) fn sprints_of(&self, id: &str) -> Option<&[History]> {
         self.places.get(id).map(|place| &*self.rows[*place].sprints)
     }
 
     /// Gives an issue the changes of its parent's sprints.
-    pub(super) fn inherit(&mut self, id: &str, sprints: Vec<u8>) {
+    pub(super) fn inherit(&mut self, id: &str, sprints: Vec<History>) {
         if let Some(row) = self.row(id) {
             row.inherited = sprints;
         }
@@ -307,36 +305,17 @@ impl Row {
 
     fn into_record(self, stream: &'static str) -> Result<RawRecord> {
         let native_id = self.found.id().unwrap_or_default().to_owned();
-        let mut json = Vec::with_capacity(self.histories.len() + 1_024);
-        json.extend_from_slice(b"{\"issue\":");
-        match &self.found {
-            FoundIssue::Issue(issue) => serde_json::to_writer(&mut json, issue).map_err(unwritable)?,
-            FoundIssue::Odd { json: odd, .. } => json.extend_from_slice(odd.as_bytes()),
+        let Self { histories, inherited, .. } = self;
+        match self.found {
+            FoundIssue::Issue(issue) => {
+                Ok(RawRecord::parsed(stream, native_id, Record { issue: *issue, histories, inherited }))
+            }
+            FoundIssue::Odd { json, .. } => {
+                let histories = serde_json::to_string(&histories).map_err(unwritable)?;
+                Ok(RawRecord::new(stream, native_id, format!("{{\"issue\":{json},\"histories\":{histories}}}")))
+            }
         }
-        json.extend_from_slice(b",\"histories\":[");
-        json.extend_from_slice(&self.histories);
-        if !self.inherited.is_empty() {
-            json.extend_from_slice(b"],\"inherited\":[");
-            json.extend_from_slice(&self.inherited);
-        }
-        json.extend_from_slice(b"]}");
-        json.shrink_to_fit();
-        let json = String::from_utf8(json)
-            .map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
-        Ok(RawRecord { stream, native_id, json })
     }
-}
-
-/// Adds a history to a list of them.
-fn write_into(list: &mut Vec<u8>, history: &History) -> Result<()> {
-    if !list.is_empty() {
-        list.push(b',');
-    }
-    serde_json::to_writer(list, history).map_err(unwritable)
-}
-
-fn unwritable(error: serde_json::Error) -> Error {
-    Error::new(ErrorKind::Internal, "write a record").caused_by(error)
 }
 
 /// An issue of an odd shape without its comments, whose texts may not be stored.
@@ -366,13 +345,13 @@ mod tests {
         let reference = Reference::default();
         let page = r#"[{"id":"7","created":1700000000000,"items":[{"field":"summary","fieldId":"summary"},
             {"field":"Size","fieldId":"customfield_1","fieldtype":"custom"}]},{"id":"8","items":[]}]"#;
-        batch.append(&reference, "1", history(page)).unwrap();
-        batch.append(&reference, "1", history(&page.replace("\"7\"", "\"9\""))).unwrap();
-        batch.append(&reference, "99", history(page)).unwrap();
+        batch.append(&reference, "1", history(page));
+        batch.append(&reference, "1", history(&page.replace("\"7\"", "\"9\"")));
+        batch.append(&reference, "99", history(page));
         let records = batch.into_records("issues").unwrap();
         let ids: Vec<&str> = records.iter().map(|record| record.native_id.as_str()).collect();
         assert_eq!(ids, ["1", "2"]);
-        let first: crate::jira::wire::Record = serde_json::from_str(&records[0].json).unwrap();
+        let first: &Record = records[0].as_parsed().unwrap();
         assert_eq!(first.issue.fields.summary.as_deref(), Some("new"));
         let kept: Vec<_> = first.histories.iter().map(|history| (history.id.as_deref(), history.items.len())).collect();
         assert_eq!(kept, [(Some("7"), 1), (Some("9"), 1)]);
@@ -387,10 +366,10 @@ mod tests {
         batch.add(FoundIssue::of(&issue, false).0);
         let page = r#"[{"id":"7","created":1700000000000,"items":[null,7]},{"id":"8","created":1700000000000,"items":null},
             {"id":"9","author":["?"],"created":1700000000000,"items":[{"field":"summary","fieldId":"summary"}]},null]"#;
-        batch.append(&Reference::default(), "1", history(page)).unwrap();
+        batch.append(&Reference::default(), "1", history(page));
         let Completed { warning, records, .. } = batch.complete("issues").unwrap();
         assert!(warning.is_some_and(|text| text.starts_with("6 entries") && text.contains("A-1")));
-        let record: crate::jira::wire::Record = serde_json::from_str(&records[0].json).unwrap();
+        let record: &Record = records[0].as_parsed().unwrap();
         assert_eq!(record.histories.len(), 1);
     }
 
@@ -402,7 +381,7 @@ mod tests {
         let mut batch = Batch::default();
         batch.add(found);
         let records = batch.into_records("issues").unwrap();
-        assert_eq!(records[0].json, format!(r#"{{"issue":{odd},"histories":[]}}"#));
+        assert_eq!(records[0].json().unwrap(), format!(r#"{{"issue":{odd},"histories":[]}}"#));
     }
 
     #[test]
@@ -418,8 +397,9 @@ mod tests {
             let mut batch = Batch::default();
             batch.add(FoundIssue::of(&issue(summary), texts).0);
             let record = batch.into_records("issues").unwrap().remove(0);
-            assert_eq!(record.json.contains("secret words"), texts, "{summary}");
-            assert!(record.json.contains(summary));
+            let json = record.json().unwrap();
+            assert_eq!(json.contains("secret words"), texts, "{summary}");
+            assert!(json.contains(summary));
         }
     }
 }

@@ -13,6 +13,7 @@ use tracing::warn;
 use super::api::{Inline, Outline, Site, is_about_the_object};
 use super::batch::{Batch, FoundIssue};
 use super::histories::{Completer, FAILURES};
+use super::history::History;
 use super::issues::requested_fields;
 use super::search::{self, Answer, PageRequest, Search};
 use super::wire::{Issue, IssueRef};
@@ -85,7 +86,7 @@ impl Completer<'_> {
                 batch.give_up(&id, reason);
                 continue;
             }
-            let sprints = batch.sprints_of(&parent).or_else(|| others.sprints_of(&parent)).map(<[u8]>::to_vec);
+            let sprints = batch.sprints_of(&parent).or_else(|| others.sprints_of(&parent)).map(<[History]>::to_vec);
             batch.inherit(&id, sprints.unwrap_or_default());
         }
         Ok(())

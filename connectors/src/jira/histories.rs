@@ -128,7 +128,7 @@ impl Completer<'_> {
         loop {
             let page = self.api.histories(ids, token.as_deref(), tries).await?;
             for (id, histories) in parts(page.issue_change_logs, &wanted)? {
-                batch.append(self.reference, &id, histories)?;
+                batch.append(self.reference, &id, histories);
             }
             let Some(next) = page.next_page_token else { return Ok(()) };
             if !used.insert(next.clone()) {
@@ -146,7 +146,7 @@ impl Completer<'_> {
                 match failures.patiently(history, self.api, id).await {
                     Ok(histories) => {
                         failures.succeeded();
-                        batch.append(self.reference, id, histories)?;
+                        batch.append(self.reference, id, histories);
                     }
                     Err(error) if error.kind() == ErrorKind::NotFound => batch.forget(id),
                     Err(error) => {
@@ -171,7 +171,7 @@ impl Completer<'_> {
             match log.map(|log| log.filter(Changelog::is_whole)) {
                 Ok(Some(log)) => {
                     failures.succeeded();
-                    batch.append(self.reference, &id, log.histories.unwrap_or_default())?;
+                    batch.append(self.reference, &id, log.histories.unwrap_or_default());
                 }
                 Ok(None) => batch.give_up(&id, "its history is absent or shorter than it says".to_owned()),
                 Err(error) if error.kind() == ErrorKind::NotFound => batch.forget(&id),

@@ -15,7 +15,7 @@ use super::lenient::{Maybe, stamp, text, word};
 use super::people::shown;
 
 /// One act of one person: one or more changes at one moment.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct History {
     #[serde(default, deserialize_with = "text")]
     pub(super) id: Option<SmolStr>,
@@ -28,8 +28,17 @@ pub(super) struct History {
     pub(super) items: Items,
 }
 
+impl History {
+    /// What of the act a sub-task inherits from its parent, if anything.
+    pub(super) fn inherited(&self, is_inherited: impl Fn(&Item) -> bool) -> Option<Self> {
+        let kept: Vec<Item> = self.items.iter().filter(|item| is_inherited(item)).cloned().collect();
+        let id = self.id.as_ref().map(|id| format!("parent:{id}").into());
+        (!kept.is_empty()).then(|| Self { id, items: Items { kept, odd: 0 }, ..self.clone() })
+    }
+}
+
 /// The changes of an act that matter, numbered by their place in Jira's list.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[serde(transparent)]
 pub(super) struct Items {
     kept: Vec<Item>,
@@ -53,7 +62,7 @@ impl DerefMut for Items {
 }
 
 /// One change of one field.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Item {
     /// Its place in the history as Jira gave it, which is part of its identity.

@@ -49,7 +49,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
             let read = serde_json::from_str(row.get());
             read.inspect_err(|error| warn!(%error, "a row of an odd shape is left out")).ok()
         };
-        let raw = deserializer.deserialize_any(Rows { most: MAX_ROWS, row: PhantomData })?;
+        let raw = deserializer.deserialize_any(Rows { may_be_null: true, ..Rows::most(MAX_ROWS) })?;
         let all = raw.len();
         let rows: Vec<T> = raw.into_iter().filter_map(read).collect();
         Ok(Self { odd: all - rows.len(), rows })
@@ -86,7 +86,7 @@ impl<T: Serialize> Serialize for Entries<T> {
 /// Null is no empty list: where a list may be null, its type is an `Option`.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let maybes = deserializer.deserialize_seq(Rows { most: MAX_ENTRIES, row: PhantomData::<Maybe<T>> })?;
+        let maybes = deserializer.deserialize_seq(Rows::<Maybe<T>>::most(MAX_ENTRIES))?;
         let all = maybes.len();
         let kept: Vec<T> = maybes.into_iter().filter_map(|maybe| maybe.0).collect();
         Ok(Self { odd: all - kept.len(), kept })
@@ -103,7 +103,19 @@ pub(super) fn given<T>(list: Option<List<T>>, path: &str) -> contextcore_core::R
 
 /// Reads a list row by row as it came, without those that are nothing.
 pub(super) fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
-    let mut raw: Vec<Box<RawValue>> = deserializer.deserialize_any(Rows { most: MAX_ROWS, row: PhantomData })?;
+    let rows = Rows { may_be_null: true, ..Rows::most(MAX_ROWS) };
+    deserializer.deserialize_any(rows).map(without_nothing)
+}
+
+/// The same of a list that has to be there.
+///
+/// # Errors
+/// When it is null: that is not an empty list.
+pub(super) fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
+    deserializer.deserialize_any(Rows::most(MAX_ROWS)).map(without_nothing)
+}
+
+fn without_nothing(mut raw: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
     let all = raw.len();
     raw.retain(|row| row.get() != "null");
     if raw.len() < all {
@@ -112,24 +124,20 @@ pub(super) fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box
             "rows that are null are left out; the next complete pass looks for what they were"
         );
     }
-    Ok(raw)
-}
-
-/// The same of a list that has to be there.
-///
-/// # Errors
-/// When it is null: that is not an empty list.
-pub(super) fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
-    let raw = Box::<RawValue>::deserialize(deserializer)?;
-    if raw.get() == "null" {
-        return Err(de::Error::custom(NO_LIST));
-    }
-    rows(&mut serde_json::Deserializer::from_str(raw.get())).map_err(de::Error::custom)
+    raw
 }
 
 struct Rows<T> {
     most: usize,
+    /// Null counts as a list without rows.
+    may_be_null: bool,
     row: PhantomData<T>,
+}
+
+impl<T> Rows<T> {
+    const fn most(most: usize) -> Self {
+        Self { most, may_be_null: false, row: PhantomData }
+    }
 }
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Rows<T> {
@@ -139,8 +147,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Rows<T> {
         f.write_str("a list")
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Vec::new())
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        if self.may_be_null { Ok(Vec::new()) } else { Err(de::Error::custom(NO_LIST)) }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {

@@ -164,8 +164,11 @@ impl SourceSession for Jira {
             unreadable: &unreadable,
         };
         let read = match record.stream {
-            SPRINTS => normalise::sprint(&context, &record.json),
-            _ => normalise::issue(&context, &record.json),
+            SPRINTS => normalise::sprint(&context, &record.json()?),
+            _ => match record.as_parsed() {
+                Some(issue) => normalise::issue(&context, issue),
+                None => normalise::record(&record.json()?).and_then(|issue| normalise::issue(&context, &issue)),
+            },
         };
         let read = read.map_err(|error| error.with("record", &record.native_id))?;
         self.note_unknown(read.unknown);

@@ -52,14 +52,21 @@ pub(super) struct Read {
     pub(super) unknown: BTreeSet<String>,
 }
 
+/// Parses a record of the `issues` stream.
+///
+/// # Errors
+/// [`contextcore_core::ErrorKind::Protocol`] when it is not such a record.
+pub(super) fn record(json: &str) -> Result<Record> {
+    serde_json::from_str(json).map_err(|error| unreadable(&error))
+}
+
 /// Reads a record of the `issues` stream.
 ///
 /// # Errors
-/// [`contextcore_core::ErrorKind::Protocol`] when it is not such a record, or lacks its id, its key, its creation or the time of a change.
-pub(super) fn issue(context: &Context<'_>, json: &str) -> Result<Read> {
-    let record: Record = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
-    let mut reader = Reader::new(context, &record)?;
-    let history = reader.history(&record)?;
+/// [`contextcore_core::ErrorKind::Protocol`] when it lacks its id, its key, its creation or the time of a change.
+pub(super) fn issue(context: &Context<'_>, record: &Record) -> Result<Read> {
+    let mut reader = Reader::new(context, record)?;
+    let history = reader.history(record)?;
     let fields = &record.issue.fields;
     let task = TaskObservation {
         native_id: reader.key.native_id.to_string(),

@@ -108,7 +108,7 @@ fn boards_after(live: &SiteContext, after: Option<u64>) -> Vec<u64> {
 
 fn record(id: u64, sprint: &SprintRecord) -> Result<RawRecord> {
     let json = serde_json::to_string(sprint).map_err(unwritable)?;
-    Ok(RawRecord { stream: SPRINTS, native_id: id.to_string(), json })
+    Ok(RawRecord::new(SPRINTS, id.to_string(), json))
 }
 
 /// Asks for sprints that no board of ours lists, and adds them to the page. Those that ended are not asked for again.

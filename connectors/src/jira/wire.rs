@@ -11,7 +11,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use contextcore_core::Millis;
+use contextcore_core::ingest::connector::ParsedRecord;
+use contextcore_core::{Millis, Result};
 use serde::de::value::{CowStrDeserializer, MapAccessDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use super::comments::Comments;
 use super::history::History;
 use super::lenient::{Key, finite, flag, id, stamp, text, whole, word};
 use super::people::Who;
+use crate::rewind::unwritable;
 use crate::vocabulary;
 
 /// A raw record of the `issues` stream: an issue and everything that happened to it.
@@ -34,6 +36,12 @@ pub(super) struct Record {
     /// Of a sub-task: what happened to its parent's membership of sprints, which is its own as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) inherited: Vec<History>,
+}
+
+impl ParsedRecord for Record {
+    fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(unwritable)
+    }
 }
 
 /// A raw record of the `sprints` stream.

@@ -24,7 +24,7 @@ use contextcore_core::{Millis, Result};
 
 use super::mapping::{self, Shape};
 use super::rows;
-use super::wire::{Act, Issue, IssueRecord, Link, Record, Ref, Span, StateValue};
+use super::wire::{Act, Connection, Issue, IssueRecord, Link, Record, Ref, StateValue};
 use crate::chain;
 use crate::rewind::{self, Occasion, Rewind, Side, Timeline, blank, date, lacks, unreadable};
 
@@ -57,7 +57,7 @@ impl From<Observation> for Read {
 pub(super) fn record(context: &Context<'_>, json: &str) -> Result<Read> {
     let record = rows::record(json).map_err(|error| unreadable(&error))?;
     match record {
-        Record::Issue(record) => issue(context, *record),
+        Record::Issue(record) => issue(context, &record),
         Record::Cycle(cycle) => Ok(plan::sprint(context, &cycle).into()),
         Record::Project(project) => plan::project(context, &project).map(Read::from),
         Record::Initiative(initiative) => plan::initiative(context, &initiative).map(Read::from),
@@ -102,16 +102,16 @@ struct Reader<'a> {
 }
 
 /// Reads a record of an issue.
-fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
-    let (issue, mut acts, spans, links, comments) = assemble(record);
-    acts.retain(Act::is_dated);
+pub(super) fn issue(context: &Context<'_>, record: &IssueRecord) -> Result<Read> {
+    let issue = &record.issue;
+    let acts: Vec<&Act> = whole(&issue.history, &record.history).filter(|act| act.is_dated()).collect();
     let id = issue.id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| lacks("id"))?;
     let name = issue.identifier.as_deref().filter(|key| !key.is_empty()).ok_or_else(|| lacks("identifier"))?;
     let created = issue.created_at.ok_or_else(|| lacks("createdAt"))?;
     let mut timeline = Timeline::new(TaskKey::new(&context.settings.source, id), created);
     let mut reader = Reader {
         context,
-        issue: &issue,
+        issue,
         has_parts: issue.children.as_ref().is_some_and(|children| !children.nodes.is_empty()),
         former: issue.previous_identifiers.iter().flatten().map(|key| &**key).collect(),
         shown: issue
@@ -121,14 +121,14 @@ fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
             .collect(),
     };
     let acts = in_order(&acts)?;
-    let (states, disputes) = states(context, &acts, spans);
+    let (states, disputes) = states(context, &acts, whole(&issue.state_history, &record.spans).collect());
     let present = reader.present(name, acts.iter().any(|(_, act)| act.to_converted_project_id.is_some()));
     let creator = issue.creator.as_ref().map(|who| context.person(&who.id));
     let steps = reader.steps(&acts, &states);
     reader.replay(&present, &steps, creator.clone(), &mut timeline);
     acts.iter().for_each(|(at, act)| reader.links(*at, act, &mut timeline));
     reader.deletions(&acts, present.facts.status.is_finished(), &mut timeline);
-    for comment in &comments {
+    for comment in whole(&issue.comments, &record.comments) {
         let actor = comment.user.as_ref().map(|who| context.person(&who.id));
         let text = || comment.body.as_ref().map(ToString::to_string);
         timeline.comment(context.settings.comments, &comment.id, comment.created_at, actor, text);
@@ -140,10 +140,10 @@ fn issue(context: &Context<'_>, record: IssueRecord) -> Result<Read> {
         updated: issue.updated_at.unwrap_or(created),
         history: timeline.into_events(),
         present: present.facts,
-        blockers: links.iter().filter_map(|link| blocker(context, link)).collect(),
+        blockers: whole(&issue.inverse_relations, &record.links).filter_map(|link| blocker(context, link)).collect(),
     };
     let ended = states.last().map(|entered| entered.at).filter(|_| task.present.status.is_finished());
-    let delegation = delegation(&issue, id, ended);
+    let delegation = delegation(issue, id, ended);
     Ok(Read { observations: std::iter::once(Observation::Task(Box::new(task))).chain(delegation).collect(), disputes })
 }
 
@@ -151,26 +151,14 @@ fn url(context: &Context<'_>, identifier: &str) -> String {
     format!("https://linear.app/{}/issue/{identifier}", context.reference.organization.url_key)
 }
 
-type Parts = (Issue, Vec<Act>, Vec<Span>, Vec<Link>, Vec<super::wire::Comment>);
-
-/// The issue and its whole lists: what came with it, and the rests.
-fn assemble(record: IssueRecord) -> Parts {
-    fn join<T>(first: Option<super::wire::Connection<T>>, rest: Vec<T>) -> Vec<T> {
-        let mut all = first.map(|page| page.nodes).unwrap_or_default();
-        all.extend(rest);
-        all
-    }
-    let IssueRecord { mut issue, history, spans, links, comments } = record;
-    let history = join(issue.history.take(), history);
-    let spans = join(issue.state_history.take(), spans);
-    let links = join(issue.inverse_relations.take(), links);
-    let comments = join(issue.comments.take(), comments);
-    (issue, history, spans, links, comments)
+/// A whole list: what came with the issue, and the rest.
+fn whole<'a, T>(first: &'a Option<Connection<T>>, rest: &'a [T]) -> impl Iterator<Item = &'a T> {
+    first.iter().flat_map(|page| &page.nodes).chain(rest)
 }
 
 /// The acts in the order they happened, each once. They come newest first: of those of one moment the last is the earliest.
-fn in_order(acts: &[Act]) -> Result<Vec<(Millis, &Act)>> {
-    rewind::in_order(acts.iter().rev(), "history", |act| act.id.as_deref(), |act| act.created_at)
+fn in_order<'a>(acts: &[&'a Act]) -> Result<Vec<(Millis, &'a Act)>> {
+    rewind::in_order(acts.iter().rev().copied(), "history", |act| act.id.as_deref(), |act| act.created_at)
 }
 
 impl<'a> Reader<'a> {

@@ -282,7 +282,7 @@ fn record(line: &SpoolLine) -> RawRecord {
         json!({"project": project, "origin": origin, "resource": **resource})
     };
     let json = format!("{writer}\t{place}\t{text}");
-    RawRecord { stream: OPERATIONS, native_id: line.name(), json }
+    RawRecord::new(OPERATIONS, line.name(), json)
 }
 
 #[async_trait]
@@ -327,11 +327,11 @@ impl SourceSession for Session {
     /// A segment goes once it was read. While its writer lives it is there, with the whole of a long line.
     fn kept(&self, native_id: &str, json: &str) -> Option<RawRecord> {
         let there = self.reader.line_at(native_id).ok().flatten();
-        let kept = || RawRecord { stream: OPERATIONS, native_id: native_id.to_owned(), json: json.to_owned() };
+        let kept = || RawRecord::new(OPERATIONS, native_id, json);
         Some(there.as_ref().map_or_else(kept, record))
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {
-        line::observations(&self.reading, &record.json)
+        line::observations(&self.reading, &record.json()?)
     }
 }

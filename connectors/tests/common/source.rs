@@ -7,6 +7,7 @@
     reason = "a test harness: each test binary uses its own part"
 )]
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -161,6 +162,15 @@ impl Source {
     }
 }
 
+/// A record that was parsed while it was fetched means what its text means, which is all that is kept of one in quarantine.
+fn says_the_same_as_text(session: &dyn SourceSession, record: &RawRecord) {
+    let Cow::Owned(json) = record.json().unwrap() else { return };
+    let text = RawRecord::new(record.stream, record.native_id.clone(), json);
+    let said = |record| session.normalise(record).map_err(|error| error.full());
+    assert_eq!(said(record), said(&text), "{}", text.json().unwrap());
+    session.remarks();
+}
+
 impl Outcome {
     fn page(&mut self, session: &dyn SourceSession, page: Page) {
         self.seen.extend(page.seen);
@@ -174,6 +184,7 @@ impl Outcome {
             self.take(session.normalise(record));
         }
         self.warnings.extend(session.remarks());
+        page.records.iter().for_each(|record| says_the_same_as_text(session, record));
         self.records.extend(page.records);
     }
 

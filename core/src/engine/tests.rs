@@ -175,7 +175,7 @@ impl SourceSession for Tool {
         if self.is_slow {
             wait_until(|| DECODED.load(Ordering::Relaxed));
         }
-        let records = vec![RawRecord { stream, native_id: "1".into(), json: "{}".into() }];
+        let records = vec![RawRecord::new(stream, "1", "{}")];
         Ok(Page { records, ..Page::default() })
     }
 

@@ -7,7 +7,11 @@
 //! in with the [`Run`], and pacing, retries and rate limits belong to the [`crate::http::Session`] it sends requests
 //! through. The engine in [`crate::ingest::sync`] does the rest.
 
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -79,14 +83,61 @@ pub struct Unreadable {
 }
 
 /// A record as the tool gave it (without what is never read, such as avatars), histories included.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RawRecord {
     /// The stream it came from.
     pub stream: &'static str,
     /// The tool's immutable id, as far as it could be read: names the record in errors.
     pub native_id: String,
-    /// The JSON text.
-    pub json: String,
+    content: Content,
+}
+
+/// What a record holds.
+#[derive(Debug, Clone)]
+enum Content {
+    Json(String),
+    Parsed(Arc<dyn ParsedRecord>),
+}
+
+/// A record that its connector had to parse to fetch it whole. It need not be parsed again to be normalised, which is where much
+/// of the time of a first synchronisation would go, and its text is only written where somebody wants it.
+pub trait ParsedRecord: Any + fmt::Debug + Send + Sync {
+    /// The JSON text that the connector parses to this very value.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn to_json(&self) -> Result<String>;
+}
+
+impl RawRecord {
+    /// A record of which only the text is known.
+    pub fn new(stream: &'static str, native_id: impl Into<String>, json: impl Into<String>) -> Self {
+        Self { stream, native_id: native_id.into(), content: Content::Json(json.into()) }
+    }
+
+    /// A record that is parsed already.
+    pub fn parsed(stream: &'static str, native_id: impl Into<String>, record: impl ParsedRecord) -> Self {
+        Self { stream, native_id: native_id.into(), content: Content::Parsed(Arc::new(record)) }
+    }
+
+    /// The JSON text, which is written now if the record is parsed.
+    ///
+    /// # Errors
+    /// [`crate::model::error::ErrorKind::Internal`] when it cannot be written.
+    pub fn json(&self) -> Result<Cow<'_, str>> {
+        match &self.content {
+            Content::Json(json) => Ok(Cow::Borrowed(json)),
+            Content::Parsed(record) => record.to_json().map(Cow::Owned),
+        }
+    }
+
+    /// What the connector parsed; none when there is only a text.
+    pub fn as_parsed<T: ParsedRecord>(&self) -> Option<&T> {
+        match &self.content {
+            Content::Json(_) => None,
+            Content::Parsed(record) => (&**record as &dyn Any).downcast_ref(),
+        }
+    }
 }
 
 /// What `contextcore check` shows of a source.

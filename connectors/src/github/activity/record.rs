@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contextcore_core::ingest::connector::{RawRecord, Unreadable};
-use contextcore_core::{Error, ErrorKind, Millis, Result};
+use contextcore_core::{Millis, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -14,6 +14,7 @@ use super::super::records::{costs_the_record, unreadable};
 use super::super::session::ACTIVITY;
 use super::progress::ActivityList;
 use super::read::CommitNode;
+use crate::rewind::unwritable;
 
 /// What the sweep itself needs of a node.
 #[derive(Debug, Default, Deserialize)]
@@ -79,6 +80,6 @@ pub(in super::super) async fn complete(
         }
     }
     let json = serde_json::to_string(&RecordText { what: list.record(), node, rest, seen });
-    let json = json.map_err(|error| Error::new(ErrorKind::Internal, "write a record").caused_by(error))?;
-    Ok(Ok(RawRecord { stream: ACTIVITY, native_id, json }))
+    let json = json.map_err(unwritable)?;
+    Ok(Ok(RawRecord::new(ACTIVITY, native_id, json)))
 }

@@ -67,7 +67,8 @@ fn record(answer: &str) -> String {
 
 fn read(settings: &Settings, reference: &Reference, answer: &str) -> Result<Read> {
     let mapping = Mapping::new(settings, reference);
-    issue(&Context { settings, reference, mapping: &mapping, unreadable: &BTreeSet::new() }, &record(answer))
+    let context = Context { settings, reference, mapping: &mapping, unreadable: &BTreeSet::new() };
+    issue(&context, &super::record(&record(answer))?)
 }
 
 fn task(settings: &Settings, reference: &Reference, answer: &str) -> TaskObservation {
@@ -439,7 +440,7 @@ fn a_sub_task_has_the_changes_of_its_parents_sprints() {
         let mapping = Mapping::new(&settings, &reference);
         let context =
             Context { settings: &settings, reference: &reference, mapping: &mapping, unreadable: &BTreeSet::new() };
-        match issue(&context, &record.to_string()).unwrap().observations.pop() {
+        match issue(&context, &super::record(&record.to_string()).unwrap()).unwrap().observations.pop() {
             Some(Observation::Task(task)) => *task,
             other => panic!("no task but {other:?}"),
         }

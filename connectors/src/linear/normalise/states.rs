@@ -22,7 +22,7 @@ pub(super) struct Entered {
 }
 
 /// The states entered after the first, oldest first, and how many state changes of the history the spans contradict.
-pub(super) fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: Vec<Span>) -> (Vec<Entered>, u64) {
+pub(super) fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: Vec<&Span>) -> (Vec<Entered>, u64) {
     spans.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
     spans.dedup_by(|a, b| a.id == b.id);
     let mut sequence: Vec<Entered> = acts.iter().filter_map(|(at, act)| entered(context, *at, act)).collect();
@@ -57,7 +57,7 @@ pub(super) fn states(context: &Context<'_>, acts: &[(Millis, &Act)], mut spans: 
 }
 
 /// Orders the spans of one moment as the acts of that moment, which are in order, led from one to the next.
-pub(super) fn order_spans(spans: &mut [Span], acts: &[Entered]) {
+pub(super) fn order_spans(spans: &mut [&Span], acts: &[Entered]) {
     let Some(moment) = spans.first().map(|span| span.started_at).filter(|_| spans.len() > 1) else { return };
     let acts: Vec<&Entered> = acts.iter().filter(|entered| entered.at == moment).collect();
     let first = acts.first().and_then(|entered| entered.from.as_deref());
@@ -76,6 +76,9 @@ pub(super) fn order_spans(spans: &mut [Span], acts: &[Entered]) {
 /// The states that were passed through in the moment of an act, if acts of that moment lead from the state before to it: Linear
 /// keeps no span without a length.
 pub(super) fn passed_through(acts: &mut Vec<Entered>, to: &Entered, before: Option<&str>) -> Vec<Entered> {
+    if to.from.as_deref() == before {
+        return Vec::new();
+    }
     let mut left = acts.clone();
     let mut passed: Vec<Entered> = Vec::new();
     loop {

@@ -57,7 +57,9 @@ impl Job<'_> {
         for (record, observations) in records {
             match observations {
                 Ok(observations) => self.store_record(&mut transaction, &record, observations)?,
-                Err(error) => self.quarantine(&mut transaction, &record.native_id, error.full(), record.json)?,
+                Err(error) => {
+                    self.quarantine(&mut transaction, &record.native_id, error.full(), record.json()?.into_owned())?
+                }
             }
         }
         self.store_rest(&mut transaction, &page)?;
@@ -128,7 +130,7 @@ impl Job<'_> {
                 Observation::Guidance(report) => self.work.guidance.push(*report),
                 Observation::Insight(reported) => match self.gather_insight(to, *reported) {
                     Err(error) if error.kind() == ErrorKind::Rejected => {
-                        return self.quarantine(to, &record.native_id, error.full(), record.json.clone());
+                        return self.quarantine(to, &record.native_id, error.full(), record.json()?.into_owned());
                     }
                     gathered => gathered?,
                 },

@@ -109,7 +109,7 @@ impl SourceSession for Script {
         let count = if stream == "ids" { 0 } else { self.observations.lock().unwrap().len() };
         let from = cursor.and_then(|cursor| cursor.0.as_u64()).unwrap_or(0) as usize;
         let upto = if self.page == 0 { count } else { count.min(from + self.page) };
-        let record = |n: usize| RawRecord { stream, native_id: n.to_string(), json: n.to_string() };
+        let record = |n: usize| RawRecord::new(stream, n.to_string(), n.to_string());
         Ok(Page {
             records: (from..upto).map(record).collect(),
             seen: self.seen.clone().filter(|_| stream == "ids").unwrap_or_default(),
@@ -122,7 +122,7 @@ impl SourceSession for Script {
     }
 
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {
-        let place: usize = record.json.parse().unwrap();
+        let place: usize = record.json()?.parse().unwrap();
         Ok(vec![self.observations.lock().unwrap()[place].clone()])
     }
 

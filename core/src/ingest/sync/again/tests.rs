@@ -62,7 +62,7 @@ impl Tool {
     }
 
     fn record(id: &str, row: Row) -> RawRecord {
-        RawRecord { stream: "changes", native_id: id.to_owned(), json: format!("{row:?}") }
+        RawRecord::new("changes", id, format!("{row:?}"))
     }
 
     fn page(&self, wanted: impl Fn(&String, Row) -> Option<Row>) -> Page {
@@ -141,7 +141,7 @@ impl SourceSession for Tool {
         if let Some((native_id, facts)) = self.sprints.lock().unwrap().iter().find(|(id, _)| *id == record.native_id) {
             return Ok(vec![Observation::Sprint { native_id: native_id.clone(), facts: facts.clone() }]);
         }
-        match &*record.json {
+        match &*record.json()? {
             "Odd" => Err(Error::new(ErrorKind::Protocol, "a time outside the calendar")),
             "Empty" => Ok(Vec::new()),
             "Archived" => Ok(vec![task(&record.native_id), Observation::Gone { native_id: record.native_id.clone() }]),
