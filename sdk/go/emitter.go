@@ -106,7 +106,9 @@ func textsOf(value any) []string {
 	if list := reflect.ValueOf(value); list.Kind() == reflect.Slice || list.Kind() == reflect.Array {
 		found := []string{}
 		for index := range list.Len() {
-			found = append(found, textsOf(list.Index(index).Interface())...)
+			if text := scalar(list.Index(index).Interface()); text != nil {
+				found = append(found, textOf(text))
+			}
 		}
 		return found
 	}

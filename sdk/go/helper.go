@@ -5,6 +5,7 @@ package contextcore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -184,8 +185,11 @@ func (s *spool) deliverHeaders() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), headersPeriod)
 	defer cancel()
-	request := map[string]any{"v": 1, "cmd": "headers", "headers": s.destination.headers}
-	if _, err := ask(ctx, lane, request); err != nil {
+	request, err := json.Marshal(map[string]any{"v": 1, "cmd": "headers", "headers": s.destination.headers})
+	if err == nil {
+		_, err = ask(ctx, lane, request)
+	}
+	if err != nil {
 		return
 	}
 	s.helper.mutex.Lock()
@@ -237,8 +241,16 @@ func (s *spool) askFlush(ctx context.Context) (bool, error) {
 		}
 	})
 	defer stop()
-	answer, err := ask(waiting, s.path(), map[string]any{
-		"v": 1, "cmd": "flush", "writers": s.positions(), "timeout_ms": left.Milliseconds(),
-	})
-	return err == nil && answer["ok"] == true, err
+	request, err := json.Marshal(map[string]any{"v": 1, "cmd": "flush", "writers": s.positions(), "timeout_ms": left.Milliseconds()})
+	if err != nil {
+		return false, err
+	}
+	answer, err := ask(waiting, s.path(), request)
+	var found struct {
+		OK bool `json:"ok"`
+	}
+	if err == nil {
+		err = json.Unmarshal(answer, &found)
+	}
+	return found.OK, err
 }

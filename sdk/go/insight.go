@@ -51,7 +51,8 @@ func isSpace(c rune) bool {
 	return false
 }
 
-// normalised is a summary without differences of case, white space and Unicode form.
+// normalised is a summary without differences of case, white space and Unicode form. Before version 0.44 golang.org/x/text takes some
+// characters above U+FFFF with a combining mark for others (Linear B with an acute, for one).
 func normalised(summary string) string {
 	upper := cases.Upper(language.Und).String(norm.NFC.String(summary))
 	folded := norm.NFC.String(cases.Lower(language.Und).String(upper))

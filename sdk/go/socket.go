@@ -4,8 +4,8 @@ package contextcore
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -15,7 +15,7 @@ import (
 const socketPathBytes = 100
 
 // ask puts one question to the socket in a lane's directory.
-func ask(ctx context.Context, lane string, request map[string]any) (map[string]any, error) {
+func ask(ctx context.Context, lane string, request []byte) ([]byte, error) {
 	path := filepath.Join(lane, "engine.sock")
 	if len(path) > socketPathBytes {
 		directory, err := os.Open(lane)
@@ -33,18 +33,12 @@ func ask(ctx context.Context, lane string, request map[string]any) (map[string]a
 	defer connection.Close()
 	stop := context.AfterFunc(ctx, func() { _ = connection.Close() })
 	defer stop()
-	text, err := json.Marshal(request)
-	if err != nil {
-		return nil, err
-	}
-	if _, err = connection.Write(append(text, '\n')); err != nil {
+	if _, err = connection.Write(append(bytes.Clone(request), '\n')); err != nil {
 		return nil, err
 	}
 	answer, err := bufio.NewReader(connection).ReadBytes('\n')
 	if err != nil {
 		return nil, fmt.Errorf("the helper gave no answer: %w", err)
 	}
-	var found map[string]any
-	err = json.Unmarshal(answer, &found)
-	return found, err
+	return answer, nil
 }

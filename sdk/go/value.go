@@ -33,6 +33,16 @@ func scalar(value any) any {
 	case time.Time:
 		return writeMoment(value, func(string) {})
 	}
+	return unknownScalar(value)
+}
+
+// unknownScalar is the value of a type that is not ours, whose methods may panic.
+func unknownScalar(value any) (found any) {
+	defer func() {
+		if recover() != nil {
+			found = fmt.Sprintf("%T", value)
+		}
+	}()
 	return reflected(reflect.ValueOf(value))
 }
 
@@ -50,17 +60,26 @@ func finite(number float64) any {
 	return number
 }
 
+// More pointers than these are followed to a value by nobody but one that points to itself.
+const mostPointers = 4
+
 func reflected(value reflect.Value) any {
+	for range mostPointers {
+		if value.Kind() != reflect.Pointer || value.IsNil() || isText(value) {
+			break
+		}
+		value = value.Elem()
+	}
 	if (value.Kind() == reflect.Pointer || value.Kind() == reflect.Interface) && value.IsNil() {
 		return nil
 	}
-	switch value.Interface().(type) {
-	case error, fmt.Stringer, encoding.TextMarshaler:
+	if isText(value) {
 		return plain(fmt.Sprint(value.Interface()))
 	}
+	if when, isTime := value.Interface().(time.Time); isTime {
+		return scalar(when)
+	}
 	switch value.Kind() {
-	case reflect.Pointer:
-		return scalar(value.Elem().Interface())
 	case reflect.String:
 		return plain(value.String())
 	case reflect.Bool:
@@ -81,8 +100,19 @@ func reflected(value reflect.Value) any {
 	case reflect.Slice, reflect.Array, reflect.Map, reflect.Struct:
 		return asJSON(value.Interface())
 	default:
-		return plain(fmt.Sprint(value.Interface()))
+		return fmt.Sprintf("%T", value.Interface())
 	}
+}
+
+// isText says whether a value says itself how it is written.
+func isText(value reflect.Value) bool {
+	switch value.Interface().(type) {
+	case time.Time, *time.Time:
+		return false
+	case error, fmt.Stringer, encoding.TextMarshaler:
+		return true
+	}
+	return false
 }
 
 func asJSON(value any) any {
@@ -90,7 +120,8 @@ func asJSON(value any) any {
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
-		return plain(fmt.Sprint(value))
+		// It may contain itself, so that fmt would not end.
+		return fmt.Sprintf("%T", value)
 	}
 	return plain(strings.TrimSuffix(text.String(), "\n"))
 }
