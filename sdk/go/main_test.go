@@ -135,6 +135,8 @@ func program(t *testing.T, name, argument, state string, environment map[string]
 	variables := map[string]string{
 		programName: name, programName + "_ARGUMENT": argument, "CONTEXTCORE_STATE_DIR": state, "HOME": filepath.Dir(state),
 		"PATH": os.Getenv("PATH"), "GOCOVERDIR": t.TempDir(),
+		// A program that looks for races waits a second at its end for reports of them.
+		"GORACE": "atexit_sleep_ms=0",
 	}
 	maps.Copy(variables, environment)
 	for name, value := range variables {

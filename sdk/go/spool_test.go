@@ -217,7 +217,7 @@ func TestManyGoroutines(t *testing.T) {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			for n := range 100 {
+			for n := range 50 {
 				task, _ := tracker.Start(ctx, fmt.Sprintf("T-%d-%d", worker, n), "x", WithAttr("n", n))
 				_ = task.Progress(ctx, 50)
 				_, _ = emitter.Decision(ctx, fmt.Sprintf("%d %d", worker, n))
@@ -230,7 +230,7 @@ func TestManyGoroutines(t *testing.T) {
 	}
 	all.Wait()
 	found := operations(t, state)
-	same(t, len(found), 9_600)
+	same(t, len(found), 4_800)
 	last := ""
 	for n, each := range found {
 		if each.Seq != uint64(n+1) || each.T < last {
