@@ -78,13 +78,15 @@ func (q Query) limit() int { return cmp.Or(max(q.Limit, 0), queryLimit) }
 // Querier asks what was reported: the socket of a running helper or service, else the command line. Unlike a report, a question that
 // nobody answers is an error.
 type Querier struct {
+	// Of the caller; empty where the baggage or the environment names one.
 	project  string
+	fallback string
 	stateDir string
 	reader   string
 }
 
-// NewQuerier asks about a project; see [WithStateDir] and [WithReader]. An empty project is that of the environment, as in [NewTracker],
-// else all of them.
+// NewQuerier asks about a project; see [WithStateDir] and [WithReader]. An empty project is that of the baggage or the environment, as in
+// [NewTracker], else all of them.
 func NewQuerier(project string, options ...Option) *Querier {
 	var given settings
 	for _, option := range options {
@@ -92,18 +94,23 @@ func NewQuerier(project string, options ...Option) *Querier {
 			option(&given)
 		}
 	}
-	named := cmp.Or(trimmed(project), trimmed(namedProject(os.Getenv)))
-	return &Querier{named, given.stateDir, cmp.Or(given.reader, os.Getenv("CONTEXTCORE_AGENT"))}
+	fallback := trimmed(namedProject(os.Getenv))
+	return &Querier{trimmed(project), fallback, given.stateDir, cmp.Or(given.reader, os.Getenv("CONTEXTCORE_AGENT"))}
 }
 
 // Querier asks what was reported in the same project.
 func (e *Emitter) Querier() *Querier {
-	return &Querier{e.client.fallback, e.client.stateDir, cmp.Or(e.client.reader, e.agent)}
+	return &Querier{e.client.project, e.client.fallback, e.client.stateDir, cmp.Or(e.client.reader, e.agent)}
+}
+
+// of is the project of a question.
+func (q *Querier) of(ctx context.Context) string {
+	return cmp.Or(q.project, fromBaggage(ctx, ProjectID), q.fallback)
 }
 
 // Query gives insights, best first.
 func (q *Querier) Query(ctx context.Context, query Query) ([]Answer, error) {
-	return q.answers(ctx, "insight.query", query.asked(q.project), "insights", query.limit(), "insight", "query")
+	return q.answers(ctx, "insight.query", query.asked(q.of(ctx)), "insights", query.limit(), "insight", "query")
 }
 
 // Blockers are what stops work at present.
@@ -129,7 +136,7 @@ func (q *Querier) OpenQuestions(ctx context.Context) ([]Answer, error) {
 // Guidance from people, for a path or where it is empty all of it. Guidance binds; insights inform.
 func (q *Querier) Guidance(ctx context.Context, path string) ([]Answer, error) {
 	asked := object{}
-	for _, each := range []field{{"project", q.project}, {"path", path}} {
+	for _, each := range []field{{"project", q.of(ctx)}, {"path", path}} {
 		if each.value != "" {
 			asked = append(asked, each)
 		}

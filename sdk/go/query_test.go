@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"go.opentelemetry.io/otel/baggage"
 )
 
 func ids(of []Answer) []string {
@@ -30,6 +32,13 @@ func TestTheSocketIsAskedWhateverTheLengthOfItsPath(t *testing.T) {
 		"project": "p", "type": "lesson", "path": "src/", "since": "90d", "status": "open", "limit": 20.0, "reader": "me",
 	})
 	same(t, ids(must(querier.Query(ctx, Query{Limit: 1}))), []string{"ins_1"})
+	inside := baggage.ContextWithBaggage(ctx, must(baggage.Parse("project.id=ours")))
+	for project, want := range map[string]string{"": "ours", "p": "p"} {
+		emitter := must(NewEmitter(project, "me", WithStateDir(state), quiet()))
+		before := len(asked())
+		_ = must(emitter.Querier().Blockers(inside))
+		same(t, asked()[before]["query"].(map[string]any)["project"], any(want))
+	}
 	same(t, ids(must(querier.Guidance(ctx, ""))), []string{"g1", "g2"})
 	same(t, ids(must(querier.Constraints(ctx, ""))), []string{"g1"})
 	same(t, ids(must(querier.BlockingConstraints(ctx, "src/"))), []string{"g1"})
