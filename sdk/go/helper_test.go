@@ -75,18 +75,31 @@ func listen(t *testing.T, lane, answer string) func() []map[string]any {
 func TestTheHelperIsStartedWithWhatItNeedsAndNothingElse(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	started := filepath.Join(t.TempDir(), "started")
-	fake := script(t, fmt.Sprintf(`echo "$@ [$SECRET] $OTEL_SERVICE_NAME $(pwd) $OTEL_EXPORTER_OTLP_HEADERS" >%s.new; ps -o sid= -p $$ >>%s.new; ls /proc/$$/fd | wc -l >>%s.new; mv %s.new %s`, started, started, started, started, started))
+	fake := script(t, fmt.Sprintf(`echo "$@ [$SECRET] $OTEL_SERVICE_NAME $(pwd) $OTEL_EXPORTER_OTLP_HEADERS" >%s.new; ps -o sid= -p $$ >>%s.new; ls -l /proc/$$/fd >>%s.new; mv %s.new %s`, started, started, started, started, started))
 	environment := map[string]string{
 		"CONTEXTCORE_BIN": fake, "SECRET": "x", "OTEL_SERVICE_NAME": "shop", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://tempo:4317",
 		"OTEL_EXPORTER_OTLP_HEADERS": "x-key=a%20b",
 	}
-	out, _ := run(t, "close", "300ms", state, environment)
-	same(t, out, "false true\n")
+	command := program(t, "close", "300ms", state, environment)
+	// Whoever starts the program may leave files open in it, and wait until nobody has them.
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	command.ExtraFiles = []*os.File{nil, writer}
+	same(t, string(must(command.Output())), "false true\n")
+	_ = writer.Close()
 	eventually(t, "the helper is started", func() bool { _, err := os.Stat(started); return err == nil })
 	found := strings.Split(string(must(os.ReadFile(started))), "\n")
 	same(t, found[0], "drain --state "+state+" --detach [] shop / x-key=a%20b")
 	if own := string(must(exec.Command("ps", "-o", "sid=", "-p", fmt.Sprint(os.Getpid())).Output())); found[1] == strings.TrimSpace(own) {
 		t.Error("it is in the session of the program")
+	}
+	for _, open := range found[2:] {
+		if strings.Contains(open, "pipe:") || strings.Contains(open, ".jsonl") {
+			t.Errorf("it has a file of the program: %s", open)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
 )
 
@@ -56,7 +57,21 @@ func isUnlinked(file *os.File) bool {
 
 func syncFile(file *os.File) error { return file.Sync() }
 
-// detach starts a program in a session of its own, so that it does not end with this one's terminal.
+// More files than these are closed by nobody who starts a program.
+const mostFiles = 4_096
+
+// detach starts a program in a session of its own, so that it does not end with this one's terminal, and without a file of this one:
+// whoever started this process may wait until nobody has a pipe of theirs.
 func detach(command *exec.Cmd) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	highest := 2
+	// Go's own files are closed anyway.
+	entries, _ := os.ReadDir("/dev/fd")
+	for _, entry := range entries {
+		if number, err := strconv.Atoi(entry.Name()); err == nil {
+			highest = max(highest, min(number, mostFiles))
+		}
+	}
+	// What is nil here is closed there.
+	command.ExtraFiles = make([]*os.File, highest-2)
 }
