@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/otel/baggage"
 )
@@ -71,4 +72,30 @@ func TestNobodyToAskIsAnError(t *testing.T) {
 	if _, err := querier.Blockers(context.Background()); err == nil {
 		t.Error("there is no list")
 	}
+}
+
+func TestTheRealHelperAndTheRealCommandAnswer(t *testing.T) {
+	binary, there := realBinary(t), newBackend(t)
+	online(t)
+	state := t.TempDir()
+	t.Setenv("CONTEXTCORE_BIN", script(t, fmt.Sprintf(`case "$1" in drain) exec "%s" "$@" --linger 1s;; *) exec "%s" "$@";; esac`, binary, binary)))
+	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	emitter := must(NewEmitter("p", "claude", WithStateDir(state), WithEndpoint(there.URL), quiet()))
+	insight := must(emitter.Decision(ctx, "Use an index", AppliesTo("src/db/")))
+	offered := must(emitter.Handoff(ctx, "reviewer", "Review it"))
+	same(t, emitter.Close(ctx), nil)
+	ask := func() {
+		t.Helper()
+		same(t, ids(must(emitter.Querier().RecentDecisions(ctx))), []string{insight.ID})
+		reviewer := must(NewEmitter("p", "reviewer", WithStateDir(state), quiet()))
+		same(t, ids(must(reviewer.Handoffs().Pending(ctx))), []string{offered.ID})
+		same(t, ids(must(emitter.Querier().Guidance(ctx, ""))), []string{})
+	}
+	ask()
+	lanes := filepath.Join(state, "lanes")
+	lane := filepath.Join(lanes, must(os.ReadDir(lanes))[0].Name())
+	eventually(t, "the helper ends", func() bool { return !isDrained(lane) })
+	ask()
 }
