@@ -241,6 +241,35 @@ func TestManyGoroutines(t *testing.T) {
 	same(t, tracker.Dropped(), uint64(0))
 }
 
+func TestClosingBesideCallsLosesNothing(t *testing.T) {
+	ctx, state := context.Background(), t.TempDir()
+	tracker := must(NewTracker("p", WithStateDir(state), quiet()))
+	var all sync.WaitGroup
+	for worker := range 8 {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for n := range 50 {
+				_ = tracker.Complete(ctx, fmt.Sprintf("T-%d-%d", worker, n))
+				if n%10 == worker {
+					_ = tracker.Close(ctx)
+				}
+			}
+		}()
+	}
+	all.Wait()
+	_ = tracker.Close(ctx)
+	tasks := map[string]bool{}
+	for _, each := range operations(t, state) {
+		tasks[each.Task] = true
+	}
+	same(t, len(tasks), 400)
+	same(t, len(lines(t, state)), 400)
+	for _, path := range segments(t, state) {
+		same(t, isDead(path), true)
+	}
+}
+
 func TestSegmentsEndAt8MiB(t *testing.T) {
 	ctx, state := context.Background(), t.TempDir()
 	tracker := must(NewTracker("p", WithStateDir(state), quiet()))
