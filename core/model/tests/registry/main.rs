@@ -42,6 +42,7 @@ fn the_committed_registry_is_fresh() {
 fn the_names_of_the_sdks_are_fresh() {
     fresh("sdk/python/src/contextcore_sdk/_names.py", &sdk::python());
     fresh("sdk/typescript/src/names.ts", &sdk::typescript());
+    fresh("sdk/go/names.go", &sdk::go());
 }
 
 fn schema(name: &str) -> jsonschema::Validator {

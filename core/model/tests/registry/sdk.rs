@@ -56,3 +56,23 @@ pub(crate) fn typescript() -> String {
     }
     text
 }
+
+pub(crate) fn go() -> String {
+    let mut text = "// Code generated from core/model/src/semconv.rs; DO NOT EDIT.\n\npackage contextcore\n".to_owned();
+    for (name, doc, value) in [
+        ("ProjectID", "is the attribute, and the entry of the baggage, that names a project.", PROJECT_ID),
+        ("TaskID", "is the attribute, and the entry of the baggage, that names a task.", TASK_ID),
+    ] {
+        text.push_str(&format!("\n// {name} {doc}\nconst {name} = \"{value}\"\n"));
+    }
+    let names = [
+        ("TaskTypes", "are the kinds of work that a task can be. Other words are passed on as they are."),
+        ("Statuses", "are the states of a task. Other words are kept, and mapped by the service's `statuses:`."),
+        ("InsightTypes", "are the types of insights."),
+    ];
+    for ((name, doc), (_, items)) in names.into_iter().zip(lists()) {
+        let rows = rows(&items).replace("    \"", "\t\"");
+        text.push_str(&format!("\n// {name} {doc}\nvar {name} = []string{{\n{rows}}}\n"));
+    }
+    text
+}
