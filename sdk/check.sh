@@ -75,17 +75,15 @@ go_sdk() {
   cd "$root/sdk/go"
   # Writable, so that target/ can be removed.
   export GOPATH=$home/go GOCACHE=$home/go-build GOFLAGS="-mod=readonly -modcacherw" GOTOOLCHAIN=local
-  local unformatted output=""
+  local unformatted
   unformatted=$(gofmt -l .)
   [[ -z $unformatted ]] || { echo "gofmt -w sdk/go would change: $unformatted"; return 1; }
   # One kind of build for everything, because each builds the standard library once.
   if go build -race . 2>/dev/null; then GOFLAGS+=" -race"; else echo "no C compiler for Go: races are not looked for"; fi
   go vet ./...
   go test -count=1 ./...
-  # Calls are measured by hand; here they only have to run.
-  (cd benches && go vet ./... && output=$(go test -count=1 -run '^$' -bench . -benchtime 100x ./...) || { echo "$output"; exit 1; })
-  # Elsewhere the SDK writes the spool only, but it is built.
-  GOFLAGS="-mod=readonly -modcacherw" GOOS=windows go build .
+  # Calls are measured by hand; here what measures them only has to compile.
+  (cd benches && go vet ./...)
 }
 
 (python_sdk)
