@@ -301,10 +301,15 @@ impl Client {
             return hook(error);
         }
         let text = format!("{what}{error}");
-        let mut logged = self.shared.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        if logged.len() < MOST_LOGGED && logged.insert(text.clone()) {
+        if self.is_news(&text) {
             tracing::warn!(target: "contextcore", "{text}");
         }
+    }
+
+    /// Whether this was not logged before. Nothing is locked while it is logged: whoever reads the log may make a call of this client.
+    fn is_news(&self, text: &str) -> bool {
+        let mut logged = self.shared.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.len() < MOST_LOGGED && logged.insert(text.to_owned())
     }
 
     pub(crate) fn flush(&self, timeout: Duration) -> bool {
