@@ -93,6 +93,16 @@ impl Spool {
         Ok(spool)
     }
 
+    /// The spool of another project, which is sent to the same destination in the same way.
+    ///
+    /// # Errors
+    /// When the lane cannot be made.
+    #[cfg(feature = "tracing-layer")]
+    pub(crate) fn of_project(&self, project: &str) -> io::Result<Arc<Self>> {
+        let (binary, sends) = self.with(|held| (held.helper.binary.clone(), held.sends));
+        Self::open(&self.state, self.target.clone(), project, binary, sends)
+    }
+
     /// Writes an operation, and sees to it that somebody sends it. False when it is not in the spool.
     ///
     /// # Errors
