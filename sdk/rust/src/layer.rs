@@ -57,7 +57,7 @@ use crate::client::{Client, Error};
 /// Projects other than the tracker's: each has a file that stays open.
 const MOST_PROJECTS: usize = 64;
 
-/// Makes each layer tell its own marks from those of others in the same subscriber.
+/// Numbers the layers: two in one subscriber mark the same spans.
 static LAYERS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
