@@ -10,6 +10,7 @@ mod run;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use contextcore_core::model::printable;
 use contextcore_operator::derive::Derivation;
 use contextcore_operator::resource::ProjectContext;
 use contextcore_operator::settings::Settings;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use crate::args::{Controller, Output, Render};
 use crate::dashboards::services;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::humanize;
+use crate::{humanize, terminal, visible};
 
 /// The file that stands for standard input.
 const STANDARD_INPUT: &str = "-";
@@ -49,7 +50,11 @@ pub(crate) async fn run(command: &Controller) -> Outcome {
             let inputs = inputs(&arguments.files)?;
             let checked = validate::check_with(&inputs, imported(arguments)?, &settings);
             let (derivation, refused) = checked.map_err(problems)?;
-            write(&rendered(&derivation, &settings, arguments.form())?)?;
+            let text = rendered(&derivation, &settings, arguments.form())?;
+            match arguments.form() {
+                Output::Json | Output::Dashboards => write_raw(&printable::json(&text))?,
+                _ => write(&text)?,
+            };
             finish(refused)
         }
     }
@@ -116,7 +121,12 @@ fn dashboards_note(derivation: &Derivation) -> String {
     }
 }
 
+/// Writes a text for people, or YAML, in which nothing acts anyway.
 fn write(text: &str) -> Outcome {
+    write_raw(&visible::lines(text, terminal::has_colour()))
+}
+
+fn write_raw(text: &str) -> Outcome {
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Done)
 }

@@ -2,6 +2,13 @@
 //! without width and line breaks are walked through every command, in every form, with the log at its loudest.
 //!
 //! The commands come from the program's own definition ([`commands`]), so that a new one is in [`RUNS`] or [`OWN_TEXT`], or fails the test.
+//! What needs more than a line is beside this: [`service`], and with their features `contexts` (`controller`) and `agents` (`mcp`).
+
+#[cfg(feature = "mcp")]
+mod agents;
+#[cfg(feature = "kubernetes")]
+mod contexts;
+mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -119,20 +126,20 @@ const RUNS: &[(&str, bool, &[&str])] = &[
     ("dead-letters drop", false, &["dead-letters drop", "dead-letters drop {bad}"]),
 ];
 
-/// The commands that print nothing from outside, or do so elsewhere, and why.
+/// The commands that print nothing from outside, or are walked elsewhere.
 const OWN_TEXT: &[(&str, &str)] = &[
     ("completions", "prints a script that is built in"),
     ("controller", "is a group, or is not in this build"),
     ("controller crd", "prints a file that is built in"),
-    ("controller doctor", "asks a cluster"),
-    ("controller prune", "asks a cluster"),
-    ("controller run", "serves; its log is written as that of `sync`"),
-    ("controller render", "writes YAML for programs; its errors are printed as those of all commands"),
-    ("controller validate", "reads files of Kubernetes; its errors are printed as those of all commands"),
+    ("controller doctor", "in `contexts`"),
+    ("controller prune", "in `contexts`"),
+    ("controller run", "serves; its log is written as that of `serve`"),
+    ("controller render", "in `contexts`"),
+    ("controller validate", "in `contexts`"),
     ("demo", "reads a sample world of its own"),
-    ("mcp", "answers a program in JSON"),
+    ("mcp", "in `agents`"),
     ("schema", "prints a file that is built in"),
-    ("serve", "writes its log as `sync` does"),
+    ("serve", "in `service`"),
 ];
 
 /// The commands that have no commands below them, from the script for shells, which has the hidden ones too.

@@ -68,7 +68,7 @@ impl Home {
 }
 
 /// A client that speaks lines.
-struct Agent {
+pub(crate) struct Agent {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -84,7 +84,13 @@ impl Drop for Agent {
 
 impl Agent {
     fn of(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        command.stderr(Stdio::null());
+        Self::logging(command)
+    }
+
+    /// The same of a command that says where its log goes.
+    pub(crate) fn logging(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Self { child, input, output, last: 0 }
     }
@@ -100,7 +106,7 @@ impl Agent {
     }
 
     /// A request as 2026-07-28 has it: each says which version and client it is of.
-    fn request(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn request(&mut self, method: &str, params: Value) -> Value {
         let mut params = params;
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -121,7 +127,7 @@ impl Agent {
     }
 
     /// The result of a call, whether or not it is an error.
-    fn result(&mut self, tool: &str, arguments: Value) -> Value {
+    pub(crate) fn result(&mut self, tool: &str, arguments: Value) -> Value {
         self.request("tools/call", json!({"name": tool, "arguments": arguments}))["result"].clone()
     }
 
@@ -482,7 +488,7 @@ fn no_attack_through_a_title_or_a_comment_leaves_its_place() {
     }
 }
 
-fn each_text(value: &Value, visit: &mut impl FnMut(&str, &str)) {
+pub(crate) fn each_text(value: &Value, visit: &mut impl FnMut(&str, &str)) {
     fn walk(name: &str, value: &Value, visit: &mut impl FnMut(&str, &str)) {
         match value {
             Value::String(text) => visit(name, text),

@@ -2,6 +2,7 @@
 //! agent has written lately and which forms were used.
 
 mod forms;
+mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -10,14 +11,14 @@ use std::time::{Duration, Instant};
 use contextcore_core::export::calls::Call;
 use contextcore_core::{Millis, lock};
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult, ErrorData,
-    GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
-    RequestStateCodec, ServerCapabilities, ServerConfig, Tool,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest, CustomResult,
+    DiscoverResult, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ReadResourceRequestParams, ReadResourceResponse, RequestStateCodec, ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::answer::Problem;
@@ -124,8 +125,8 @@ impl Server {
     fn tool(&self, caller: &Caller, name: &str) -> Result<&'static Definition, ErrorData> {
         let found = self.listed(caller).find(|tool| tool.name == name);
         found.ok_or_else(|| match Definition::of(name) {
-            Some(_) => ErrorData::invalid_params(format!("the tool `{name}` is not offered here"), None),
-            None => ErrorData::invalid_params(unknown_tool(name), None),
+            Some(_) => refusals::invalid(&format!("the tool `{name}` is not offered here")),
+            None => refusals::invalid(&unknown_tool(&refusals::word(name))),
         })
     }
 
@@ -398,10 +399,8 @@ impl ServerHandler for Server {
         self.ended(&caller, asked, text, text, error);
         match read {
             Ok(read) => Ok(read.result.with_ttl_ms(READS).with_cache_scope(CacheScope::Private).into()),
-            Err(problem) if matches!(problem.kind, "refused" | "failed") => {
-                Err(ErrorData::internal_error(problem.to_string(), None))
-            }
-            Err(problem) => Err(ErrorData::resource_not_found(problem.to_string(), Some(json!({"uri": request.uri})))),
+            Err(problem) if matches!(problem.kind, "refused" | "failed") => Err(refusals::internal(&problem)),
+            Err(problem) => Err(refusals::no_resource(&problem, &request.uri)),
         }
     }
 
@@ -420,10 +419,18 @@ impl ServerHandler for Server {
     ) -> Result<GetPromptResponse, ErrorData> {
         let asked = self.asked(&context, "prompts/get", prompts::known(&request.name));
         let arguments = request.arguments.unwrap_or_default();
-        let prompt = prompts::get(&request.name, &arguments);
+        let prompt = prompts::get(&refusals::word(&request.name), &arguments);
         let text = prompt.as_ref().ok().and_then(|prompt| serde_json::to_string(prompt).ok()).unwrap_or_default();
         self.ended(&self.caller(&context), asked, &text, "", prompt.is_err().then_some("usage"));
-        Ok(prompt.map_err(|text| ErrorData::invalid_params(text, None))?.into())
+        Ok(prompt.map_err(|text| refusals::invalid(&text))?.into())
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        Err(refusals::no_method(&request.method))
     }
 }
 

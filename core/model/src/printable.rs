@@ -56,9 +56,14 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
 
 /// The text with its line feeds and tabs, any other character that acts as its escape.
 pub fn lines(text: &str) -> Cow<'_, str> {
+    with_marks(text, |c, out| out.extend(c.escape_unicode()))
+}
+
+/// The text with its line feeds and tabs, and for any other character that acts what `replace` writes.
+pub(crate) fn with_marks(text: &str, replace: impl Fn(char, &mut String)) -> Cow<'_, str> {
     replaced(text, |c, out| match c {
         '\n' | '\t' => out.push(c),
-        _ => out.extend(c.escape_unicode()),
+        _ => replace(c, out),
     })
 }
 

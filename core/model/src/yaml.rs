@@ -10,6 +10,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::{Options, Spanned};
 
+use crate::printable;
+
 const NOT_YAML: &str = "is not valid YAML here: look for a missing colon, an unclosed quote or bracket, \
                         or a tab in the indentation";
 
@@ -120,11 +122,50 @@ pub fn join(path: &str, key: &str) -> String {
 }
 
 /// A value as a YAML document. Texts that an older YAML would read as something else are quoted, and lines stay as long as they
-/// are: a folded query is hard to read.
+/// are: a folded query is hard to read. No character of it acts on a terminal: those that would are escapes of YAML.
 #[must_use]
 pub fn text(value: &Value) -> String {
+    let written = written(value);
+    if printable::lines(&written) == written { written } else { escaped(value, &written) }
+}
+
+fn written(value: &Value) -> String {
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
     serde_saphyr::to_string_with_options(value, options).unwrap_or_default()
+}
+
+/// What the serializer escapes, so that the text around it is quoted.
+const QUOTES: char = '\u{fffe}';
+
+/// The same with escapes for what acts and what the serializer leaves as it is, such as marks of direction: they go through it as a
+/// word that is nowhere else.
+fn escaped(value: &Value, written: &str) -> String {
+    let word = (0..).map(|number| format!("char{number}x")).find(|word| !written.contains(word.as_str()));
+    let word = word.unwrap_or_default();
+    let mark = |text: &str| {
+        printable::with_marks(text, |c, out| out.push_str(&format!("{QUOTES}{word}{:08x}", u32::from(c)))).into_owned()
+    };
+    let (text, mark) = (self::written(&with_texts(value, &mark)), format!("\\uFFFE{word}"));
+    let mut parts = text.split(&mark);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (code, rest) = part.split_at(part.len().min(8));
+        out.push_str(&code.strip_prefix("0000").map_or_else(|| format!("\\U{code}"), |short| format!("\\u{short}")));
+        out.push_str(rest);
+    }
+    out
+}
+
+/// The value with other texts and keys.
+fn with_texts(value: &Value, change: &impl Fn(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(change(text)),
+        Value::Array(items) => items.iter().map(|item| with_texts(item, change)).collect(),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (change(name), with_texts(value, change))).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 /// Several documents in one stream.
@@ -218,6 +259,26 @@ mod tests {
             let (read, _) = documents(&super::text(&value)).unwrap().remove(0);
             prop_assert_eq!(read, value);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_acts_is_an_escape(text in "[\\\\\"#: \n\ta-cuU\u{1b}\u{7f}\u{85}\u{ad}\u{200b}-\u{200d}\u{202e}\u{2028}\u{feff}\u{fffe}\u{e0041}👩]{0,24}") {
+            let value = serde_json::json!({&text: [&text, {"nested": format!("{text}\n\u{202e}\n")}], "key\u{202e}": 1});
+            let written = super::text(&value);
+            prop_assert_eq!(printable::lines(&written), &*written);
+            let (read, _) = documents(&written).unwrap().remove(0);
+            prop_assert_eq!(read, value, "{}", written);
+        }
+    }
+
+    #[test]
+    fn what_acts_is_written_as_an_escape_of_yaml() {
+        let value =
+            serde_json::json!({"a": "x\u{202e}y\u{e0041}", "b\u{200b}": "char0x \\uFFFE\u{1b}", "c": "two\nlines"});
+        let expected =
+            "a: \"x\\u202ey\\U000e0041\"\n\"b\\u200b\": \"char0x \\\\uFFFE\\u001b\"\nc: |-\n  two\n  lines\n";
+        assert_eq!(text(&value), expected);
     }
 
     #[test]

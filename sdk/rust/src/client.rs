@@ -179,7 +179,7 @@ impl Builder {
                 before_send: self.before_send,
                 on_error: self.on_error,
                 traceparent: self.traceparent,
-                dropped: AtomicU64::new(0),
+                dropped: Arc::default(),
                 logged: Mutex::default(),
             }),
             at: None,
@@ -211,7 +211,7 @@ struct Shared {
     before_send: Option<BeforeSend>,
     on_error: Option<OnError>,
     traceparent: Option<Traceparent>,
-    dropped: AtomicU64,
+    dropped: Arc<AtomicU64>,
     /// What was logged already.
     logged: Mutex<std::collections::BTreeSet<String>>,
 }
@@ -239,6 +239,33 @@ impl Client {
         Self { shared: Arc::clone(&self.shared), at }
     }
 
+    /// The same client for another project. Its dropped calls count with those of this one.
+    ///
+    /// # Errors
+    /// When no directory for its spool can be written.
+    #[cfg(feature = "tracing-layer")]
+    pub(crate) fn of_project(&self, project: &str) -> Result<Self, Error> {
+        let Shared { actor, sink, before_send, on_error, traceparent, dropped, .. } = &*self.shared;
+        let sink = match sink {
+            Sink::Spool(spool) => Sink::Spool(
+                spool.of_project(project).map_err(|error| Error::Spool(format!("project {project}: {error}")))?,
+            ),
+            Sink::Memory(recorder) => Sink::Memory(recorder.clone()),
+            Sink::Nothing => Sink::Nothing,
+        };
+        let shared = Shared {
+            project: project.to_owned(),
+            actor: actor.clone(),
+            sink,
+            before_send: before_send.clone(),
+            on_error: on_error.clone(),
+            traceparent: traceparent.clone(),
+            dropped: Arc::clone(dropped),
+            logged: Mutex::default(),
+        };
+        Ok(Self { shared: Arc::new(shared), at: self.at })
+    }
+
     pub(crate) fn project(&self) -> &str {
         &self.shared.project
     }
@@ -257,17 +284,24 @@ impl Client {
 
     /// Writes one operation. False when it was not written.
     pub(crate) fn record(&self, operation: Operation) -> bool {
-        match self.written(operation) {
-            Ok(written) => written,
-            Err(error) => {
-                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-                self.report(&error, "a call was dropped: ");
-                false
-            }
-        }
+        self.record_from(operation, None)
     }
 
-    fn written(&self, operation: Operation) -> Result<bool, Error> {
+    /// As [`Self::record`], for a caller that knows its span.
+    pub(crate) fn record_from(&self, operation: Operation, traceparent: Option<String>) -> bool {
+        self.written(operation, traceparent).unwrap_or_else(|error| {
+            self.drop_call(&error);
+            false
+        })
+    }
+
+    /// Counts a call that is not written.
+    pub(crate) fn drop_call(&self, error: &Error) {
+        self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        self.report(error, "a call was dropped: ");
+    }
+
+    fn written(&self, operation: Operation, traceparent: Option<String>) -> Result<bool, Error> {
         let mut complaints = Complaints::new();
         let tidy = tidy::tidy(operation, &mut complaints);
         complaints.into_iter().for_each(|text| self.report(&Error::Invalid(text), ""));
@@ -285,7 +319,7 @@ impl Client {
             }
             Sink::Spool(spool) => spool,
         };
-        let traceparent = self.shared.traceparent.as_ref().and_then(|current| current());
+        let traceparent = traceparent.or_else(|| self.shared.traceparent.as_ref().and_then(|current| current()));
         let (name, actor) = (operation.name(), self.shared.actor.clone().filter(|actor| !actor.is_empty()));
         let failed = |why: String| Error::Spool(format!("{}: {why}", spool.lane.path().display()));
         match spool.append(self.at, operation, actor, traceparent) {
@@ -301,10 +335,15 @@ impl Client {
             return hook(error);
         }
         let text = format!("{what}{error}");
-        let mut logged = self.shared.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        if logged.len() < MOST_LOGGED && logged.insert(text.clone()) {
+        if self.is_news(&text) {
             tracing::warn!(target: "contextcore", "{text}");
         }
+    }
+
+    /// Whether this was not logged before. Nothing is locked while it is logged: whoever reads the log may make a call of this client.
+    fn is_news(&self, text: &str) -> bool {
+        let mut logged = self.shared.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.len() < MOST_LOGGED && logged.insert(text.to_owned())
     }
 
     pub(crate) fn flush(&self, timeout: Duration) -> bool {

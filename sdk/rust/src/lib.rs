@@ -2,7 +2,8 @@
 //!
 //! # Modules
 //!
-//! [`TaskTracker`] and [`SprintTracker`] report work, [`agent`] what agents find and decide, [`testing`] keeps reports in memory.
+//! [`TaskTracker`] and [`SprintTracker`] report work, [`agent`] what agents find and decide, [`testing`] keeps reports in memory. With
+//! the feature `tracing-layer`, the module `layer` links tasks with the traces of their work.
 //! Reports are written by the crate `contextcore-spool` and read by `contextcore drain`.
 
 #![warn(missing_docs)]
@@ -10,6 +11,8 @@
 pub mod agent;
 mod client;
 mod environment;
+#[cfg(feature = "tracing-layer")]
+pub mod layer;
 mod query;
 mod recorder;
 mod spool;

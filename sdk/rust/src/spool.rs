@@ -11,7 +11,7 @@ use contextcore_model::Millis;
 use contextcore_model::operation::Operation;
 use contextcore_spool::{Appended, LaneDir, StateDir, Target, Writer, resource};
 
-use self::helper::Helper;
+use self::helper::{Helper, Notice};
 use crate::environment;
 
 /// By the directory of the lane, and the project.
@@ -93,6 +93,16 @@ impl Spool {
         Ok(spool)
     }
 
+    /// The spool of another project, which is sent to the same destination in the same way.
+    ///
+    /// # Errors
+    /// When the lane cannot be made.
+    #[cfg(feature = "tracing-layer")]
+    pub(crate) fn of_project(&self, project: &str) -> io::Result<Arc<Self>> {
+        let (binary, sends) = self.with(|held| (held.helper.binary.clone(), held.sends));
+        Self::open(&self.state, self.target.clone(), project, binary, sends)
+    }
+
     /// Writes an operation, and sees to it that somebody sends it. False when it is not in the spool.
     ///
     /// # Errors
@@ -104,16 +114,28 @@ impl Spool {
         actor: Option<String>,
         traceparent: Option<String>,
     ) -> io::Result<bool> {
+        self.with(|held| {
+            let now = environment::now();
+            let Appended::Written(seq) = held.writer.append_from(now, at, operation, actor, traceparent)? else {
+                return Ok(false);
+            };
+            held.written = seq;
+            if held.sends {
+                held.helper.look(self, false);
+            }
+            Ok(true)
+        })
+    }
+
+    /// Works with what this process holds, and then logs what there is to say: a layer of `tracing` may well report it by a call of
+    /// this crate, which would wait for the lock for ever.
+    fn with<T>(&self, work: impl FnOnce(&mut Held) -> T) -> T {
         let mut held = self.held();
-        let Appended::Written(seq) = held.writer.append_from(environment::now(), at, operation, actor, traceparent)?
-        else {
-            return Ok(false);
-        };
-        held.written = seq;
-        if held.sends {
-            held.helper.look(self, false);
-        }
-        Ok(true)
+        let result = work(&mut held);
+        let notices = std::mem::take(&mut held.helper.notices);
+        drop(held);
+        notices.into_iter().for_each(Notice::log);
+        result
     }
 
     /// What this process holds; in a child after a fork, something of its own.
@@ -136,20 +158,20 @@ impl Spool {
 
     /// Makes what was written durable.
     pub(crate) fn sync(&self) {
-        if let Err(error) = self.held().writer.sync() {
+        let synced = self.with(|held| held.writer.sync());
+        if let Err(error) = synced {
             tracing::warn!(target: "contextcore", lane = %self.lane.path().display(), %error, "could not sync the spool");
         }
     }
 
     /// Gives the helper the headers that its backend needs.
     pub(crate) fn deliver(&self) {
-        self.held().helper.deliver(self);
+        self.with(|held| held.helper.deliver(self));
     }
 
     /// Sees to it that somebody sends what was written; false when nobody can.
     pub(crate) fn look(&self, now: bool) -> bool {
-        let mut held = self.held();
-        held.sends && held.helper.look(self, now)
+        self.with(|held| held.sends && held.helper.look(self, now))
     }
 }
 

@@ -204,6 +204,12 @@ impl TaskTracker {
         InsightEmitter::with(self.client.clone(), agent)
     }
 
+    /// A layer for subscribers of `tracing`, which links tasks with the traces of the spans that name them: see [`crate::layer`].
+    #[cfg(feature = "tracing-layer")]
+    pub fn layer(&self) -> crate::layer::TaskLinks {
+        crate::layer::TaskLinks::new(self.client.at(None))
+    }
+
     /// Ids of the tasks that this tracker started and has not finished.
     pub fn active_tasks(&self) -> Vec<String> {
         self.own().iter().cloned().collect()

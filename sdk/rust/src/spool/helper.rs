@@ -41,6 +41,24 @@ pub(crate) struct Helper {
     starter: Option<Child>,
     /// The helper that got the headers: the socket of which it is.
     delivered: Option<(u64, i64, i64)>,
+    /// What is to be logged once nothing is locked: whoever reads the log may report something, too.
+    pub(super) notices: Vec<Notice>,
+}
+
+/// A message for the log.
+#[derive(Debug)]
+pub(super) enum Notice {
+    Warning(String),
+    Detail(String),
+}
+
+impl Notice {
+    pub(super) fn log(self) {
+        match self {
+            Self::Warning(text) => tracing::warn!(target: "contextcore", "{text}"),
+            Self::Detail(text) => tracing::debug!(target: "contextcore", "{text}"),
+        }
+    }
 }
 
 impl Helper {
@@ -60,12 +78,9 @@ impl Helper {
         self.starter.take_if(|starter| !matches!(starter.try_wait(), Ok(None)));
         if spool.lane.name() == NOWHERE {
             let state = spool.state.path().display();
-            once(
-                &WITHOUT_ENDPOINT,
-                &format!(
-                    "no OTLP endpoint is known, so what is reported stays in the spool; set OTEL_EXPORTER_OTLP_ENDPOINT, or run `contextcore drain --state {state} --endpoint URL`"
-                ),
-            );
+            let text =
+                "no OTLP endpoint is known, so what is reported stays in the spool; set OTEL_EXPORTER_OTLP_ENDPOINT,";
+            self.once(&WITHOUT_ENDPOINT, format!("{text} or run `contextcore drain --state {state} --endpoint URL`"));
             return false;
         }
         match spool.lane.is_drained() {
@@ -76,10 +91,10 @@ impl Helper {
             Ok(false) => {
                 self.next_look = Some(moment + (LOOK * 2_u32.saturating_pow(self.tries)).min(BACKOFF));
                 (self.started, self.tries) = (Some(moment), self.tries.saturating_add(1).min(10));
-                self.starter = start(spool, self.binary.as_deref());
+                self.starter = self.start(spool);
                 return self.starter.is_some();
             }
-            Err(error) => tracing::debug!(target: "contextcore", %error, "could not see whether a helper runs"),
+            Err(error) => self.notices.push(Notice::Detail(format!("could not see whether a helper runs: {error}"))),
         }
         true
     }
@@ -95,41 +110,41 @@ impl Helper {
         }
         match spool.lane.deliver(&target.headers, ANSWER) {
             Ok(_) => self.delivered = listener,
-            Err(error) => tracing::debug!(target: "contextcore", %error, "could not give the helper its headers"),
+            Err(error) => self.notices.push(Notice::Detail(format!("could not give the helper its headers: {error}"))),
+        }
+    }
+
+    fn once(&mut self, seen: &AtomicBool, text: String) {
+        if !seen.swap(true, Ordering::Relaxed) {
+            self.notices.push(Notice::Warning(text));
+        }
+    }
+
+    /// Starts a helper for all lanes. It leaves this process by itself: what is returned ends at once.
+    fn start(&mut self, spool: &Spool) -> Option<Child> {
+        let state = spool.state.path();
+        let Some(program) = self.binary.as_deref() else {
+            let text =
+                "CONTEXTCORE_BIN does not name the binary of ContextCore, so what is reported stays in the spool;";
+            self.once(&WITHOUT_BINARY, format!("{text} `contextcore drain --state {}` sends it", state.display()));
+            return None;
+        };
+        match command(program, spool).spawn() {
+            Ok(child) => Some(child),
+            Err(error) => {
+                let text = format!("the helper {} could not be started: {error};", program.display());
+                self.once(&NOT_STARTED, format!("{text} `contextcore drain` sends what is in the spool"));
+                None
+            }
         }
     }
 }
 
-fn once(seen: &AtomicBool, text: &str) {
-    if !seen.swap(true, Ordering::Relaxed) {
-        tracing::warn!(target: "contextcore", "{text}");
-    }
-}
-
-/// Starts a helper for all lanes. It leaves this process by itself: what is returned ends at once.
-fn start(spool: &Spool, binary: Option<&Path>) -> Option<Child> {
-    let state = spool.state.path();
-    let Some(program) = binary else {
-        let text = "CONTEXTCORE_BIN does not name the binary of ContextCore, so what is reported stays in the spool;";
-        once(&WITHOUT_BINARY, &format!("{text} `contextcore drain --state {}` sends it", state.display()));
-        return None;
-    };
+fn command(program: &Path, spool: &Spool) -> Command {
     let mut command = Command::new(program);
-    command.args(["drain", "--detach", "--state"]).arg(state).env_clear().envs(passed_on(spool));
+    command.args(["drain", "--detach", "--state"]).arg(spool.state.path()).env_clear().envs(passed_on(spool));
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-    match command.spawn() {
-        Ok(child) => Some(child),
-        Err(error) => {
-            once(
-                &NOT_STARTED,
-                &format!(
-                    "the helper {} could not be started: {error}; `contextcore drain` sends what is in the spool",
-                    program.display()
-                ),
-            );
-            None
-        }
-    }
+    command
 }
 
 fn passed_on(spool: &Spool) -> BTreeMap<String, String> {
