@@ -18,7 +18,7 @@ use super::requests::Rest;
 use super::rows;
 use super::session::{Linear, SiteContext};
 use super::sizes::{self, Lengths, Sizes};
-use super::wire::{Act, Connection, FetchedRecord, ISSUE, Issue, IssueRecord, List, Ref, Whole, is_absent};
+use super::wire::{Act, Connection, Issue, List, Ref, Whole, is_absent};
 use crate::rewind::unwritable;
 
 /// Result of reading some issues.
@@ -38,8 +38,6 @@ pub(super) struct FetchedIssues {
 #[derive(Debug)]
 pub(super) struct FetchedIssue {
     whole: Whole,
-    /// The same as it was read; none where it could not be read as it is.
-    read: Option<Box<Issue>>,
     /// How long the first pages of its lists are, if it could be read.
     lengths: Option<Lengths>,
     /// Its team, if it could be read.
@@ -314,7 +312,7 @@ impl FetchedIssues {
         };
         linear.note_read(self.issues.keys());
         let issues = self.issues.into_iter().filter(|(_, fetched)| wanted(fetched));
-        issues.map(|(id, fetched)| fetched.into_record(stream, &id)).collect()
+        issues.map(|(id, fetched)| record_of_size(stream, &id, "issue", &fetched.whole, fetched.whole.size())).collect()
     }
 }
 
@@ -347,25 +345,12 @@ impl FetchedIssue {
     fn of(json: Box<RawValue>, id: &str, read: Option<(Issue, usize)>) -> (Self, Vec<Rest>, usize) {
         let whole =
             Whole { issue: json, history: Vec::new(), spans: Vec::new(), links: Vec::new(), comments: Vec::new() };
-        let mut fetched =
-            Self { whole, read: None, lengths: None, team: None, names: BTreeSet::new(), parents: BTreeSet::new() };
+        let mut fetched = Self { whole, lengths: None, team: None, names: BTreeSet::new(), parents: BTreeSet::new() };
         // One of an odd shape is kept as it came, to be quarantined with the reason.
         let Some((issue, left_out)) = read else { return (fetched, Vec::new(), 0) };
         let undated = issue.history.iter().flat_map(|page| &page.nodes).filter(|act| !act.is_dated()).count();
         fetched.note(&issue);
-        let rests = rests(&issue, id);
-        fetched.read = (left_out == 0 && rests.is_empty()).then(|| Box::new(issue));
-        (fetched, rests, left_out + undated)
-    }
-
-    fn into_record(self, stream: &'static str, id: &str) -> Result<RawRecord> {
-        match self.read {
-            Some(issue) if self.whole.is_one_page() => {
-                let issue = IssueRecord { issue: *issue, ..IssueRecord::default() };
-                Ok(RawRecord::parsed(stream, id, FetchedRecord { whole: self.whole, issue }))
-            }
-            _ => record_of_size(stream, id, ISSUE, &self.whole, self.whole.size()),
-        }
+        (fetched, rests(&issue, id), left_out + undated)
     }
 
     fn note(&mut self, issue: &Issue) {

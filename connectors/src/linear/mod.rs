@@ -52,7 +52,6 @@ use api::Api;
 use reference::Reference;
 use session::{IDS, ISSUES, Linear, Memory, PLAN};
 use settings::{LinearKeys, Settings};
-use wire::FetchedRecord;
 
 /// Linear's line in the registry.
 pub(crate) const REGISTRATION: Registration = Registration {
@@ -143,10 +142,7 @@ impl SourceSession for Linear {
     fn normalise(&self, record: &RawRecord) -> Result<Vec<Observation>> {
         let site = self.context();
         let context = normalise::Context { settings: &self.settings, reference: &site.reference };
-        let read = match record.as_parsed::<FetchedRecord>() {
-            Some(fetched) => normalise::issue(&context, &fetched.issue),
-            None => normalise::record(&context, &record.json()?),
-        };
+        let read = normalise::record(&context, &record.json()?);
         let read = read.map_err(|error| error.with("record", &record.native_id))?;
         self.note_disputes(read.disputes);
         Ok(read.observations)

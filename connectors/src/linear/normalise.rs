@@ -102,7 +102,7 @@ struct Reader<'a> {
 }
 
 /// Reads a record of an issue.
-pub(super) fn issue(context: &Context<'_>, record: &IssueRecord) -> Result<Read> {
+fn issue(context: &Context<'_>, record: &IssueRecord) -> Result<Read> {
     let issue = &record.issue;
     let acts: Vec<&Act> = whole(&issue.history, &record.history).filter(|act| act.is_dated()).collect();
     let id = issue.id.as_deref().filter(|id| !id.is_empty()).ok_or_else(|| lacks("id"))?;

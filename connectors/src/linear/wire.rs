@@ -3,17 +3,13 @@
 //! [`Record`] is what a raw record holds. Nearly every field may be absent: a row that lacks what it needs is quarantined by
 //! [`super::normalise`] with a reason, and nothing else suffers. Field names are those of the published schema.
 
-use std::collections::BTreeMap;
-
-use contextcore_core::ingest::connector::ParsedRecord;
-use contextcore_core::{Millis, Result};
+use contextcore_core::Millis;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::limited;
 use crate::cursor::{Came, PageInfo};
-use crate::rewind::unwritable;
 
 /// A page of rows.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -157,11 +153,8 @@ pub(super) enum Record {
     Attachment(Attachment),
 }
 
-/// What a record of an issue is called in its JSON.
-pub(super) const ISSUE: &str = "issue";
-
 /// An issue with all pages of its lists.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct IssueRecord {
     pub(super) issue: Issue,
     #[serde(default)]
@@ -188,27 +181,7 @@ pub(super) struct Whole {
     pub(super) comments: Vec<Box<RawValue>>,
 }
 
-/// An issue that was parsed on its way, and whose lists all came with it.
-#[derive(Debug)]
-pub(super) struct FetchedRecord {
-    /// As it came.
-    pub(super) whole: Whole,
-    pub(super) issue: IssueRecord,
-}
-
-impl ParsedRecord for FetchedRecord {
-    fn to_json(&self) -> Result<String> {
-        serde_json::to_string(&BTreeMap::from([(ISSUE, &self.whole)])).map_err(unwritable)
-    }
-}
-
 impl Whole {
-    /// Whether all came with the issue itself.
-    pub(super) fn is_one_page(&self) -> bool {
-        let Self { history, spans, links, comments, .. } = self;
-        [history, spans, links, comments].into_iter().all(Vec::is_empty)
-    }
-
     /// About how many bytes it has as JSON.
     pub(super) fn size(&self) -> usize {
         let Self { issue, history, spans, links, comments } = self;
