@@ -36,7 +36,7 @@ struct SprintCursor {
 /// All iterations, if any of them is not as it was given last.
 ///
 /// # Errors
-/// [`ErrorKind::Internal`] when a record cannot be written.
+/// [`contextcore_core::ErrorKind::Internal`] when a record cannot be written.
 pub(super) fn poll(live: &SiteContext, stored: Option<&Cursor>, run: &Run) -> Result<Page> {
     let last: SprintCursor = cursor::read(stored, SPRINTS);
     let records = records(live, run.now)?;
@@ -51,7 +51,7 @@ pub(super) fn poll(live: &SiteContext, stored: Option<&Cursor>, run: &Run) -> Re
 /// The iterations of our projects as records.
 ///
 /// # Errors
-/// [`ErrorKind::Internal`] when a record cannot be written.
+/// [`contextcore_core::ErrorKind::Internal`] when a record cannot be written.
 pub(super) fn records(live: &SiteContext, now: Millis) -> Result<Vec<RawRecord>> {
     let records = live.reference.projects.iter().flat_map(|project| {
         project.listed_iterations().map(|(id, iteration)| Record {
