@@ -184,19 +184,23 @@ pub(crate) enum Access {
 
 /// Opens the store to read it, or connects to the process that holds it.
 pub(crate) async fn read_store(config: &Config, copies: &Copies) -> Result<Access, Failure> {
-    let path = match &config.store {
-        StoreConfig::Directory(path) => path,
-        StoreConfig::Postgres(_) => {
-            return match open_copy(config).await {
-                Err(error) if error.context("missing").is_some() => Err(no_store(&config.store)),
-                opened => Ok(Access::Store(Arc::new(opened?))),
-            };
-        }
+    read_store_if_any(config, copies).await?.ok_or_else(|| no_store(&config.store))
+}
+
+/// The same, or nothing where there is no store. A process that makes one is seen before it has: then there is none yet.
+pub(crate) async fn read_store_if_any(config: &Config, copies: &Copies) -> Result<Option<Access>, Error> {
+    let opened = match &config.store {
+        StoreConfig::Directory(path) => match patiently(path, |path| copies.open(path)).await {
+            Err(error) if error.context("locked").is_some() => {
+                return Ok(Some(Access::Held(Local::new(&socket::path(path))?)));
+            }
+            opened => opened,
+        },
+        StoreConfig::Postgres(_) => open_copy(config).await.map(Arc::new),
     };
-    match patiently(path, |path| copies.open(path)).await {
-        Err(error) if error.context("locked").is_some() => Ok(Access::Held(Local::new(&socket::path(path))?)),
-        Err(error) if error.context("missing").is_some() => Err(no_store(&config.store)),
-        opened => Ok(Access::Store(opened?)),
+    match opened {
+        Err(error) if error.context("missing").is_some() => Ok(None),
+        opened => Ok(Some(Access::Store(opened?))),
     }
 }
 

@@ -20,15 +20,13 @@ impl InsightReader {
     /// Opens the store of `config` and that of every lane of `state`, those that there are.
     pub(crate) async fn open(config: Option<Config>, state: Option<&StateDir>) -> Result<Self, Failure> {
         let mut readers = Vec::new();
-        if let Some(config) = config.filter(|config| config.store.may_exist()) {
-            readers.push(Reader::open(config).await?);
+        if let Some(config) = config {
+            readers.extend(Reader::open_if_any(config).await?);
         }
         let failed = |error| Failure::new(Exit::Internal, format!("read the state directory: {error}"));
         for lane in state.map_or(Ok(Vec::new()), StateDir::lanes).map_err(failed)? {
-            if lane.engine().is_dir() {
-                let text = json!({"store": {"path": lane.engine()}}).to_string();
-                readers.push(Reader::open(config::parse(&text, "the lane", &app::kinds())?).await?);
-            }
+            let text = json!({"store": {"path": lane.engine()}}).to_string();
+            readers.extend(Reader::open_if_any(config::parse(&text, "the lane", &app::kinds())?).await?);
         }
         Ok(Self(readers))
     }

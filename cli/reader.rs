@@ -39,15 +39,26 @@ pub(crate) enum Reader {
 impl Reader {
     /// Opens the store, or connects to the process that holds it.
     pub(crate) async fn open(config: Config) -> Result<Self, Failure> {
+        let access = app::read_store(&config, &Copies::default()).await?;
+        Ok(Self::of(access, config))
+    }
+
+    /// The same, or nothing where there is no store.
+    pub(crate) async fn open_if_any(config: Config) -> Result<Option<Self>, Error> {
         Self::open_kept(config, &Copies::default()).await
     }
 
     /// The same with the copies that this process has open.
-    pub(crate) async fn open_kept(config: Config, copies: &Copies) -> Result<Self, Failure> {
-        Ok(match app::read_store(&config, copies).await? {
+    pub(crate) async fn open_kept(config: Config, copies: &Copies) -> Result<Option<Self>, Error> {
+        let access = app::read_store_if_any(&config, copies).await?;
+        Ok(access.map(|access| Self::of(access, config)))
+    }
+
+    fn of(access: Access, config: Config) -> Self {
+        match access {
             Access::Store(store) => Self::Here { store, config: Box::new(config), now: clock::now() },
             Access::Held(local) => Self::There(local),
-        })
+        }
     }
 
     /// Visits the items of a page as JSON, and gives the cursor of the next page.

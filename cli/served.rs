@@ -34,7 +34,7 @@ pub(crate) async fn note(
         tracing::debug!(%error, "could not count what was read");
     }
     let stores = config.and_then(|config| config.store.path()).map(Path::to_owned).into_iter().chain(lanes);
-    for store in stores.filter(|store| store.is_dir()) {
+    for store in stores {
         if let Err(error) = note_in(&store, copies, &request).await {
             tracing::debug!(store = %store.display(), %error, "could not count what was read");
         }

@@ -377,6 +377,30 @@ async fn two_writers_and_a_helper_that_is_killed_lose_and_double_nothing() {
     assert!(machine.lines("shop").is_empty(), "nothing is left in the spool");
 }
 
+/// Between the moment a process makes the directory of its store and the moment the store is in it.
+#[test]
+fn a_store_that_is_not_made_yet_holds_nothing() {
+    let machine = Machine::alone();
+    machine.shop(&["insight", "emit", "decision", "Use an index"]).good();
+    let lanes = std::fs::read_dir(machine.path().join("state/lanes")).unwrap();
+    let mut stores: Vec<PathBuf> = lanes.map(|lane| lane.unwrap().path().join("engine")).collect();
+    assert_eq!(stores.len(), 1);
+    stores.push(machine.path().join("data"));
+    stores.iter().for_each(|store| std::fs::create_dir(store).unwrap());
+    std::fs::write(machine.path().join("contextcore.yaml"), "store: {path: ./data}\n").unwrap();
+    let nothing = machine.shop(&["insight", "query", "-o", "json"]).json();
+    assert_eq!(nothing.as_array().map(Vec::len), Some(0));
+    for arguments in
+        [&["questions"][..], &["guide", "list"], &["guide", "check", "src"], &["insight", "review"], &["handoffs"]]
+    {
+        let printed = machine.shop(arguments).good();
+        assert!(!printed.err.contains("no store"), "{arguments:?}: {}", printed.err);
+    }
+    let shown = machine.shop(&["insight", "show", "ins_00000000000000000"]);
+    assert!(shown.code == 2 && shown.err.contains("there is no insight"), "{}", shown.err);
+    assert!(stores.iter().all(|store| files(store).is_empty()), "who reads makes no store");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_running_helper_holds_is_found_beside_it() {
     let machine = Machine::new().await;

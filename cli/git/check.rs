@@ -76,11 +76,14 @@ struct Known(Option<Reader>);
 
 impl Known {
     async fn open(context: &Context) -> Result<Self, Failure> {
-        let Some(config) = configuration(context)?.filter(|config| config.store.may_exist()) else {
-            tracing::warn!("there is no store to look tasks up in, so every key counts as known");
-            return Ok(Self(None));
+        let reader = match configuration(context)? {
+            Some(config) => Reader::open_if_any(config).await?,
+            None => None,
         };
-        Ok(Self(Some(Reader::open(config).await?)))
+        if reader.is_none() {
+            tracing::warn!("there is no store to look tasks up in, so every key counts as known");
+        }
+        Ok(Self(reader))
     }
 
     async fn has(&self, key: &str) -> Result<bool, Failure> {

@@ -121,7 +121,8 @@ enum Held {
 }
 
 async fn of_tasks(config: Option<Config>, project: &str) -> Result<Held, Failure> {
-    let Some(config) = config.filter(|config| config.store.may_exist()) else { return Ok(Held::Unknown) };
+    let Some(config) = config else { return Ok(Held::Unknown) };
+    let Some(reader) = Reader::open_if_any(config).await? else { return Ok(Held::Unknown) };
     let filter = TaskFilter { project: Some(project.to_owned()), ..TaskFilter::default() };
     let options = ListOptions { limit: NonZeroUsize::new(1), ..ListOptions::default() };
     let mut held = Held::Unknown;
@@ -129,7 +130,7 @@ async fn of_tasks(config: Option<Config>, project: &str) -> Result<Held, Failure
         held = Held::Some;
         Ok(())
     };
-    let listed = Reader::open(config).await?.list(&ListQuery { filter, options }, visit).await;
+    let listed = reader.list(&ListQuery { filter, options }, visit).await;
     match listed {
         Ok(_) => Ok(held),
         Err(failure) if failure.exit == Exit::Usage => Ok(Held::None(failure)),
@@ -176,17 +177,13 @@ fn of_remote(config: &Config, repository: &Repository) -> Option<String> {
 async fn stored(config: Option<&Config>, state: Option<&Path>) -> (AllGuidance, Vec<ForgeGuidance>) {
     let state = lanes::state_dir(state).ok();
     let (mut all, mut forges) = (state.as_ref().map(of_spools).unwrap_or_default(), Vec::new());
-    if let Some(config) = config
-        && config.store.may_exist()
-    {
+    if let Some(config) = config {
         let (reported, files) = of_store(config.clone()).await;
         all.merge(reported);
         forges = files;
     }
     for lane in state.and_then(|state| state.lanes().ok()).unwrap_or_default() {
-        if lane.engine().join("db").exists()
-            && let Ok(config) = lane_config(&lane.engine())
-        {
+        if let Ok(config) = lane_config(&lane.engine()) {
             // Whoever has a shell can write there.
             all.merge(of_store(config).await.0.unproven());
         }
@@ -212,7 +209,7 @@ fn lane_config(store: &Path) -> Result<Config, Failure> {
 async fn of_store(config: Config) -> (AllGuidance, Vec<ForgeGuidance>) {
     let place = config.store.path().map_or_else(|| "PostgreSQL".to_owned(), |path| path.display().to_string());
     let read = async {
-        let reader = Reader::open(config).await?;
+        let Some(reader) = Reader::open_if_any(config).await? else { return Ok(<_>::default()) };
         Ok((reader.guidance().await?, reader.guidance_files().await?))
     };
     read.await.unwrap_or_else(|failure: Failure| {

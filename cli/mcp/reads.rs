@@ -48,22 +48,17 @@ impl Stores {
         // A source of kind `sdk` takes the lanes over: what they held is in the store then.
         let takes_lanes =
             config.as_ref().is_some_and(|config| config.sources.iter().any(|source| source.kind == "sdk"));
-        if let Some(config) = config.clone().filter(|config| config.store.may_exist()) {
-            match Reader::open_kept(config, copies).await {
-                Ok(reader) => readers.push(reader),
-                Err(failure) if failure.lines.iter().any(|line| line.contains("there is no store")) => {}
-                Err(failure) => return Err(error_of(failure)),
-            }
+        if let Some(config) = config.clone() {
+            readers.extend(Reader::open_kept(config, copies).await?);
         }
         let has_configured = !readers.is_empty();
         let failed = |error| Error::new(ErrorKind::Store, format!("read {}", state.path().display())).caused_by(error);
-        for lane in state.lanes().map_err(failed)? {
-            if !takes_lanes && lane.engine().is_dir() {
-                let text = json!({"store": {"path": lane.engine()}}).to_string();
-                let config = config::parse(&text, "the lane", &app::kinds());
-                let config = config.map_err(|errors| error_of(Failure::from(errors)))?;
-                readers.push(Reader::open_kept(config, copies).await.map_err(error_of)?);
-            }
+        let lanes = if takes_lanes { Vec::new() } else { state.lanes().map_err(failed)? };
+        for lane in lanes {
+            let text = json!({"store": {"path": lane.engine()}}).to_string();
+            let config = config::parse(&text, "the lane", &app::kinds());
+            let config = config.map_err(|errors| error_of(Failure::from(errors)))?;
+            readers.extend(Reader::open_kept(config, copies).await?);
         }
         Ok(Self { readers, has_configured, config, state: state.clone() })
     }

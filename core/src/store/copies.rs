@@ -56,12 +56,15 @@ impl Copies {
         Ok(store)
     }
 
-    /// Changes in the store of a directory what its readers need not see. The copy that is open stays open, unless somebody
-    /// else has changed the store.
+    /// Changes in the store of a directory, if there is one, what its readers need not see. The copy that is open stays open, unless
+    /// somebody else has changed the store.
     ///
     /// # Errors
     /// As [`Store::open`], and when it cannot be changed.
     pub fn change(&self, path: &Path, change: impl FnOnce(&Store) -> Result<()>) -> Result<()> {
+        if !files::is_store(path) {
+            return Ok(());
+        }
         let mut kept = lock(&self.0);
         let store = Store::open(path)?;
         let before = store.head()?;
@@ -162,5 +165,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let missing = Copies::default().open(&dir.path().join("none"));
         assert!(missing.is_err_and(|error| error.context("missing").is_some()));
+        Copies::default().change(dir.path(), |_| panic!("there is no store to change")).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

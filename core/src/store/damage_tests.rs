@@ -253,6 +253,24 @@ fn reading_makes_no_store_and_says_so() {
     assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
 }
 
+/// A helper or a service makes its store while commands already read it.
+#[test]
+fn who_reads_while_a_store_is_made_sees_none_or_a_held_one() {
+    for _ in 0..100 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let made = std::thread::spawn({
+            let path = path.clone();
+            move || opened(&path).map(drop)
+        });
+        while let Err(error) = Store::open_to_read(&path) {
+            let is_expected = error.context("missing").is_some() || error.context("locked").is_some();
+            assert!(is_expected, "{}", error.full());
+        }
+        made.join().unwrap().unwrap();
+    }
+}
+
 #[test]
 fn what_needs_more_room_than_there_is_says_how_much() {
     let dir = tempfile::tempdir().unwrap();
