@@ -82,6 +82,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(error),
     };
+    if matches!(&command, Command::Drain(arguments) if arguments.detached) {
+        drain::close_inherited();
+    }
     terminal::set_colour(global.color);
     let bars = MultiProgress::new();
     logging::start(global.verbose, base_verbosity(&command), &bars);

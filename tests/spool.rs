@@ -197,6 +197,30 @@ async fn a_helper_starts_by_itself_answers_on_its_socket_and_ends() {
     assert!(!socket.exists());
 }
 
+/// Test runners read a pipe of their own to its end, and a shell hands it on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_helper_holds_no_file_of_its_caller_open() {
+    let backend = collector().await;
+    let shell = Shell::new(&backend.grpc_url());
+    let report = r#"exec 3>&1; "$0" task start T-1 --project shop >/dev/null 2>&1"#;
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", report, env!("CARGO_BIN_EXE_contextcore")])
+        .env_clear()
+        .envs(shell.command().get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdout.take().unwrap();
+    let (said, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || said.send(pipe.read_to_end(&mut Vec::new())));
+    assert!(child.wait().unwrap().success());
+    heard.recv_timeout(Duration::from_secs(5)).expect("nobody has the pipe any more").unwrap();
+    until("the first span came", || !backend.spans().is_empty());
+    let mut helper = UnixStream::connect(shell.lane().join("engine.sock")).expect("the helper lingers");
+    helper.write_all(b"{\"v\":1,\"cmd\":\"stop\"}\n").unwrap();
+}
+
 /// How many processes are killed, if somebody says so.
 #[expect(clippy::disallowed_methods, reason = "a knob of this test, no setting of the product")]
 fn kills_or(few: u64) -> u64 {

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::lane::Draining;
 use self::post::Post;
 use self::quiet::Quiet;
-pub(crate) use self::start::start;
+pub(crate) use self::start::{close_inherited, start};
 use crate::app::{self, Context};
 use crate::args;
 use crate::failure::{Exit, Failure, Outcome};

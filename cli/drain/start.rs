@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -37,6 +38,17 @@ fn log(path: &Path) -> io::Result<File> {
         fs::rename(path, path.with_extension("log.1"))?;
     }
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+/// Closes what the caller had open beyond the standard three: whoever reads such a pipe to its end, as test runners do, would wait for
+/// this process. Nothing may have been opened here yet.
+pub(crate) fn close_inherited() {
+    let listed = fs::read_dir("/dev/fd").into_iter().flatten().flatten();
+    let open: Vec<RawFd> = listed.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for file in open.into_iter().filter(|file| *file > 2) {
+        // That of the list is among them, and closed already.
+        let _closed = nix::unistd::close(file);
+    }
 }
 
 /// Leaves the session of whoever started this process, so that the end of it ends nothing here.

@@ -40,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const BOUNDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 /// The method of calls of tools.
 const TOOLS: &str = "tools/call";
+/// Calling a tool, as an operation of the conventions for GenAI.
+const EXECUTE_TOOL: &str = "execute_tool";
 
 /// A request for something that ended: a call of a tool, or a resource or prompt that was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -179,7 +181,7 @@ impl Calls {
             trace_id,
             span_id: self.id(place, call)[..8].to_vec(),
             parent_span_id,
-            name: format!("{} {}", call.method, call.tool),
+            name: span_name(call, gen_ai),
             kind: SpanKind::Server.into(),
             start_time_unix_nano: begun,
             end_time_unix_nano: begun + u64::try_from(call.took.as_nanos()).unwrap_or(0),
@@ -273,10 +275,18 @@ fn tool(method: &str, name: &str) -> Option<KeyValue> {
     (method == TOOLS).then(|| text(names::GEN_AI_TOOL_NAME, name))
 }
 
+/// The name of a call's span: that of the conventions for MCP, and of those for GenAI where a tool read insights, so that what shows
+/// agents and their memory finds it.
+fn span_name(call: &Call, gen_ai: GenAi) -> String {
+    let reads_insights = call.method == TOOLS && call.insights.is_some() && gen_ai.is_written();
+    let begin = if reads_insights { EXECUTE_TOOL } else { call.method };
+    format!("{begin} {}", call.tool)
+}
+
 /// What the conventions for GenAI say of a call: a tool that was executed, and a memory that was read. Never the texts.
 fn conventions(call: &Call) -> Vec<KeyValue> {
     let tool = tool(call.method, &call.tool);
-    let operation = tool.as_ref().map(|_| text(names::GEN_AI_OPERATION_NAME, "execute_tool"));
+    let operation = tool.as_ref().map(|_| text(names::GEN_AI_OPERATION_NAME, EXECUTE_TOOL));
     let memory = call.insights.map(|count| {
         [text(names::GEN_AI_MEMORY_STORE_ID, "contextcore"), number(names::GEN_AI_MEMORY_RECORD_COUNT, count)]
     });
@@ -365,6 +375,12 @@ mod tests {
         );
         assert!(
             calls.attributes(&read, GenAi::default()).iter().all(|attribute| attribute.key != names::GEN_AI_TOOL_NAME)
+        );
+        let found = Call { insights: Some(3), ..call("find_insights", None) };
+        let name = |gen_ai| calls.span(0, &found, gen_ai).name;
+        assert_eq!(
+            (&*name(GenAi::default()), &*name(GenAi::Off)),
+            ("execute_tool find_insights", "tools/call find_insights")
         );
         let text = calls.exposition(Millis(1_795_000_001_000));
         let line = "mcp_server_operation_duration_seconds_bucket{mcp_method_name=\"tools/call\",gen_ai_tool_name=\"get_task\",\
