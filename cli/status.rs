@@ -56,11 +56,25 @@ fn well(view: &StatusView) -> String {
     match (view.sources.len(), waiting, nowhere(&view.backends)) {
         (0, ..) => "no source is configured: add one under `sources`, or run `contextcore init`".to_owned(),
         (_, 0, Some(nowhere)) => format!("{read} read; {nowhere}"),
-        (_, 0, None) => format!("all is well: {read} read, everything is exported"),
+        (_, 0, None) => match elsewhere(&view.backends) {
+            Some(elsewhere) => format!("{read} read; {elsewhere}"),
+            None => format!("all is well: {read} read, everything is exported"),
+        },
         (_, waiting, _) => {
             format!("all is well: {read} read, {} on the way to the backend", humanize::plural(waiting, "item"))
         }
     }
+}
+
+/// What is said where the store was exported elsewhere, or only counted, and nothing to the backend that is configured now.
+fn elsewhere(backends: &[BackendView]) -> Option<String> {
+    let new: Vec<&str> =
+        backends.iter().filter(|backend| backend.is_new).map(|backend| backend.signal.as_str()).collect();
+    let of =
+        if new.len() == backends.len() { "nothing".to_owned() } else { format!("nothing of {}", new.join(" and ")) };
+    (!new.is_empty()).then(|| {
+        format!("{of} was exported to the configured backend yet: `contextcore replay` exports what this store holds")
+    })
 }
 
 /// What is said where no backend is configured: whatever was exported may have gone to nobody.
@@ -200,6 +214,7 @@ fn backend_table(backends: &[BackendView], now: Millis) -> Table {
             (Some(error), Some(since)) => Cell::new(&failing(error, since, backend.next_try, now), Tone::Bad),
             _ if backend.backlog > 0 => format!("{} waiting", humanize::plural(backend.backlog, "item")).into(),
             _ if backend.is_default => "no backend is configured: this is the default".to_owned().into(),
+            _ if backend.is_new => "nothing exported here yet".to_owned().into(),
             _ => Cell::new("ok", Tone::Good),
         };
         table.row([Cell::from(format!("  {}", backend.signal)), Cell::from(backend.url.clone()), state]);
@@ -271,6 +286,12 @@ mod tests {
         assert!(said.contains("no backend is configured for "), "{said}");
         view.backends.iter_mut().for_each(|backend| backend.is_default = false);
         assert!(render(&view, false, None).starts_with("all is well: 1 source read, everything is exported"));
+        view.backends.iter_mut().for_each(|backend| backend.is_new = true);
+        let said = render(&view, false, None);
+        assert!(said.starts_with("1 source read; nothing was exported to the configured backend yet"), "{said}");
+        assert!(!said.contains("everything is exported") && !said.contains(" ok"), "{said}");
+        view.backends[0].is_new = false;
+        assert!(render(&view, false, None).contains("nothing of "));
     }
 
     fn fail(store: &Store) {

@@ -4,6 +4,9 @@
 //! The run knows when something was last pushed and when a pull request changed last, so that a quiet repository is not asked
 //! at all. Lists come newest first and are read back to the watermark less an overlap. The end of a check changes neither time,
 //! so pull requests whose checks were not done are read again by themselves.
+//!
+//! What lies behind a row that GitHub cannot even step over is read from the list's other end, the oldest first, once. The row is tried
+//! again on every run. Commits come in one order only, and stop there.
 
 use contextcore_core::ingest::connector::{Cursor, Page, RawRecord, Unreadable};
 use contextcore_core::{Error, ErrorKind, Millis, Result};
@@ -32,6 +35,8 @@ pub(super) use record::complete;
 
 /// Pages of one page of records.
 const PAGES: usize = 20;
+/// Rows of a page of which only ids and times are asked for.
+const MOST_ROWS: u32 = 100;
 /// Pull requests that are read again, at most.
 const WATCHED: usize = 100;
 
@@ -108,27 +113,39 @@ impl Poll<'_> {
                 Err(error) if costs_the_record(&error) && resumed && read.has_news(activity) => {
                     info!(?list, error = error.full(), "a page fails still, beginning with what is new");
                     resumed = false;
-                    sweep = read.begin(list, activity, self.now);
+                    read.begun = activity;
+                    sweep = sweep.anew();
+                    continue;
+                }
+                Err(error) if costs_the_record(&error) && is_divisible(&error) && sweep.turn(list) => {
+                    info!(?list, error = error.full(), "a page cannot be passed, listing from the other end");
                     continue;
                 }
                 Err(error) if costs_the_record(&error) => {
-                    self.left_out(name, list, &error, read);
-                    read.sweep = Some(ListSweep { after: begin, ..sweep }).filter(|_| !read.refused);
+                    sweep.after = begin;
+                    if sweep.is_from_other_end() {
+                        sweep.leave_other_end();
+                    }
+                    self.left_out(name, list, &error, read, sweep.is_read_from_both_ends());
+                    read.sweep = Some(sweep).filter(|_| !read.refused);
                     return Ok(false);
                 }
                 page => page?,
             };
             (read.refused, resumed) = (false, false);
             let outlines: Vec<Outline> = page.iter().map(|node| Outline::of(node)).collect();
-            sweep.newest = sweep.newest.max(outlines.iter().filter_map(Outline::at).max());
+            if sweep.is_passing() {
+                sweep.pass(begin, outlines.iter().filter_map(Outline::at), page.page_info.has_next_page);
+                continue;
+            }
+            let covered = sweep.covers(outlines.iter().filter_map(Outline::at));
             if list == ActivityList::PullRequests {
                 watch(&mut cursor.watched, &outlines);
             }
-            let oldest = outlines.iter().filter_map(Outline::at).min();
-            for node in page.iter() {
+            for (node, _) in page.iter().zip(&outlines).filter(|(_, outline)| sweep.wants(outline.at())) {
                 self.give(list, node).await?;
             }
-            if !page.page_info.has_next_page || oldest.is_some_and(|oldest| oldest < sweep.until) {
+            if covered || !page.page_info.has_next_page {
                 read.settle(&sweep, activity, self.github.api.limit(self.now));
                 return Ok(false);
             }
@@ -138,9 +155,19 @@ impl Poll<'_> {
     }
 
     /// Notes that a list is left out in this run. A refusal is said once; it is likely to last.
-    fn left_out(&mut self, name: &RepositoryName, list: ActivityList, error: &Error, read: &mut ListCursor) {
+    fn left_out(
+        &mut self,
+        name: &RepositoryName,
+        list: ActivityList,
+        error: &Error,
+        read: &mut ListCursor,
+        both_ends: bool,
+    ) {
         let is_refusal = matches!(error.kind(), ErrorKind::Permission | ErrorKind::NotFound);
-        if !is_refusal {
+        if !is_refusal && both_ends {
+            let text = "are left out, GitHub can list neither them nor what is before or after them";
+            self.warnings.push(format!("some {} of {name} {text}: {error}", list.name()));
+        } else if !is_refusal {
             self.warnings.push(format!("{} of {name} are left out, GitHub cannot serve them: {error}", list.name()));
         } else if !read.refused {
             self.warnings.push(format!("{} of {name} are left out, the token may not see them: {error}", list.name()));
@@ -169,13 +196,15 @@ impl Poll<'_> {
             ActivityList::PullRequests => (&mut self.cursor.sizes.pulls, Sizes::default().pulls),
             ActivityList::Commits | ActivityList::Deployments => (&mut self.cursor.sizes.sweep, Sizes::default().sweep),
         };
-        let (mut rows, mut attempt) = (*size, Attempt::default());
+        let is_passing = sweep.is_passing();
+        let (mut rows, mut attempt) =
+            if is_passing { (MOST_ROWS, Attempt::of_ids()) } else { (*size, Attempt::default()) };
         loop {
-            let after = sweep.after.as_deref();
+            let (after, direction) = (sweep.after.as_deref(), sweep.direction());
             let answer: Result<Answer<Work>> = match list {
-                ActivityList::PullRequests => api.pull_requests(name, after, rows, attempt.detail).await,
+                ActivityList::PullRequests => api.pull_requests(name, (after, direction), rows, attempt.detail).await,
                 ActivityList::Commits => api.commits(name, sweep.until, after, rows, attempt.detail).await,
-                ActivityList::Deployments => api.deployments(name, after, rows, attempt.detail).await,
+                ActivityList::Deployments => api.deployments(name, (after, direction), rows, attempt.detail).await,
             };
             match answer.and_then(|answer| whole_rows(answer, list)) {
                 Err(error) if is_divisible(&error) && rows > 1 => {
@@ -190,6 +219,9 @@ impl Poll<'_> {
                 Err(error) => return Err(error),
                 Ok(mut page) => {
                     page.page_info.step(&mut sweep.after, &name.to_string())?;
+                    if is_passing {
+                        return Ok(page);
+                    }
                     let is_whole = attempt.detail == Detail::Whole;
                     // A row that cannot be listed explains why the pages before it had to be small.
                     *size = if is_whole { rows } else { usual };

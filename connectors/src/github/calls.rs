@@ -208,11 +208,11 @@ impl Api {
         Ok(Answer { data: page, errors: answer.errors })
     }
 
-    /// A page of the pull requests of a repository, the latest changed first.
+    /// A page of the pull requests of a repository, by their last change in this direction.
     pub(super) async fn pull_requests(
         &self,
         name: &RepositoryName,
-        after: Option<&str>,
+        (after, direction): (Option<&str>, &str),
         rows: u32,
         detail: Detail,
     ) -> Result<Answer<Work>> {
@@ -221,6 +221,7 @@ impl Api {
             name: name.name.clone(),
             after: after.map(str::to_owned),
             first: i64::from(rows),
+            direction: direction.to_owned(),
             nodes: detail.has_rows(),
             looks: detail == Detail::Whole,
         };
@@ -248,11 +249,11 @@ impl Api {
         self.work(name, &variables, rows).await
     }
 
-    /// A page of the deployments of a repository, the newest first.
+    /// A page of the deployments of a repository, by their creation in this direction.
     pub(super) async fn deployments(
         &self,
         name: &RepositoryName,
-        after: Option<&str>,
+        (after, direction): (Option<&str>, &str),
         rows: u32,
         detail: Detail,
     ) -> Result<Answer<Work>> {
@@ -261,6 +262,7 @@ impl Api {
             name: name.name.clone(),
             after: after.map(str::to_owned),
             first: i64::from(rows),
+            direction: direction.to_owned(),
             nodes: detail.has_rows(),
             looks: detail == Detail::Whole,
         };

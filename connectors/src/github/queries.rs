@@ -133,16 +133,20 @@ operations! {
     Timeline { id: String, after: Option<String>, rows: i64 },
     /// What follows in an issue's comments.
     Comments { id: String, after: Option<String>, rows: i64, texts: bool },
-    /// Pull requests of a repository, the latest changed first.
-    PullRequests { owner: String, name: String, after: Option<String>, first: i64, nodes: bool, looks: bool },
+    /// Pull requests of a repository, by their last change.
+    PullRequests {
+        owner: String, name: String, after: Option<String>, first: i64, direction: String, nodes: bool, looks: bool,
+    },
     /// Pull requests by themselves.
     PullRequestStates { ids: Vec<String> },
     /// Commits of a repository's default branch, the newest first.
     Commits {
         owner: String, name: String, since: Option<String>, after: Option<String>, first: i64, nodes: bool, looks: bool,
     },
-    /// Deployments of a repository, the newest first.
-    Deployments { owner: String, name: String, after: Option<String>, first: i64, nodes: bool, looks: bool },
+    /// Deployments of a repository, by their creation.
+    Deployments {
+        owner: String, name: String, after: Option<String>, first: i64, direction: String, nodes: bool, looks: bool,
+    },
     /// Deployments by themselves.
     DeploymentStates { ids: Vec<String> },
     /// What follows in one of these lists.

@@ -229,6 +229,11 @@ impl Default for Attempt {
 }
 
 impl Attempt {
+    /// Rows of which only ids and times are asked for.
+    pub(super) const fn of_ids() -> Self {
+        Self { detail: Detail::Ids, again: true, reason: String::new() }
+    }
+
     /// The next after a failure: the same once more, then with less.
     ///
     /// # Errors

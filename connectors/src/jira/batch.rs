@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::api::Outline;
 use super::comments::Comments;
+use super::field_names::NamesInHistory;
 use super::history::History;
 use super::lenient::Entries;
 use super::reference::Reference;
@@ -75,6 +76,10 @@ struct Row {
     sprints: Vec<History>,
     /// When the sprints last changed.
     moved: Option<Millis>,
+    /// What its own changes call the fields.
+    names: NamesInHistory,
+    /// Some of its changes have names that only the whole history may explain.
+    has_unknown: bool,
     /// Those changes of the parent, where they are this issue's as well.
     inherited: Vec<History>,
     /// It vanished while we asked, or cannot be served.
@@ -132,6 +137,8 @@ impl Batch {
             histories: Vec::new(),
             sprints: Vec::new(),
             moved: None,
+            names: NamesInHistory::default(),
+            has_unknown: false,
             inherited: Vec::new(),
             gone: false,
             left_out: 0,
@@ -174,18 +181,22 @@ impl Batch {
         let Some(row) = self.places.get(id).and_then(|place| self.rows.get_mut(*place)) else { return };
         row.left_out += histories.odd;
         for mut history in histories.kept {
-            history.items.retain(|item| reference.reads(item));
+            history.items.iter().for_each(|item| row.names.note(item));
+            history.items.retain(|item| reference.may_read(item));
             row.left_out += history.items.odd as usize;
             if history.items.is_empty() {
                 continue;
             }
             history.items.iter().for_each(|item| self.mentions.note(item));
-            if let Some(inherited) = history.inherited(|item| reference.is_sprint(item)) {
-                row.moved = row.moved.max(history.created);
-                row.sprints.push(inherited);
-            }
+            row.has_unknown |= history.items.iter().any(|item| item.is_custom_without_id() && !reference.reads(item));
+            row.note_sprints(reference, &history);
             row.histories.push(history);
         }
+    }
+
+    /// Finds out by the whole history of each issue what fields its changes without ids are of.
+    pub(super) fn name_fields(&mut self, reference: &Reference) {
+        self.rows.iter_mut().filter(|row| row.has_unknown).for_each(|row| row.name_fields(reference));
     }
 
     /// Forgets the histories of these issues, which are asked for again.
@@ -193,6 +204,7 @@ impl Batch {
         for id in ids {
             if let Some(row) = self.row(id) {
                 (row.histories, row.sprints, row.moved, row.left_out) = (Vec::new(), Vec::new(), None, 0);
+                (row.names, row.has_unknown) = (NamesInHistory::default(), false);
             }
         }
     }
@@ -288,6 +300,29 @@ impl Batch {
 }
 
 impl Row {
+    /// Takes in the changes of sprints of an act.
+    fn note_sprints(&mut self, reference: &Reference, history: &History) {
+        if let Some(inherited) = history.inherited(|item| reference.is_sprint(item)) {
+            self.moved = self.moved.max(history.created);
+            self.sprints.push(inherited);
+        }
+    }
+
+    /// Gives changes without the id of their field the one that other changes name so. What is not read then is dropped.
+    fn name_fields(&mut self, reference: &Reference) {
+        let mut histories = std::mem::take(&mut self.histories);
+        for history in &mut histories {
+            for item in history.items.iter_mut().filter(|item| !reference.reads(item)) {
+                item.field_id = self.names.id_of(item);
+            }
+            history.items.retain(|item| reference.reads(item));
+        }
+        histories.retain(|history| !history.items.is_empty());
+        (self.sprints, self.moved, self.has_unknown) = (Vec::new(), None, false);
+        histories.iter().for_each(|history| self.note_sprints(reference, history));
+        self.histories = histories;
+    }
+
     /// What people call it.
     fn name(&self) -> &str {
         let key = match &self.found {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
+use super::field_names::FieldNames;
 use super::settings::Settings;
 use crate::vocabulary::{EPIC_LINK as EPIC_LINK_NAMES, FLAGGED, SPRINT as SPRINT_NAMES, STORY_POINTS, is, says};
 
@@ -57,7 +58,7 @@ pub(super) struct Field {
     pub(super) name: Box<str>,
     /// Why it was chosen, for people.
     pub(super) why: Box<str>,
-    /// Other names that histories may have for it, and no field of the site bears now.
+    /// Other names that histories may have for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) former: Vec<Box<str>>,
 }
@@ -72,9 +73,17 @@ pub(super) struct FieldAnswer {
     #[serde(default, rename = "untranslatedName")]
     pub(super) untranslated_name: Option<Box<str>>,
     pub(super) schema: Option<FieldSchema>,
+    /// Whether searches may ask for it; absent where that is not said.
+    #[serde(default)]
+    pub(super) searchable: Option<bool>,
 }
 
 impl FieldAnswer {
+    /// The kind of a custom field.
+    fn kind(&self) -> &str {
+        self.schema.as_ref().and_then(|schema| schema.custom.as_deref()).unwrap_or_default()
+    }
+
     /// The names it goes by, that which is not translated first.
     fn names(&self) -> impl Iterator<Item = &str> {
         self.untranslated_name.as_deref().into_iter().chain([&*self.name])
@@ -120,67 +129,131 @@ const NUMBER: &str = "com.atlassian.jira.plugin.system.customfieldtypes:float";
 /// The kind of any group of check boxes; the flag goes by its name.
 const CHECKBOXES: &str = "com.atlassian.jira.plugin.system.customfieldtypes:multicheckboxes";
 
-/// Finds out which field means what. `by_board` are the fields that boards estimate in.
-pub(super) fn discover(settings: &Settings, answers: &[FieldAnswer], by_board: &BTreeSet<Box<str>>) -> Fields {
-    let kind =
-        |answer: &FieldAnswer| answer.schema.as_ref().and_then(|schema| schema.custom.clone()).unwrap_or_default();
-    let chosen = |answer: &FieldAnswer, why: &str| Field {
-        id: answer.id.clone(),
-        name: answer.name.clone(),
-        why: why.into(),
-        former: answer.untranslated_name.iter().filter(|name| **name != answer.name).cloned().collect(),
-    };
-    let of_kind = |wanted: &str| {
-        answers.iter().find(|answer| *kind(answer) == *wanted).map(|answer| chosen(answer, "by its kind"))
-    };
-    let configured = |name: &str| {
-        let id = settings.field(name)?;
-        let known = answers.iter().find(|answer| *answer.id == *id);
-        let name = known.map_or_else(|| NOT_HERE.into(), |answer| answer.name.clone());
-        Some(Field { id: id.into(), name, why: "configured".into(), former: Vec::new() })
-    };
-    let flagged = || {
-        let is_flag = |name: &str| is(name, FLAGGED);
-        let named = answers.iter().find(|answer| *kind(answer) == *CHECKBOXES && answer.names().any(is_flag));
-        named.map(|answer| chosen(answer, "by its name and kind"))
-    };
-    let points = match configured("story_points") {
-        Some(field) => vec![field],
-        None => points(answers, by_board, &kind, &chosen),
-    };
+/// Finds out which field means what. `by_board` are the fields that boards estimate in, `names` those that fields had before.
+pub(super) fn discover(
+    settings: &Settings,
+    answers: &[FieldAnswer],
+    by_board: &BTreeSet<Box<str>>,
+    names: &FieldNames,
+) -> Fields {
+    let list = FieldList { settings, answers, names };
     let mut fields = Fields {
-        sprint: configured("sprint").or_else(|| of_kind(SPRINT)),
-        points,
-        epic_link: configured("epic_link").or_else(|| of_kind(EPIC_LINK)),
-        parent_link: configured("parent_link").or_else(|| of_kind(PARENT_LINK)),
-        flagged: configured("flagged").or_else(flagged),
-        epic_name: of_kind(EPIC_NAME),
+        sprint: list.configured("sprint").or_else(|| list.of_kind(SPRINT)),
+        points: list.configured("story_points").map_or_else(|| list.points(by_board), |field| vec![field]),
+        epic_link: list.configured("epic_link").or_else(|| list.of_kind(EPIC_LINK)),
+        parent_link: list.configured("parent_link").or_else(|| list.of_kind(PARENT_LINK)),
+        flagged: list.configured("flagged").or_else(|| list.flagged()),
+        epic_name: list.of_kind(EPIC_NAME),
     };
     fields.add_former_names(answers);
     log_choice(settings, &fields);
     fields
 }
 
-/// The fields that may hold points, those that boards name first.
-fn points(
-    answers: &[FieldAnswer],
-    by_board: &BTreeSet<Box<str>>,
-    kind: &dyn Fn(&FieldAnswer) -> Box<str>,
-    chosen: &dyn Fn(&FieldAnswer, &str) -> Field,
-) -> Vec<Field> {
-    let rank = |answer: &&FieldAnswer| match &*kind(answer) {
-        _ if by_board.contains(&answer.id) => Some((0, "a board estimates in it")),
-        NUMBER if answer.names().any(are_points) => Some((1, "by its name and kind")),
-        TEAM_POINTS => Some((2, "by its kind")),
-        _ => None,
-    };
-    let mut found: Vec<_> = answers.iter().filter_map(|answer| Some((rank(&answer)?, answer))).collect();
-    found.sort_by_key(|((rank, _), _)| *rank);
-    found.into_iter().map(|((_, why), answer)| chosen(answer, why)).collect()
+/// The fields of a site, with what else is known of them.
+struct FieldList<'a> {
+    settings: &'a Settings,
+    answers: &'a [FieldAnswer],
+    /// What they were called before.
+    names: &'a FieldNames,
+}
+
+impl FieldList<'_> {
+    fn chosen(&self, answer: &FieldAnswer, why: &str) -> Field {
+        let mut former: Vec<Box<str>> = Vec::new();
+        let known = answer.untranslated_name.as_deref().into_iter().chain(self.former_names(answer));
+        for name in known.filter(|name| **name != *answer.name) {
+            if !former.iter().any(|known| **known == *name) {
+                former.push(name.into());
+            }
+        }
+        Field { id: answer.id.clone(), name: answer.name.clone(), why: why.into(), former }
+    }
+
+    /// Names that the field had before. One that another field has now says nothing, except of points, where the value decides
+    /// which of them an issue has.
+    fn former_names(&self, answer: &FieldAnswer) -> impl Iterator<Item = &str> {
+        let is_number = answer.kind() == NUMBER;
+        let others = |name: &str| {
+            self.answers.iter().any(|other| other.id != answer.id && other.name.to_lowercase() == name.to_lowercase())
+        };
+        self.names.of(&answer.id).filter(move |name| is_number || !others(name))
+    }
+
+    fn of_kind(&self, kind: &str) -> Option<Field> {
+        self.answers.iter().find(|answer| answer.kind() == kind).map(|answer| self.chosen(answer, "by its kind"))
+    }
+
+    fn configured(&self, name: &str) -> Option<Field> {
+        let id = self.settings.field(name)?;
+        let why = "configured";
+        let known = self.answers.iter().find(|answer| *answer.id == *id);
+        let absent = || Field { id: id.into(), name: NOT_HERE.into(), why: why.into(), former: Vec::new() };
+        Some(known.map_or_else(absent, |answer| self.chosen(answer, why)))
+    }
+
+    fn flagged(&self) -> Option<Field> {
+        let boxes = || self.answers.iter().filter(|answer| answer.kind() == CHECKBOXES);
+        let named = boxes().find(|answer| answer.names().any(is_flag));
+        let named = named.map(|answer| self.chosen(answer, "by its name and kind"));
+        named.or_else(|| {
+            let formerly = boxes().find(|answer| self.names.of(&answer.id).any(is_flag));
+            formerly.map(|answer| self.chosen(answer, "by a former name and its kind"))
+        })
+    }
+
+    /// The fields that may hold points, those that boards name first.
+    fn points(&self, by_board: &BTreeSet<Box<str>>) -> Vec<Field> {
+        let rank = |answer: &FieldAnswer| match answer.kind() {
+            _ if by_board.contains(&answer.id) => Some((0, "a board estimates in it")),
+            NUMBER if answer.names().any(are_points) => Some((1, "by its name and kind")),
+            NUMBER if self.names.of(&answer.id).any(are_points) => Some((2, "by a former name and its kind")),
+            TEAM_POINTS => Some((3, "by its kind")),
+            _ => None,
+        };
+        let mut found: Vec<_> = self.answers.iter().filter_map(|answer| Some((rank(answer)?, answer))).collect();
+        found.sort_by_key(|((rank, _), _)| *rank);
+        found.into_iter().map(|((_, why), answer)| self.chosen(answer, why)).collect()
+    }
 }
 
 fn are_points(name: &str) -> bool {
     says(name, STORY_POINTS) && !says(name, &["original"])
+}
+
+fn is_flag(name: &str) -> bool {
+    is(name, FLAGGED)
+}
+
+/// What no field of the list has the name of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unnamed {
+    points: bool,
+    flagged: bool,
+}
+
+impl Unnamed {
+    /// What was not found by name in the list. Points of team-managed projects are no such field, and go by their kind.
+    pub(super) fn of(answers: &[FieldAnswer], fields: &Fields) -> Self {
+        let is_team =
+            |field: &Field| answers.iter().any(|answer| answer.id == field.id && answer.kind() == TEAM_POINTS);
+        Self { points: fields.points.iter().all(is_team), flagged: fields.flagged.is_none() }
+    }
+
+    /// Whether a field could be it, judged by its kind.
+    pub(super) fn may_be(self, answer: &FieldAnswer) -> bool {
+        let wanted = match answer.kind() {
+            NUMBER => self.points,
+            CHECKBOXES => self.flagged,
+            _ => false,
+        };
+        wanted && answer.searchable != Some(false)
+    }
+
+    /// Whether this name would have said that a field of this kind is it.
+    pub(super) fn is_named(self, answer: &FieldAnswer, name: &str) -> bool {
+        self.may_be(answer) && if answer.kind() == NUMBER { are_points(name) } else { is_flag(name) }
+    }
 }
 
 impl Fields {
@@ -255,7 +328,7 @@ pub(super) mod tests {
 
     #[test]
     fn fields_are_found_by_what_they_are() {
-        let found = discover(&plain(), &site_fields(), &BTreeSet::new());
+        let found = discover(&plain(), &site_fields(), &BTreeSet::new(), &FieldNames::default());
         assert_eq!(
             ids(&found),
             [
@@ -284,7 +357,7 @@ pub(super) mod tests {
                 {"id": "customfield_3", "name": flag, "schema": {"custom": boxes}},
                 {"id": "customfield_4", "name": points, "schema": {"custom": number}}
             ]));
-            let found = discover(&plain(), &site, &BTreeSet::new());
+            let found = discover(&plain(), &site, &BTreeSet::new(), &FieldNames::default());
             assert_eq!(ids(&found), [("story_points", "customfield_4"), ("flagged", "customfield_3")], "{flag}");
         }
     }
@@ -293,7 +366,7 @@ pub(super) mod tests {
     fn a_field_of_data_center_is_named_in_histories_as_it_came() {
         let mut site = site_fields();
         site[4].name = "Markiert".into();
-        let mut found = discover(&plain(), &site, &BTreeSet::new());
+        let mut found = discover(&plain(), &site, &BTreeSet::new(), &FieldNames::default());
         assert!(!found.sprint.as_ref().unwrap().is_named("スプリント"));
         found.add_translated_names(&site);
         assert!(found.sprint.as_ref().unwrap().is_named("スプリント") && found.points[0].is_named("故事点"));
@@ -302,12 +375,30 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_former_name_counts_after_those_of_today() {
+        let mut site = site_fields();
+        (site[2].name, site[6].name) = ("Size (old)".into(), "Attention".into());
+        let mut names = FieldNames::default();
+        names.note("customfield_10026", "Story Points");
+        names.note("customfield_10021", "Flagged");
+        let found = discover(&plain(), &site, &BTreeSet::new(), &names);
+        assert!(ids(&found).contains(&("flagged", "customfield_10021")));
+        assert!(found.points[0].is_named("story points") && found.flagged.unwrap().is_named("Flagged"));
+        // Others have these names now.
+        (site[4].name, site[5].name) = ("Story Points".into(), "Flagged".into());
+        let found = discover(&plain(), &site, &BTreeSet::new(), &names);
+        let points: Vec<&str> = found.points.iter().map(|field| &*field.id).collect();
+        assert_eq!(points, ["customfield_10050", "customfield_10026", "customfield_10016"]);
+        assert!(!found.flagged.unwrap().is_named("Flagged"), "another field has that name now");
+    }
+
+    #[test]
     fn a_board_and_then_the_configuration_know_better() {
         let by_board = BTreeSet::from(["customfield_10050".into()]);
-        let found = discover(&plain(), &site_fields(), &by_board);
+        let found = discover(&plain(), &site_fields(), &by_board, &FieldNames::default());
         assert_eq!(&*found.points[0].id, "customfield_10050");
         let configured = plain().with_field("story_points", "customfield_10111");
-        let found = discover(&configured, &site_fields(), &by_board);
+        let found = discover(&configured, &site_fields(), &by_board, &FieldNames::default());
         assert_eq!(found.points.iter().map(|field| &*field.id).collect::<Vec<_>>(), ["customfield_10111"]);
     }
 }

@@ -68,9 +68,11 @@ impl Completer<'_> {
     /// Fetches the histories of a batch.
     pub(super) async fn histories(&self, batch: &mut Batch, inline: Vec<(Box<str>, Inline)>) -> Result<()> {
         match self.site {
-            Site::Cloud => self.cloud_histories(batch).await,
-            Site::DataCenter => self.server_histories(batch, inline).await,
+            Site::Cloud => self.cloud_histories(batch).await?,
+            Site::DataCenter => self.server_histories(batch, inline).await?,
         }
+        batch.name_fields(self.reference);
+        Ok(())
     }
 
     async fn cloud_histories(&self, batch: &mut Batch) -> Result<()> {

@@ -71,7 +71,7 @@ pub(super) struct Item {
     /// The field's display name at that time.
     #[serde(default, deserialize_with = "word")]
     pub(super) field: SmolStr,
-    /// `jira` or `custom`; only read to decide what is kept.
+    /// `jira` or `custom`; only read to decide what is kept and what a name means.
     #[serde(default, rename = "fieldtype", deserialize_with = "word", skip_serializing)]
     kind: SmolStr,
     /// Absent for pseudo fields such as links, and for all fields on Data Center.
@@ -120,6 +120,19 @@ impl Item {
         READ.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
+    /// Whether it is of a custom field, and only the name says which.
+    pub(super) fn is_custom_without_id(&self) -> bool {
+        self.field_id.is_none() && &*self.kind == "custom"
+    }
+
+    /// An empty id is none, and some changes have the id where the name should be.
+    fn settle_id(&mut self) {
+        self.field_id = self.field_id.take().filter(|id| !id.is_empty());
+        if self.field_id.is_none() && self.field.starts_with("customfield_") {
+            self.field_id = Some(self.field.clone());
+        }
+    }
+
     /// Whether anything of ours may be learned from it. A custom field may be one of those that were discovered, which is
     /// decided when the record is made. What has its place already was kept before.
     fn may_be_read(&self) -> bool {
@@ -154,8 +167,9 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let (mut kept, mut odd) = (Vec::new(), 0);
         let mut place = 0;
-        while let Some(Maybe(item)) = seq.next_element::<Maybe<Item>>()? {
+        while let Some(Maybe(mut item)) = seq.next_element::<Maybe<Item>>()? {
             odd += u32::from(item.is_none());
+            item.iter_mut().for_each(Item::settle_id);
             if let Some(mut item) = item.filter(Item::may_be_read) {
                 item.n.get_or_insert(place);
                 // Most acts change one field, and thousands of them are held at once.
@@ -192,6 +206,16 @@ mod tests {
         assert_eq!(at("\"2023-02-02T16:18:46.199+0800\""), Some(Millis(1_675_325_926_199)));
         assert_eq!(at("\"soon\""), None);
         assert_eq!(at("null"), None);
+    }
+
+    #[test]
+    fn an_id_that_is_empty_is_none_and_a_name_may_be_an_id() {
+        let history = history(
+            r#"{"id":"7","created":1,"items":[{"field":"customfield_10020","fieldtype":"custom","to":"7"},
+                {"field":"Takt","fieldId":"","fieldtype":"custom"},{"field":"status","fieldId":""}]}"#,
+        );
+        let ids: Vec<_> = history.items.iter().map(|item| item.field_id.as_deref()).collect();
+        assert_eq!(ids, [Some("customfield_10020"), None, None]);
     }
 
     #[test]

@@ -59,6 +59,11 @@ pub(super) fn keys(field: &str, keys: &[&str]) -> String {
     format!("{field} in ({})", quoted.join(","))
 }
 
+/// Issues that have a value in the custom field of this number, the oldest first.
+pub(super) fn with_value(field: u64) -> String {
+    format!("cf[{field}] is not EMPTY ORDER BY created ASC, key ASC")
+}
+
 /// A text as a JQL literal. Keys are quoted because some are reserved words.
 fn quote(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))

@@ -2,7 +2,7 @@
 //!
 //! [`JiraConnector`] is the [`Connector`], [`Jira`] its [`SourceSession`]. The rest is by concern: [`settings`] (what the
 //! configuration says), [`api`] and [`paged`] (the calls) and [`dialect`] (limits and refusals), [`session`], [`site`] and
-//! [`mod@reference`] (what a site is like), [`search`] and [`jql`] (searching), [`issues`], [`sprints`] and [`ids`] (the
+//! [`mod@reference`] (what a site is like), [`fields`], [`field_names`] and [`renamed`] (which field means what), [`search`] and [`jql`] (searching), [`issues`], [`sprints`] and [`ids`] (the
 //! streams), [`unlisted`] (rows that cannot be listed), [`histories`] and [`family`] (whole records), [`wire`], [`lenient`] and [`sprint_field`] (the shapes of answers and
 //! records), [`normalise`] with [`mapping`] (what they mean), and [`webhook`]. All knowledge of Jira's habits is in one of these.
 
@@ -13,6 +13,7 @@ mod check;
 mod comments;
 mod dialect;
 mod family;
+mod field_names;
 mod fields;
 mod histories;
 mod history;
@@ -26,6 +27,7 @@ mod normalise;
 mod paged;
 mod people;
 mod reference;
+mod renamed;
 mod search;
 mod session;
 mod settings;

@@ -18,7 +18,6 @@ use contextcore_core::model::diff;
 use contextcore_core::model::observation::{Observation, TaskObservation};
 use contextcore_core::model::{Blocker, Change, Event, Facts, ParentRef, SmolStr, TaskKey};
 use contextcore_core::{Millis, Result};
-use serde::Deserialize;
 
 use super::fields::Field;
 use super::history::{History, Item};
@@ -32,7 +31,7 @@ use crate::chain;
 use crate::rewind::{Rewind, Side, Timeline, blank, date, lacks, number, project_of, unreadable};
 
 use acts::{Act, ends, in_order, inherited};
-use change::{Role, Value, change_of, flag_value, hours, list, parent, sorted, status_of, system_role};
+use change::{Role, Value, change_of, flag_in, flag_value, hours, list, parent, sorted, status_of, system_role};
 use present::{points_field, resolution_in_history};
 use sprint::observe_sprint;
 
@@ -210,14 +209,8 @@ impl<'a> Reader<'a> {
     }
 
     fn present_flag(&self) -> Option<SmolStr> {
-        #[derive(Deserialize)]
-        struct Choice {
-            #[serde(default)]
-            value: SmolStr,
-        }
         let value = self.custom(self.context.reference.fields.flagged.as_ref().map(|field| &*field.id))?;
-        let choices: Vec<Choice> = serde_json::from_str(value).ok()?;
-        choices.into_iter().next().map(|choice| choice.value)
+        flag_in(&serde_json::from_str(value).ok()?)
     }
 
     /// What raises the blocked flag.
@@ -270,7 +263,7 @@ impl<'a> Reader<'a> {
             Role::Assignee => facts.assignee = self.person(value),
             Role::Points => facts.estimate = number(value.shown()),
             Role::Hours => facts.estimate = number(value.shown()).map(hours),
-            Role::Flag => state.flagged = (!value.is_empty()).then(|| flag_value(value)),
+            Role::Flag => state.flagged = flag_value(value),
             Role::Priority => facts.priority = self.priority(value),
             Role::Labels => facts.labels = sorted(value.text.split_whitespace()),
             Role::Title => facts.title = value.text.into(),

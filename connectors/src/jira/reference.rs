@@ -10,6 +10,7 @@ use contextcore_core::model::time::{DAY, HOUR};
 use serde::{Deserialize, Serialize};
 
 use super::boards::{Board, Columns};
+use super::field_names::FieldNames;
 use super::fields::{Field, Fields};
 use super::history::Item;
 use super::wire::{Issue, IssueType, LinkKind, StatusValue};
@@ -28,6 +29,9 @@ pub(super) struct Reference {
     pub(super) browse: Option<String>,
     /// Which field means what.
     pub(super) fields: Fields,
+    /// What the fields were called so far.
+    #[serde(default, skip_serializing_if = "FieldNames::is_empty")]
+    pub(super) field_names: FieldNames,
     /// Statuses by id. One that vanished from the site stays here, with the last category it had.
     pub(super) statuses: BTreeMap<Box<str>, KnownStatus>,
     /// Issue types by id; `None` until a type was met that its name and level do not explain.
@@ -141,11 +145,12 @@ pub(super) struct KnownType {
 }
 
 impl Reference {
-    /// What the site does not report again: statuses and types that it no longer lists, and types that were recognised by what
-    /// their issues do.
+    /// What the site does not report again: statuses and types that it no longer lists, types that were recognised by what
+    /// their issues do, and former names of fields.
     pub(super) fn past(self) -> Self {
-        let Self { statuses, types, epic_types, .. } = self;
-        Self { statuses, types, epic_types, ..Self::default() }
+        let Self { statuses, types, epic_types, fields, mut field_names, .. } = self;
+        field_names.note_all(&fields);
+        Self { statuses, types, epic_types, field_names, ..Self::default() }
     }
 
     /// Whether the site was read under these settings.
@@ -186,6 +191,12 @@ impl Reference {
                 Some(id) => board(id) || self.fields.all().any(|(_, field)| *field.id == *id),
                 None => self.fields.all().any(|(_, field)| field.is_named(&item.field)),
             }
+    }
+
+    /// Whether this change may be one that is read, once its issue's history came whole: Cloud's without the field's id may be of
+    /// a field that the same history names with it.
+    pub(super) fn may_read(&self, item: &Item) -> bool {
+        self.reads(item) || (!self.data_center && item.is_custom_without_id())
     }
 
     /// Whether this is a change of the sprints. Another field may bear the same name, and has no ids.
@@ -278,8 +289,10 @@ mod tests {
 
     #[test]
     fn the_estimate_of_a_project_is_where_its_board_looks() {
-        let mut reference =
-            Reference { fields: discover(&plain(), &site_fields(), &BTreeSet::new()), ..Reference::default() };
+        let mut reference = Reference {
+            fields: discover(&plain(), &site_fields(), &BTreeSet::new(), &FieldNames::default()),
+            ..Reference::default()
+        };
         let board = |estimate: &str| Board {
             name: "Team".into(),
             kind: "scrum".into(),

@@ -84,6 +84,11 @@ impl Search {
         Self { jql: jql::keys("parent", keys), ..Self::new(Order::All, Vec::new(), None) }
     }
 
+    /// A search for issues with a value in the custom field of this number.
+    pub(super) fn with_value(field: u64) -> Self {
+        Self { jql: jql::with_value(field), ..Self::new(Order::All, Vec::new(), None) }
+    }
+
     /// A search for what changed between two minutes, the last first.
     pub(super) fn backwards(projects: &[String], from: &str, to: &str) -> Self {
         Self { jql: jql::changed_between(projects, from, to), ..Self::new(Order::All, projects.to_vec(), None) }

@@ -9,9 +9,11 @@ use tracing::warn;
 
 use super::api::{Api, Myself, ServerInfo, Site, is_bearable, is_refusal};
 use super::boards::{Board, BoardAnswer, Columns};
-use super::fields::{self, FieldAnswer};
+use super::field_names::FieldNames;
+use super::fields::{self, FieldAnswer, Fields, Unnamed};
 use super::listed::Listed;
 use super::reference::Reference;
+use super::renamed;
 use super::settings::Settings;
 use super::wire::{IssueType, LinkKind, StatusValue};
 use crate::refusal::{Notes, is_refused, pause};
@@ -90,14 +92,16 @@ pub(super) async fn fetch(
     let mut lists = Lists { api, settings, site, old, now, notes, failed, refused, left_out };
     let fields = lists.fields().await?;
     let statuses = lists.statuses().await?;
-    let (boards, columns) = lists.boards().await?;
+    let (mut boards, columns) = lists.boards().await?;
     let (types, links) = (lists.types().await?, lists.links().await?);
-    Ok(lists.learn(info, Answers { fields, statuses, boards, columns, types, links }))
+    let (fields, field_names) = lists.choose_fields(fields, &mut boards).await?;
+    Ok(lists.learn(info, Answers { fields, field_names, statuses, boards, columns, types, links }))
 }
 
 /// What the site answered; none for a list of which the known is kept.
 struct Answers {
-    fields: Option<Vec<FieldAnswer>>,
+    fields: Fields,
+    field_names: FieldNames,
     statuses: Option<Vec<StatusValue>>,
     boards: BTreeMap<u64, Board>,
     columns: Columns,
@@ -209,15 +213,39 @@ impl Lists<'_> {
         }
     }
 
-    /// Reference data from the answers, and from what was known where there is none.
-    fn learn(self, info: Option<&ServerInfo>, answers: Answers) -> Fetched {
-        let Answers { fields, statuses, mut boards, columns, types, links } = answers;
-        let settings = self.settings;
-        if settings.field("story_points").is_some() {
+    /// Which field means what, and what the fields were called so far. A field that nothing but its name says is looked for in
+    /// histories when the site is read for the first time.
+    async fn choose_fields(
+        &self,
+        answers: Option<Vec<FieldAnswer>>,
+        boards: &mut BTreeMap<u64, Board>,
+    ) -> Result<(Fields, FieldNames)> {
+        if self.settings.field("story_points").is_some() {
             // A field that was configured goes before those the boards estimate in.
             boards.values_mut().for_each(|board| board.estimate = None);
         }
         let by_board: BTreeSet<Box<str>> = boards.values().filter_map(|board| board.estimate.clone()).collect();
+        let mut names = self.old.field_names.clone();
+        names.note_all(&self.old.fields);
+        let Some(answers) = answers else { return Ok((self.old.fields.clone(), names)) };
+        let mut found = fields::discover(self.settings, &answers, &by_board, &names);
+        if self.site == Site::Cloud && !self.old.is_known() {
+            let learned = renamed::learn(self.api, &answers, Unnamed::of(&answers, &found), &mut names).await?;
+            if learned {
+                found = fields::discover(self.settings, &answers, &by_board, &names);
+            }
+        }
+        if self.site == Site::DataCenter {
+            found.add_translated_names(&answers);
+        }
+        names.note_all(&found);
+        Ok((found, names))
+    }
+
+    /// Reference data from the answers, and from what was known where there is none.
+    fn learn(self, info: Option<&ServerInfo>, answers: Answers) -> Fetched {
+        let Answers { fields, field_names, statuses, boards, columns, types, links } = answers;
+        let settings = self.settings;
         let fetched_at = self.now.plus(self.good_for() - DAY);
         let mut new = Reference {
             fetched_at,
@@ -226,13 +254,8 @@ impl Lists<'_> {
             data_center: self.site == Site::DataCenter,
             product: product(self.site, info),
             browse: info.and_then(|info| browse(settings, info)),
-            fields: fields.map_or(self.old.fields, |answers| {
-                let mut found = fields::discover(settings, &answers, &by_board);
-                if self.site == Site::DataCenter {
-                    found.add_translated_names(&answers);
-                }
-                found
-            }),
+            fields,
+            field_names,
             boards,
             missing: BTreeSet::new(),
             ..self.old

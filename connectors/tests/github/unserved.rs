@@ -411,3 +411,60 @@ async fn issues_of_a_repository_behind_one_that_cannot_be_passed_are_read_from_t
     let healed = rig.sync().await;
     assert!(healed.tasks.contains_key(&rig.id(ids[11])) && healed.unreadable.is_empty(), "{:?}", healed.unreadable);
 }
+
+/// Of nine pull requests and deployments one cannot be passed. `times` says when each was made.
+async fn behind_a_row_that_cannot_be_passed(times: fn(i64) -> i64, expected: usize) {
+    let mut world = small();
+    let shop = world.find_project("SHOP").unwrap();
+    for n in 1..=9 {
+        let pull = PullDraft::new(shop, format!("b-{n}"), format!("P{n}"));
+        world.edit(times(n)).open_pull(pull);
+        let commit = world.edit(times(n)).commit(shop, format!("SHOP-{n}: go"));
+        let deployment = world.edit(times(n)).deploy(commit, "production");
+        world.edit(times(n) + 1_000).deployed(deployment, true);
+    }
+    let set = |config: &mut SourceConfig| set_repositories(config, &["acme/shop".into()]);
+    let mut rig = Rig::start(world, dot_com(), set).await;
+    let of = |outcome: &Outcome, kind: &str| {
+        let recent = outcome.activities.iter().filter(|activity| activity.at.0 > NOW - 400 * 24 * HOUR);
+        let all = recent.filter(|activity| activity.artifact.kind == kind);
+        all.map(|activity| activity.native_id.clone()).collect::<BTreeSet<_>>()
+    };
+    let kinds = ["pull_request", "deployment"];
+    let calm = rig.sync().await;
+    assert_eq!(kinds.map(|kind| of(&calm, kind).len()), [expected, expected]);
+    rig.cursors.remove("activity");
+    let [pull, deployment] = kinds.map(|kind| of(&calm, kind).into_iter().nth(expected / 2).unwrap());
+    let stuck = |id: &String| ailing(id.split_once(':').unwrap().1.to_owned(), Part::Place, Sign::GaveUp);
+    rig.github.set_ailing([&pull, &deployment].map(stuck).into());
+    let torn = rig.sync().await;
+    for (kind, bad) in kinds.iter().zip([&pull, &deployment]) {
+        let mut all = of(&calm, kind);
+        all.remove(bad);
+        assert_eq!(of(&torn, kind), all, "{:?}", torn.warnings);
+    }
+    assert_eq!(torn.warnings.len(), 2, "{:?}", torn.warnings);
+    assert!(torn.warnings.iter().all(|text| text.contains("neither them nor what is before or after")));
+    // It is tried again on every run, and the other end is not read again.
+    rig.github.take_requests();
+    let again = rig.sync().await;
+    assert_eq!((again.activities.len(), again.warnings.len()), (0, 2), "{:?}", again.warnings);
+    let mut bodies = rig.github.take_requests().into_iter().map(|request| request.body);
+    let from_other_end = |body: &String| !body.contains("ItemSweep") && body.contains("\"direction\":\"ASC\"");
+    assert_eq!(bodies.find(from_other_end), None);
+    // What is new is read all the same.
+    rig.edit(NOW, |edit| _ = edit.open_pull(PullDraft::new(shop, "b-new", "new")));
+    assert!(of(&rig.sync().await, "pull_request").iter().any(|id| !of(&calm, "pull_request").contains(id)));
+    rig.github.set_ailing(vec![]);
+    let healed = rig.sync().await;
+    assert!(of(&healed, "pull_request").contains(&pull) && of(&healed, "deployment").contains(&deployment));
+    assert!(healed.warnings.is_empty(), "{:?}", healed.warnings);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_did_behind_a_row_that_cannot_be_passed_is_read_from_the_other_end() {
+    behind_a_row_that_cannot_be_passed(|n| NOW - 9 * HOUR + n * 60_000, 9).await;
+    // Three of them are too old, and passed.
+    behind_a_row_that_cannot_be_passed(|n| NOW - 9 * HOUR - if n <= 3 { 500 * 24 * HOUR } else { 0 } + n * 60_000, 6)
+        .await;
+}

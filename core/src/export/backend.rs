@@ -12,6 +12,8 @@ use crate::store::{Store, Transaction};
 
 /// The metadata group that holds what is wrong with each signal's backend.
 const BACKEND: &str = "backend";
+/// The metadata group that holds where each signal was exported last.
+const EXPORTED_TO: &str = "exported-to";
 /// The metadata group that holds since when a signal is behind a source.
 const BEHIND: &str = "behind";
 /// A backend that accepts nothing for this long, or is not asked again for this long, stalls its signal.
@@ -77,6 +79,25 @@ pub(super) fn record(
         }
     }
     transaction.put_metadata(BACKEND, signal.as_str(), &status)?;
+    transaction.commit().map(drop)
+}
+
+/// Where a signal was exported last: an address, or an empty text where it was only counted. None where nothing was accepted since
+/// this is stored.
+///
+/// # Errors
+/// Those of reading the store.
+pub fn exported_to(store: &Store, signal: Signal) -> Result<Option<String>> {
+    store.metadata(EXPORTED_TO, signal.as_str())
+}
+
+/// Stores where a signal is exported, if that is another place than last time.
+pub(super) fn record_place(store: &Store, signal: Signal, place: &str) -> Result<()> {
+    if exported_to(store, signal)?.as_deref() == Some(place) {
+        return Ok(());
+    }
+    let mut transaction = store.begin()?;
+    transaction.put_metadata(EXPORTED_TO, signal.as_str(), &place)?;
     transaction.commit().map(drop)
 }
 

@@ -1,6 +1,6 @@
 //! Where each signal goes, and what its backend may still hold in memory.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
 use tokio::time::Instant;
@@ -17,6 +17,10 @@ use crate::model::time::Millis;
 /// The destination of each signal, and what it may still hold in memory.
 pub struct Destinations {
     deliveries: BTreeMap<Signal, Delivery>,
+    /// The address of each; none where nothing is sent.
+    places: BTreeMap<Signal, String>,
+    /// Signals of which the store knows where they are exported.
+    noted: Mutex<BTreeSet<Signal>>,
     budget: Mutex<TraceBudget>,
     pub(super) recent_anchors: Mutex<RecentAnchors>,
     since: Instant,
@@ -28,13 +32,14 @@ impl Destinations {
     /// # Errors
     /// [`crate::ErrorKind::Config`] when an address, header or certificate cannot be used.
     pub fn connect(config: &OtlpConfig, stop: &CancellationToken, policy: &RetryPolicy) -> Result<Self> {
-        let mut deliveries = BTreeMap::new();
+        let (mut deliveries, mut places) = (BTreeMap::new(), BTreeMap::new());
         for signal in config.targets.keys() {
             let Some(target) = OtlpTarget::of(config, *signal)? else { continue };
             let sink = otlp::connect(&target, *signal)?;
             deliveries.insert(*signal, Delivery::with_policy(sink, stop.clone(), policy.clone()));
+            places.extend(config.targets.get(signal).map(|target| (*signal, target.url.clone())));
         }
-        Ok(Self::of(deliveries))
+        Ok(Self { places, ..Self::of(deliveries) })
     }
 
     /// Destinations that accept and count everything, and send nothing.
@@ -45,7 +50,15 @@ impl Destinations {
     }
 
     pub(super) fn of(deliveries: BTreeMap<Signal, Delivery>) -> Self {
-        Self { deliveries, budget: Mutex::default(), recent_anchors: Mutex::default(), since: Instant::now() }
+        let (places, noted) = (BTreeMap::new(), Mutex::default());
+        let (budget, recent_anchors) = (Mutex::default(), Mutex::default());
+        Self { deliveries, places, noted, budget, recent_anchors, since: Instant::now() }
+    }
+
+    /// Where a signal goes, the first time that this is asked; empty where nothing is sent.
+    pub(super) fn new_place(&self, signal: Signal) -> Option<&str> {
+        let place = self.places.get(&signal).map_or("", String::as_str);
+        lock(&self.noted).insert(signal).then_some(place)
     }
 
     /// Whether a signal has a destination.

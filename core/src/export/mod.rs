@@ -37,7 +37,7 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-pub use backend::{BackendStatus, backend_status, export_lag};
+pub use backend::{BackendStatus, backend_status, export_lag, exported_to};
 pub use destinations::Destinations;
 pub(crate) use exported::inherit;
 pub(crate) use metrics::agents::completed_lately;

@@ -240,7 +240,18 @@ impl<'a> Sender<'a> {
             self.record_trouble(signal, trouble.borrow_and_update().clone().as_ref());
         }
         self.count(signal, delivered.as_ref().ok());
+        if delivered.as_ref().is_ok_and(|delivered| delivered.accepted > 0) {
+            self.record_place(signal);
+        }
         delivered
+    }
+
+    /// Stores where a signal was accepted. Exporting goes on without it.
+    fn record_place(&self, signal: Signal) {
+        let Some(place) = self.destinations.new_place(signal) else { return };
+        if let Err(error) = backend::record_place(self.store, signal, place) {
+            tracing::warn!(%signal, error = %error.full(), "store where a signal is exported");
+        }
     }
 
     /// Stores what is wrong with a backend. Exporting goes on without it.

@@ -60,6 +60,16 @@ async fn an_interrupted_export_does_not_hold_back_what_was_sealed_since() {
     // Created, changed, completed; what the first export had sent is not sent again.
     assert_eq!(sent.logs, 3, "{sent:?}");
     assert!(sent.spans > 0, "{sent:?}");
+    // It was counted, and no backend has it.
+    for signal in [Signal::Traces, Signal::Logs] {
+        assert_eq!(exported_to(&store, signal).unwrap().as_deref(), Some(""), "{signal}");
+    }
+    let targets = &config.export.otlp.targets;
+    let somewhere = Destinations::connect(&config.export.otlp, &cancel, &Default::default()).unwrap();
+    for (signal, target) in targets {
+        assert_eq!(somewhere.new_place(*signal), Some(&*target.url), "{signal}");
+        assert_eq!(somewhere.new_place(*signal), None, "stored once");
+    }
 }
 
 /// The counters are in every store, as JSON.

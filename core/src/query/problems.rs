@@ -253,6 +253,7 @@ mod tests {
             signal: signal.into(),
             url: url.into(),
             is_default: false,
+            is_new: false,
             backlog: 5,
             last_error: error.map(str::to_owned),
             failing_since: error.map(|_| NOW.plus(-12 * MINUTE)),

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::viewer::Viewer;
 use crate::config::{SignalTarget, SourceConfig};
-use crate::export::backend_status;
 use crate::export::otlp::Signal;
+use crate::export::{backend_status, exported_to};
 use crate::model::error::Result;
 use crate::model::time::Millis;
 use crate::store::{Holder, LeaseRow, Listed, Quarantined, SourceStatus, Store, Unit};
@@ -137,6 +137,9 @@ pub struct BackendView {
     /// No backend is configured: this is the address where one would be on this machine.
     #[serde(default)]
     pub is_default: bool,
+    /// Nothing was ever accepted at this address: what was exported went elsewhere, or was only counted.
+    #[serde(default)]
+    pub is_new: bool,
     /// Journal items of all sources that it does not have yet.
     pub backlog: u64,
     /// Why it does not accept; null while it does.
@@ -243,6 +246,7 @@ impl Viewer<'_> {
                 signal: signal.as_str().to_owned(),
                 url: target.url.clone(),
                 is_default: target.is_default,
+                is_new: exported_to(self.store, *signal)?.is_some_and(|place| place != target.url),
                 backlog,
                 last_error: failing.as_ref().map(|failing| failing.reason.clone()),
                 failing_since: failing.as_ref().map(|failing| failing.since),

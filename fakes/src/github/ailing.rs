@@ -125,7 +125,7 @@ fn find(json: &Json, one: &Ailing, path: &mut Vec<Json>, found: &mut Vec<Vec<Jso
 
 impl Part {
     fn is_in(self, node: &Json) -> bool {
-        let plain = ["id", "oid", "__typename", "type", "isArchived", "updatedAt", "content"];
+        let plain = ["id", "oid", "__typename", "type", "isArchived", "updatedAt", "createdAt", "content"];
         match self {
             Self::Look => {
                 node.as_object().is_some_and(|fields| fields.keys().any(|key| !plain.contains(&key.as_str())))

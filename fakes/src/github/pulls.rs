@@ -1,11 +1,13 @@
 //! Pull requests, commits and their checks, deployments.
 
+use super::ailing::STUCK;
 use super::ids::NodeId;
 use super::people::{is_bot, login};
 use super::view::{View, maybe_time, time};
-use crate::graphql::{Answer, Arguments, Object, Plain, Value, connection};
+use crate::graphql::{Answer, Arguments, Failure, Object, Plain, Value, connection};
 use crate::world::{Commit, CommitId, Deployment, ProjectId, Pull, Review, UserId, Verdict};
 use serde_json::{Value as Json, json};
+use std::cell::Cell;
 
 pub(super) struct PullNode<'w> {
     pub(super) view: View<'w>,
@@ -417,8 +419,13 @@ impl<'w> View<'w> {
     }
 
     pub(super) fn pulls(self, found: Vec<&'w Pull>, arguments: &Arguments<'_>) -> Answer<'w> {
-        let key = |pull: &&Pull| pull.id.0.to_string();
+        let is_stuck = Cell::new(false);
+        let key = |pull: &&Pull| {
+            is_stuck.set(is_stuck.get() || self.stuck.contains(&NodeId::Pull(pull.id).to_string()));
+            pull.id.0.to_string()
+        };
         let node = move |pull: &&'w Pull| self.pull_object(pull);
-        Ok(Value::object(connection("PullRequestConnection", found, arguments, 100, key, node)?))
+        let page = connection("PullRequestConnection", found, arguments, 100, key, node)?;
+        if is_stuck.get() { Err(Failure::new("", STUCK)) } else { Ok(Value::object(page)) }
     }
 }

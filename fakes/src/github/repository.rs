@@ -1,5 +1,6 @@
 //! Repositories: a project of the world each, with its issues, pull requests, commits and deployments.
 
+use super::ailing::STUCK;
 use super::facts::{closes, issue_updated, labels};
 use super::ids::NodeId;
 use super::people::Person;
@@ -8,6 +9,7 @@ use super::view::{View, maybe_time, time};
 use crate::graphql::{Answer, Arguments, Failure, Object, Plain, Value, connection};
 use crate::world::{Commit, Deployment, Issue, Milestone, ProjectId, Pull, Visibility};
 use serde_json::{Value as Json, json};
+use std::cell::Cell;
 
 /// Bytes of a file's text.
 const MOST_TEXT: usize = 512 << 10;
@@ -141,9 +143,14 @@ impl<'w> RepositoryNode<'w> {
         };
         let mut found: Vec<_> = view.world.code_host.deployments.iter().filter(fits).collect();
         sort(&mut found, &arguments.json("orderBy"), |found| (found.at, found.at));
-        let key = |found: &&Deployment| found.id.0.to_string();
+        let is_stuck = Cell::new(false);
+        let key = |found: &&Deployment| {
+            is_stuck.set(is_stuck.get() || view.stuck.contains(&NodeId::Deployment(found.id).to_string()));
+            found.id.0.to_string()
+        };
         let node = move |found: &&'w Deployment| Value::object(DeploymentNode { view, deployment: found });
-        Ok(Value::object(connection("DeploymentConnection", found, arguments, 100, key, node)?))
+        let page = connection("DeploymentConnection", found, arguments, 100, key, node)?;
+        if is_stuck.get() { Err(Failure::new("", STUCK)) } else { Ok(Value::object(page)) }
     }
 
     /// The default branch; none while nothing was committed.

@@ -5,6 +5,7 @@ use super::json::Json;
 use super::render::{FLAG_OPTION, LINK_TYPES, Page};
 use super::search::Token;
 use super::{BulkOrder, BulkTime, Site, json, refuse};
+use crate::lock;
 use crate::message::{Call, Reply};
 use crate::world::{
     Change, Event, Issue, IssueId, Link, PriorityId, ResolutionId, SprintId, StatusId, Swap, TypeId, UserId,
@@ -194,12 +195,12 @@ impl<'w> Page<'w> {
             let id = |project: &crate::world::Project| Some(project.id.to_string());
             let name = |project: &crate::world::Project| Some(project.name.clone());
             let ends = [(id(from), name(from)), (id(to), name(to))];
-            self.item(Item { field: "project", field_id: Some(Field::Project), custom: false, ends }, json);
+            self.item(event.at, Item { field: "project", field_id: Some(Field::Project), custom: false, ends }, json);
             let key = |key| (None, Some(self.world.key_text(key)));
             let ends = [key(swap.from), key(swap.to)];
-            self.item(Item { field: "Key", field_id: None, custom: false, ends }, json);
+            self.item(event.at, Item { field: "Key", field_id: None, custom: false, ends }, json);
         } else if let Some(item) = self.item_of(issue, event) {
-            self.item(item, json);
+            self.item(event.at, item, json);
         }
     }
 
@@ -216,7 +217,7 @@ impl<'w> Page<'w> {
             Change::Due(swap) => ("duedate", both(swap, |due| due_end(*due))),
             Change::Points(swap) => ("Story Points", both(swap, |points| (None, points_text(*points)))),
             Change::Sprints(swap) => ("Sprint", both(swap, |sprints| self.sprints_end(sprints))),
-            Change::Flagged(up) => ("Flagged", flag_ends(issue, event, *up)),
+            Change::Flagged(up) => ("Flagged", flag_ends(issue, event, *up, lock(&self.site.names).flag())),
             Change::Ranked => ("Rank", [empty(), (Some(String::new()), Some("Ranked higher".to_owned()))]),
             Change::Parent(swap) => (self.parent_field(issue), both(swap, |id| self.parent_end(*id, at))),
             Change::Linked(link) => ("Link", [(None, None), self.link_end(link, at)]),
@@ -227,13 +228,15 @@ impl<'w> Page<'w> {
         Some(Item { field, field_id: field_of(&event.change), custom, ends })
     }
 
-    fn item(&self, item: Item, json: &mut Json) {
+    fn item(&self, at: i64, item: Item, json: &mut Json) {
+        let names = lock(&self.site.names);
+        let has_id = self.site.is_cloud() && (!item.custom || names.has_ids(at));
         let [(from, from_text), (to, to_text)] = item.ends;
         json.object(|json| {
-            json.name("field").text(item.field);
+            json.name("field").text(names.at(item.field, at));
             json.name("fieldtype").text(if item.custom { "custom" } else { "jira" });
             // Data Center names no ids here.
-            if let Some(id) = item.field_id.filter(|_| self.site.is_cloud()) {
+            if let Some(id) = item.field_id.filter(|_| has_id) {
                 json.name("fieldId").text(&id.id(self.site.options.edition));
             }
             json.name("from").text_or_null(from.as_deref());
@@ -338,8 +341,8 @@ fn points_text(points: Option<f32>) -> Option<String> {
 }
 
 /// The first flag comes from null, a later one from the empty text that clearing leaves, as recorded.
-fn flag_ends(issue: &Issue, event: &Event, up: bool) -> [End; 2] {
-    let set = (Some(format!("[{FLAG_OPTION}]")), Some("Impediment".to_owned()));
+fn flag_ends(issue: &Issue, event: &Event, up: bool, option: &str) -> [End; 2] {
+    let set = (Some(format!("[{FLAG_OPTION}]")), Some(option.to_owned()));
     if !up {
         return [set, empty()];
     }

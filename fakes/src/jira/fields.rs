@@ -1,7 +1,9 @@
 //! The fields of an issue: their ids in each edition, how `GET /field` describes them, and what a caller's list selects.
 
-use super::Edition;
 use super::json::Json;
+use super::{Edition, Site};
+use crate::lock;
+use crate::message::Reply;
 
 /// A field that issues of our worlds can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +165,13 @@ const ALL: [Described; 41] = [
     Described { items: Some("comment"), ..system(Field::Comment, "comment", "Comment", "comments-page") },
 ];
 
+/// The custom field of this number, in either edition.
+pub(super) fn numbered(number: u32) -> Option<Field> {
+    let is_it =
+        |known: &&Described| matches!(known.id, Id::Custom(cloud, server) if number == cloud || number == server);
+    ALL.iter().find(is_it).map(|known| known.field)
+}
+
 impl Field {
     /// The id in an edition: `summary`, `customfield_10020`.
     pub(super) fn id(self, edition: Edition) -> String {
@@ -192,7 +201,7 @@ impl Described {
         }
     }
 
-    fn write(&self, edition: Edition, json: &mut Json) {
+    fn write(&self, edition: Edition, name: &str, json: &mut Json) {
         let id = self.id(edition);
         let number = self.number(edition);
         json.object(|json| {
@@ -201,7 +210,7 @@ impl Described {
             if edition == Edition::Cloud {
                 json.name("key").text(&id);
             }
-            json.name("name").text(self.name);
+            json.name("name").text(name);
             json.name("custom").plain(number.is_some());
             json.name("orderable").plain(true);
             json.name("navigable").plain(true);
@@ -209,7 +218,7 @@ impl Described {
             json.name("clauseNames").array(|json| match number {
                 Some(number) => {
                     json.text(&format!("cf[{number}]"));
-                    json.text(self.name);
+                    json.text(name);
                 }
                 None => json.text(&id),
             });
@@ -233,9 +242,15 @@ impl Described {
     }
 }
 
-/// What `GET /field` answers.
-pub(super) fn describe(edition: Edition) -> String {
-    super::json::array(|json| ALL.iter().for_each(|known| known.write(edition, json)))
+impl Site {
+    /// `GET /field`.
+    pub(super) fn fields(&self) -> Reply {
+        let (names, now) = (lock(&self.names), self.now());
+        let write = |known: &Described, json: &mut Json| {
+            known.write(self.options.edition, names.at(known.name, now), json);
+        };
+        Reply::json(200, super::json::array(|json| ALL.iter().for_each(|known| write(known, json))))
+    }
 }
 
 /// The fields a caller asked for.

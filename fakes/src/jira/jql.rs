@@ -1,7 +1,7 @@
 //! A small parser of JQL: what connectors send, and a refusal, in Jira's words, of the rest.
 //!
 //! Read [`Query`] first. Fields: project, key, id, created, updated, status, statusCategory, issuetype, labels, assignee,
-//! sprint, parent, resolution. Operators: `=`, `!=`, `<`, `<=`, `>`, `>=`, `IN`, `NOT IN`, `IS`, `IS NOT`; AND, OR, NOT
+//! sprint, parent, resolution, and `cf[10036]` of custom fields that are empty or not. Operators: `=`, `!=`, `<`, `<=`, `>`, `>=`, `IN`, `NOT IN`, `IS`, `IS NOT`; AND, OR, NOT
 //! and parentheses; ORDER BY created, updated, key, id. Times are read in the account's zone, to the minute; a bare number
 //! is epoch milliseconds; `-5d` counts back from now.
 
@@ -47,6 +47,8 @@ pub(super) enum Field {
     Sprint,
     Parent,
     Resolution,
+    /// A custom field, by its number.
+    Custom(u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -450,7 +452,7 @@ fn field_of(name: &str) -> Option<Field> {
         "sprint" => Field::Sprint,
         "parent" => Field::Parent,
         "resolution" => Field::Resolution,
-        _ => return None,
+        _ => Field::Custom(name.strip_prefix("cf[")?.strip_suffix(']')?.parse().ok()?),
     })
 }
 

@@ -12,6 +12,7 @@ mod changelog;
 mod fields;
 mod jql;
 mod json;
+mod names;
 mod reference;
 mod render;
 mod routes;
@@ -140,6 +141,7 @@ impl Jira {
             options,
             totals: Mutex::default(),
             spoiled: Mutex::default(),
+            names: Mutex::default(),
         };
         Handle::start(site, world, settings).await
     }
@@ -163,6 +165,7 @@ pub struct Site {
     options: Options,
     totals: Mutex<search::Totals>,
     spoiled: Mutex<Vec<spoiled::Spoiled>>,
+    names: Mutex<names::Names>,
 }
 
 impl Site {

@@ -321,7 +321,7 @@ impl<'w> Page<'w> {
         json.array(|json| {
             json.object(|json| {
                 json.name("self").text(&self.resource("customFieldOption", FLAG_OPTION));
-                json.name("value").text("Impediment");
+                json.name("value").text(crate::lock(&self.site.names).flag());
                 json.name("id").shown(FLAG_OPTION);
             });
         });

@@ -55,7 +55,7 @@ impl Site {
         match (call.method.as_str(), path) {
             ("GET", ["myself"]) => self.myself(call, caller),
             ("GET", ["serverInfo"]) => self.server_info(call),
-            ("GET", ["field"]) => Reply::json(200, super::fields::describe(self.options.edition)),
+            ("GET", ["field"]) => self.fields(),
             ("GET", ["status" | "issuetype" | "priority" | "resolution"]) => self.table(call, path[0]),
             ("GET", ["issueLinkType"]) => self.link_types(call),
             ("GET", ["mypermissions"]) => self.my_permissions(call, caller),

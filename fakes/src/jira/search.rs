@@ -452,6 +452,7 @@ fn is(world: &World, issue: &Issue, field: Field, value: &str) -> bool {
             let resolution = &world.resolutions[usize::from(id.0)];
             names(value, &resolution.name, resolution.id)
         }),
+        Field::Custom(_) => false,
     }
 }
 
@@ -463,6 +464,12 @@ fn is_empty(issue: &Issue, field: Field) -> bool {
         Field::Sprint => fields.sprints.is_empty(),
         Field::Parent => fields.parent.is_none(),
         Field::Resolution => fields.resolution.is_none(),
+        Field::Custom(number) => match super::fields::numbered(number) {
+            Some(super::fields::Field::Sprint) => fields.sprints.is_empty(),
+            Some(super::fields::Field::StoryPoints) => fields.points.is_none(),
+            Some(super::fields::Field::Flagged) => !fields.flagged,
+            _ => true,
+        },
         _ => false,
     }
 }

@@ -110,13 +110,42 @@ fn a_deployment_counts_once_it_succeeded() {
 fn a_sweep_that_fails_still_gives_way_to_what_is_new() {
     let now = Millis(1_795_000_000_000);
     let mut list = ListCursor::default();
-    let first = list.begin(ActivityList::Commits, Some(Millis(1)), now);
+    let mut first = list.begin(ActivityList::Commits, Some(Millis(1)), now);
     assert!(first.after.is_none() && !list.has_news(Some(Millis(1))));
-    list.sweep = Some(ListSweep { after: Some("stuck".into()), ..first });
+    first.after = Some("stuck".into());
+    list.sweep = Some(first);
     // Nothing happened since: what failed is asked for again, and nothing else.
     assert_eq!(list.begin(ActivityList::Commits, Some(Millis(1)), now).after.as_deref(), Some("stuck"));
     assert!(list.has_news(Some(Millis(2))) && !list.has_news(None));
     // The sweep was taken, so the next begins with the newest row.
     assert!(list.begin(ActivityList::Commits, Some(Millis(2)), now).after.is_none());
     assert!(!list.has_news(Some(Millis(2))));
+}
+
+#[test]
+fn a_list_that_is_stuck_is_read_from_its_other_end_once() {
+    let now = Millis(1_795_000_000_000);
+    let mut list = ListCursor::default();
+    let mut sweep = list.begin(ActivityList::Deployments, Some(Millis(1)), now);
+    assert!(!sweep.clone().turn(ActivityList::Commits), "commits come in one order only");
+    let (until, listed) = (sweep.until, now.plus(-60_000));
+    assert!(!sweep.covers([now, listed].into_iter()));
+    sweep.after = Some("stuck".into());
+    assert!(sweep.turn(ActivityList::Deployments) && sweep.is_passing() && sweep.after.is_none());
+    // What is too old is passed; the first page that holds anything else is read from its beginning.
+    sweep.after = Some("two".into());
+    sweep.pass(Some("one".into()), [until.plus(-1)].into_iter(), true);
+    assert!(sweep.is_passing() && sweep.after.as_deref() == Some("two"));
+    let stored: ListSweep = serde_json::from_value(serde_json::to_value(&sweep).unwrap()).unwrap();
+    assert!(stored.is_passing(), "it goes on in the next run");
+    sweep.pass(Some("two".into()), [until.plus(-1), until].into_iter(), true);
+    assert_eq!((sweep.is_passing(), sweep.direction(), sweep.after.as_deref()), (false, "ASC", Some("two")));
+    assert!(!sweep.wants(Some(until.plus(-1))) && sweep.wants(Some(until)));
+    assert!(!sweep.covers([listed].into_iter()), "one of the same time may not be listed yet");
+    assert!(sweep.clone().covers([listed.plus(1)].into_iter()));
+    // It is stuck from there as well.
+    sweep.leave_other_end();
+    assert_eq!((sweep.direction(), sweep.after.as_deref()), ("DESC", Some("stuck")));
+    assert!(!sweep.turn(ActivityList::Deployments) && sweep.is_read_from_both_ends());
+    assert!(sweep.anew().is_read_from_both_ends());
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use contextcore_core::model::time::HOUR;
 use contextcore_core::model::{Change, Facts, ParentRef, SmolStr};
+use serde_json::Value as Json;
 
 use super::super::history::Item;
 use super::super::reference::Blocking;
@@ -111,8 +112,28 @@ pub(super) fn parent(value: Value<'_>) -> Option<ParentRef> {
         .then(|| ParentRef { native_id: if value.id.is_empty() { value.text } else { value.id }.into(), key })
 }
 
-pub(super) fn flag_value(value: Value<'_>) -> SmolStr {
-    if value.text.is_empty() { SmolStr::new_static("Impediment") } else { value.text.into() }
+/// What a flag without a text is called.
+const IMPEDIMENT: SmolStr = SmolStr::new_static("Impediment");
+
+/// What a value of the flag field says in a history: any option raises the flag, whatever it is called. Ids are `[10019]`, and of no
+/// option an empty text or `[]`.
+pub(super) fn flag_value(value: Value<'_>) -> Option<SmolStr> {
+    if value.text.is_empty() {
+        let has_id = value.id.contains(|c: char| !matches!(c, '[' | ']' | ' '));
+        return has_id.then_some(IMPEDIMENT);
+    }
+    Some(value.text.into())
+}
+
+/// What a value of the flag field says today. A configured field may be of another kind than check boxes: one option, or a text.
+pub(super) fn flag_in(value: &Json) -> Option<SmolStr> {
+    match value {
+        Json::Null | Json::Bool(false) => None,
+        Json::Bool(true) | Json::Number(_) => Some(IMPEDIMENT),
+        Json::String(text) => (!text.trim().is_empty()).then(|| text.into()),
+        Json::Array(options) => options.iter().find_map(flag_in),
+        Json::Object(option) => Some(option.get("value").and_then(flag_in).unwrap_or(IMPEDIMENT)),
+    }
 }
 
 /// `7, 9` as a list.
@@ -131,4 +152,36 @@ pub(super) fn hours(seconds: f64) -> f64 {
 
 pub(super) fn status_of(facts: &Facts) -> Change {
     Change::Status { status: facts.status, native: facts.native_status.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_value_of_the_flag_field_is_a_flag() {
+        for (json, want) in [
+            (r#"[{"id":"10019","value":"Hindernis"}]"#, Some("Hindernis")),
+            (r#"[null,{"value":"障害"}]"#, Some("障害")),
+            (r#"[{"id":"10019"}]"#, Some("Impediment")),
+            (r#"{"id":"10019","value":"Obstáculo"}"#, Some("Obstáculo")),
+            (r#"["Obstacle"]"#, Some("Obstacle")),
+            (r#""Obstacle""#, Some("Obstacle")),
+            ("null", None),
+            ("[]", None),
+            ("[null]", None),
+            (r#"" ""#, None),
+        ] {
+            assert_eq!(flag_in(&serde_json::from_str(json).unwrap()).as_deref(), want, "{json}");
+        }
+        for (id, text, want) in [
+            ("[10019]", "Hindernis", Some("Hindernis")),
+            ("[10019]", "", Some("Impediment")),
+            ("", "Obstacle", Some("Obstacle")),
+            ("[]", "", None),
+            ("", "", None),
+        ] {
+            assert_eq!(flag_value(Value { id, text }).as_deref(), want, "{id} {text}");
+        }
+    }
 }

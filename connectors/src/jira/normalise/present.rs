@@ -32,7 +32,9 @@ pub(super) fn resolution_in_history(record: &Record) -> Option<SmolStr> {
     let today = record.issue.fields.resolution.as_ref()?;
     let items = record.histories.iter().flat_map(|history| history.items.iter());
     let mut same = items.filter(|item| {
-        item.field_id.as_deref() == Some("resolution") && item.to.is_some() && item.to.as_deref() == today.id.as_deref()
+        // Data Center sends no ids.
+        let field = item.field_id.as_ref().unwrap_or(&item.field);
+        field.eq_ignore_ascii_case("resolution") && item.to.is_some() && item.to.as_deref() == today.id.as_deref()
     });
     Some(same.find_map(|item| item.to_string.clone()).unwrap_or_else(|| SmolStr::new(&today.name)))
 }
