@@ -1,5 +1,6 @@
 //! Records of changed contexts on their way to the backend: those that it did not take are kept, as far as there is room, and sent
-//! again. The process waits for them a few seconds at its end; what is not sent then is in its log only, and counted there.
+//! again. The process waits for them a few seconds at its end. What is not sent then is sent by the next controller, if the status of
+//! its context keeps it; else it is in the log only, and counted there.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,9 +12,9 @@ use contextcore_core::lock;
 use contextcore_core::model::error::Retry;
 use contextcore_core::model::semconv::CONTEXT_CHANGED as CHANGED;
 use contextcore_core::model::signal::Signal;
-use contextcore_operator::controller::ContextChange;
-use jiff::Timestamp;
+use contextcore_operator::controller::{ContextChange, RecordId};
 use prost::Message as _;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::records::request;
@@ -22,10 +23,9 @@ use super::records::request;
 const MOST_WAITING: usize = 2000;
 /// So many are sent at a time.
 const AT_ONCE: usize = 100;
+const NO_ROOM: &str = "more records wait than there is room for";
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
-
-type Record = (ContextChange, Timestamp);
 
 /// The records and where they go.
 pub(super) struct Audit {
@@ -35,28 +35,37 @@ pub(super) struct Audit {
     sender: Mutex<JoinSet<()>>,
     /// Records that nobody will have, since somebody asked last.
     lost: AtomicU64,
+    /// Records that need not be kept any more, since somebody asked last.
+    settled: Mutex<Vec<RecordId>>,
+    news: Notify,
 }
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Record>,
+    waiting: VecDeque<ContextChange>,
     /// Whether a task sends them.
     is_sending: bool,
-    /// So many are being sent.
-    in_flight: usize,
+    /// Those that are being sent.
+    in_flight: Vec<ContextChange>,
 }
 
 impl Audit {
     pub(super) fn new(sink: Box<dyn Sink>) -> Arc<Self> {
-        Arc::new(Self { sink, queue: Mutex::default(), sender: Mutex::default(), lost: AtomicU64::new(0) })
+        Arc::new(Self {
+            sink,
+            queue: Mutex::default(),
+            sender: Mutex::default(),
+            lost: AtomicU64::new(0),
+            settled: Mutex::default(),
+            news: Notify::new(),
+        })
     }
 
     /// Sends records soon, and later what the backend does not take at once.
-    pub(super) fn record(self: &Arc<Self>, changes: Vec<ContextChange>, now: Timestamp) {
+    pub(super) fn record(self: &Arc<Self>, changes: Vec<ContextChange>) {
         let mut queue = lock(&self.queue);
-        queue.waiting.extend(changes.into_iter().map(|change| (change, now)));
-        let over = queue.waiting.len().saturating_sub(MOST_WAITING);
-        queue.waiting.drain(..over);
+        queue.waiting.extend(changes);
+        let over = queue.over();
         if !queue.is_sending && !queue.waiting.is_empty() {
             queue.is_sending = true;
             let mut sender = lock(&self.sender);
@@ -64,7 +73,20 @@ impl Audit {
             sender.spawn(Arc::clone(self).send());
         }
         drop(queue);
-        self.lose(over, "more records wait than there is room for");
+        self.lose(over.len(), NO_ROOM);
+        self.settle(&over);
+    }
+
+    /// Waits until the backend took records or refused them for good. Returns those since the last call.
+    pub(super) async fn settled(&self) -> Vec<RecordId> {
+        loop {
+            let news = self.news.notified();
+            let settled = std::mem::take(&mut *lock(&self.settled));
+            if !settled.is_empty() {
+                return settled;
+            }
+            news.await;
+        }
     }
 
     /// Records that were lost since the last call.
@@ -72,7 +94,7 @@ impl Audit {
         self.lost.swap(0, Ordering::Relaxed)
     }
 
-    /// Waits until what was recorded is sent, at most this long. The rest is lost, and the log says how much.
+    /// Waits until what was recorded is sent, at most this long. The log says what becomes of the rest.
     pub(super) async fn finish(&self, patience: Duration) {
         let mut sender = std::mem::take(&mut *lock(&self.sender));
         let all = async { while sender.join_next().await.is_some() {} };
@@ -80,9 +102,16 @@ impl Audit {
             // Before it is counted: a batch that came back late would be counted twice.
             sender.shutdown().await;
             let mut queue = lock(&self.queue);
-            let left = std::mem::take(&mut queue.waiting).len() + std::mem::take(&mut queue.in_flight);
+            let mut left = std::mem::take(&mut queue.in_flight);
+            left.extend(std::mem::take(&mut queue.waiting));
             drop(queue);
-            self.lose(left, "the backend did not take them before the process ended");
+            let kept = left.iter().filter(|change| change.is_kept).count();
+            if kept > 0 {
+                tracing::warn!(
+                    "{kept} records {CHANGED} are in the statuses of their contexts: the next controller sends them"
+                );
+            }
+            self.lose(left.len() - kept, "the backend did not take them before the process ended");
         }
     }
 
@@ -92,12 +121,19 @@ impl Audit {
         while let Some(batch) = self.next() {
             let encoded = Batch::decode(Signal::Logs, &request(&batch).encode_to_vec());
             match self.sink.export(&encoded).await {
-                Ok(Outcome::Accepted) => wait = SHORTEST_WAIT,
+                Ok(Outcome::Accepted) => {
+                    wait = SHORTEST_WAIT;
+                    self.settle(&batch);
+                }
                 Ok(Outcome::Partial { rejected, reason }) => {
                     wait = SHORTEST_WAIT;
                     self.lose(usize::try_from(rejected).unwrap_or(usize::MAX), &reason);
+                    self.settle(&batch);
                 }
-                Err(error) if error.retry() == Retry::Never => self.lose(batch.len(), &error.full()),
+                Err(error) if error.retry() == Retry::Never => {
+                    self.lose(batch.len(), &error.full());
+                    self.settle(&batch);
+                }
                 Err(error) => {
                     let asked = if let Retry::After(asked) = error.retry() { asked } else { wait };
                     let (records, to) = (batch.len(), self.sink.describe());
@@ -111,23 +147,32 @@ impl Audit {
     }
 
     /// The next to send; nothing ends the task.
-    fn next(&self) -> Option<Vec<Record>> {
+    fn next(&self) -> Option<Vec<ContextChange>> {
         let mut queue = lock(&self.queue);
         let count = queue.waiting.len().min(AT_ONCE);
-        (queue.is_sending, queue.in_flight) = (count > 0, count);
-        queue.is_sending.then(|| queue.waiting.drain(..count).collect())
+        queue.is_sending = count > 0;
+        queue.in_flight = queue.waiting.drain(..count).collect();
+        queue.is_sending.then(|| queue.in_flight.clone())
     }
 
-    fn put_back(&self, batch: Vec<Record>) {
+    fn put_back(&self, batch: Vec<ContextChange>) {
         let mut queue = lock(&self.queue);
-        queue.in_flight = 0;
-        for record in batch.into_iter().rev() {
-            queue.waiting.push_front(record);
+        queue.in_flight.clear();
+        for change in batch.into_iter().rev() {
+            queue.waiting.push_front(change);
         }
-        let over = queue.waiting.len().saturating_sub(MOST_WAITING);
-        queue.waiting.drain(..over);
+        let over = queue.over();
         drop(queue);
-        self.lose(over, "more records wait than there is room for");
+        self.lose(over.len(), NO_ROOM);
+        self.settle(&over);
+    }
+
+    /// Nobody has to keep these any more.
+    fn settle(&self, changes: &[ContextChange]) {
+        if !changes.is_empty() {
+            lock(&self.settled).extend(changes.iter().map(ContextChange::id));
+            self.news.notify_one();
+        }
     }
 
     fn lose(&self, count: usize, reason: &str) {
@@ -135,6 +180,14 @@ impl Audit {
             self.lost.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
             tracing::error!(to = self.sink.describe(), "{count} records {CHANGED} are lost: {reason}");
         }
+    }
+}
+
+impl Queue {
+    /// Takes out the oldest that are too many.
+    fn over(&mut self) -> Vec<ContextChange> {
+        let over = self.waiting.len().saturating_sub(MOST_WAITING);
+        self.waiting.drain(..over).collect()
     }
 }
 
@@ -188,17 +241,25 @@ mod tests {
         (Audit::new(Box::new(Backend { answers, accepted: Arc::clone(&accepted) })), accepted)
     }
 
+    fn numbered(generation: i64) -> ContextChange {
+        ContextChange { generation: Some(generation), is_kept: true, ..change() }
+    }
+
+    fn numbers(settled: &[RecordId]) -> Vec<i64> {
+        settled.iter().filter_map(|id| id.generation).collect()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_the_backend_does_not_take_at_once_is_sent_again() {
         let (audit, accepted) =
             audit([Some(Retry::Backoff), Some(Retry::After(Duration::from_secs(7))), Some(Retry::Backoff)]);
-        audit.record(vec![change()], Timestamp::UNIX_EPOCH);
+        audit.record(vec![change()]);
         tokio::time::sleep(Duration::from_millis(500)).await;
-        audit.record(vec![change()], Timestamp::UNIX_EPOCH);
+        audit.record(vec![change()]);
         assert_eq!(accepted.load(Ordering::Relaxed), 0);
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!((accepted.load(Ordering::Relaxed), audit.take_lost()), (2, 0));
-        audit.record(vec![change()], Timestamp::UNIX_EPOCH);
+        audit.record(vec![change()]);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(accepted.load(Ordering::Relaxed), 3, "another task sends it");
     }
@@ -206,30 +267,47 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_end_waits_for_what_the_backend_takes_soon() {
         let (audit, accepted) = audit([Some(Retry::Backoff)]);
-        audit.record(vec![change()], Timestamp::UNIX_EPOCH);
+        audit.record(vec![change()]);
         audit.finish(Duration::from_secs(5)).await;
         assert_eq!((audit.take_lost(), accepted.load(Ordering::Relaxed)), (0, 1));
         let (audit, accepted) = self::audit([Some(Retry::After(Duration::from_secs(60)))]);
-        audit.record(vec![change(), change()], Timestamp::UNIX_EPOCH);
+        audit.record(vec![change(), change()]);
         audit.finish(Duration::from_secs(5)).await;
         assert_eq!((audit.take_lost(), accepted.load(Ordering::Relaxed)), (2, 0));
         audit.finish(Duration::from_secs(5)).await;
         assert_eq!(audit.take_lost(), 0, "counted once");
         // What is under way then counts as well.
         let silent = Audit::new(Box::new(Silent));
-        silent.record(vec![change(); 3], Timestamp::UNIX_EPOCH);
+        silent.record(vec![change(); 3]);
         silent.finish(Duration::from_secs(5)).await;
         assert_eq!(silent.take_lost(), 3);
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_record_is_settled_once_the_backend_has_it() {
+        let (audit, _) = audit([Some(Retry::Backoff)]);
+        audit.record(vec![numbered(1), numbered(2)]);
+        let early = tokio::time::timeout(Duration::from_millis(500), audit.settled()).await;
+        assert!(early.is_err(), "{early:?}");
+        assert_eq!(numbers(&audit.settled().await), [1, 2]);
+        audit.record(vec![numbered(3)]);
+        assert_eq!(numbers(&audit.settled().await), [3]);
+        // What a status keeps is not lost with the process.
+        let (audit, _) = self::audit([Some(Retry::After(Duration::from_secs(60)))]);
+        audit.record(vec![numbered(1), change()]);
+        audit.finish(Duration::from_secs(5)).await;
+        assert_eq!(audit.take_lost(), 1);
+        assert!(lock(&audit.settled).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_nobody_will_have_is_counted() {
         let (audit, accepted) = audit([Some(Retry::Never)]);
-        audit.record(vec![change(), change()], Timestamp::UNIX_EPOCH);
+        audit.record(vec![change(), change()]);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!((audit.take_lost(), audit.take_lost(), accepted.load(Ordering::Relaxed)), (2, 0, 0));
         let (audit, accepted) = self::audit([Some(Retry::Backoff)]);
-        audit.record(vec![change(); MOST_WAITING + 5], Timestamp::UNIX_EPOCH);
+        audit.record(vec![change(); MOST_WAITING + 5]);
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!((audit.take_lost(), accepted.load(Ordering::Relaxed)), (5, 2000));
     }
