@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use contextcore_core::export::otlp::{Batch, Outcome, Sink};
-use contextcore_core::lock;
 use contextcore_core::model::error::Retry;
 use contextcore_core::model::semconv::CONTEXT_CHANGED as CHANGED;
 use contextcore_core::model::signal::Signal;
+use contextcore_core::{Error, lock};
 use contextcore_operator::controller::{ContextChange, RecordId};
 use prost::Message as _;
 use tokio::sync::Notify;
@@ -21,8 +21,9 @@ use super::records::request;
 
 /// So many records wait. The oldest goes when there are more.
 const MOST_WAITING: usize = 2000;
-/// So many are sent at a time.
+/// So many are sent at a time, while both specs in them have less bytes than this: a Collector takes 4 MiB.
 const AT_ONCE: usize = 100;
+const BYTES_AT_ONCE: usize = 1024 * 1024;
 const NO_ROOM: &str = "more records wait than there is room for";
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -117,20 +118,25 @@ impl Audit {
 
     /// Sends all that wait. The task ends with the last of them.
     async fn send(self: Arc<Self>) {
-        let mut wait = SHORTEST_WAIT;
-        while let Some(batch) = self.next() {
+        let (mut wait, mut most) = (SHORTEST_WAIT, AT_ONCE);
+        while let Some(batch) = self.next(most) {
             let encoded = Batch::decode(Signal::Logs, &request(&batch).encode_to_vec());
             match self.sink.export(&encoded).await {
                 Ok(Outcome::Accepted) => {
-                    wait = SHORTEST_WAIT;
+                    (wait, most) = (SHORTEST_WAIT, AT_ONCE);
                     self.settle(&batch);
                 }
                 Ok(Outcome::Partial { rejected, reason }) => {
-                    wait = SHORTEST_WAIT;
+                    (wait, most) = (SHORTEST_WAIT, AT_ONCE);
                     self.lose(usize::try_from(rejected).unwrap_or(usize::MAX), &reason);
                     self.settle(&batch);
                 }
-                Err(error) if error.retry() == Retry::Never => {
+                // One of them, or their size: the others are no worse for it.
+                Err(error) if is_refusal(&error) && batch.len() > 1 => {
+                    most = batch.len() / 2;
+                    self.put_back(batch);
+                }
+                Err(error) if is_refusal(&error) => {
                     self.lose(batch.len(), &error.full());
                     self.settle(&batch);
                 }
@@ -147,9 +153,15 @@ impl Audit {
     }
 
     /// The next to send; nothing ends the task.
-    fn next(&self) -> Option<Vec<ContextChange>> {
+    fn next(&self, most: usize) -> Option<Vec<ContextChange>> {
         let mut queue = lock(&self.queue);
-        let count = queue.waiting.len().min(AT_ONCE);
+        let mut bytes = 0;
+        let fits = |change: &&ContextChange| {
+            let before = bytes;
+            bytes += change.values.as_ref().map_or(0, |values| values.before.len() + values.after.len());
+            before == 0 || bytes <= BYTES_AT_ONCE
+        };
+        let count = queue.waiting.iter().take(most).take_while(fits).count();
         queue.is_sending = count > 0;
         queue.in_flight = queue.waiting.drain(..count).collect();
         queue.is_sending.then(|| queue.in_flight.clone())
@@ -183,6 +195,11 @@ impl Audit {
     }
 }
 
+/// Whether the backend will never take them. An address or a credential that is wrong can be mended meanwhile.
+fn is_refusal(error: &Error) -> bool {
+    error.retry() == Retry::Never && error.context("verdict") != Some("stop")
+}
+
 impl Queue {
     /// Takes out the oldest that are too many.
     fn over(&mut self) -> Vec<ContextChange> {
@@ -194,7 +211,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
-    use contextcore_core::{Error, ErrorKind};
+    use contextcore_core::ErrorKind;
+    use contextcore_operator::resource::ChangedValues;
 
     use super::super::records::tests::change;
     use super::*;
@@ -203,6 +221,8 @@ mod tests {
     struct Backend {
         answers: Mutex<VecDeque<Option<Retry>>>,
         accepted: Arc<AtomicU64>,
+        /// What its errors say of the batch.
+        verdict: &'static str,
     }
 
     #[async_trait]
@@ -210,7 +230,7 @@ mod tests {
         async fn export(&self, batch: &Batch) -> contextcore_core::Result<Outcome> {
             let answer = lock(&self.answers).pop_front().flatten();
             if let Some(retry) = answer {
-                return Err(Error::new(ErrorKind::Export, "no").with_retry(retry));
+                return Err(Error::new(ErrorKind::Export, "no").with_retry(retry).with("verdict", self.verdict));
             }
             self.accepted.fetch_add(u64::try_from(batch.items()).unwrap(), Ordering::Relaxed);
             Ok(Outcome::Accepted)
@@ -236,9 +256,16 @@ mod tests {
     }
 
     fn audit(answers: impl IntoIterator<Item = Option<Retry>>) -> (Arc<Audit>, Arc<AtomicU64>) {
+        audit_that_says("dead_letter", answers)
+    }
+
+    fn audit_that_says(
+        verdict: &'static str,
+        answers: impl IntoIterator<Item = Option<Retry>>,
+    ) -> (Arc<Audit>, Arc<AtomicU64>) {
         let accepted = Arc::new(AtomicU64::new(0));
         let answers = Mutex::new(answers.into_iter().collect());
-        (Audit::new(Box::new(Backend { answers, accepted: Arc::clone(&accepted) })), accepted)
+        (Audit::new(Box::new(Backend { answers, accepted: Arc::clone(&accepted), verdict })), accepted)
     }
 
     fn numbered(generation: i64) -> ContextChange {
@@ -300,12 +327,35 @@ mod tests {
         assert!(lock(&audit.settled).is_empty());
     }
 
+    /// A credential that has expired is renewed some time.
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_refuses_the_sender_gets_them_later() {
+        let (audit, accepted) = audit_that_says("stop", [Some(Retry::Never), Some(Retry::Never)]);
+        audit.record(vec![change(), change()]);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!((audit.take_lost(), accepted.load(Ordering::Relaxed)), (0, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_records_are_not_sent_together() {
+        let audit = Audit::new(Box::new(Silent));
+        let values = ChangedValues { before: "x".repeat(64 * 1024), after: "y".repeat(64 * 1024) };
+        let long = ContextChange { values: Some(values), ..change() };
+        lock(&audit.queue).waiting.extend(vec![long; 20]);
+        assert_eq!((audit.next(AT_ONCE).unwrap().len(), audit.next(3).unwrap().len()), (8, 3));
+        lock(&audit.queue).waiting.clear();
+        let values = ChangedValues { before: String::new(), after: "y".repeat(2 * BYTES_AT_ONCE) };
+        lock(&audit.queue).waiting.push_back(ContextChange { values: Some(values), ..change() });
+        assert_eq!(audit.next(AT_ONCE).unwrap().len(), 1);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_nobody_will_have_is_counted() {
-        let (audit, accepted) = audit([Some(Retry::Never)]);
+        let never = || Some(Retry::Never);
+        let (audit, accepted) = audit([never(), never(), never()]);
         audit.record(vec![change(), change()]);
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!((audit.take_lost(), audit.take_lost(), accepted.load(Ordering::Relaxed)), (2, 0, 0));
+        assert_eq!((audit.take_lost(), audit.take_lost(), accepted.load(Ordering::Relaxed)), (1, 0, 1));
         let (audit, accepted) = self::audit([Some(Retry::Backoff)]);
         audit.record(vec![change(); MOST_WAITING + 5]);
         tokio::time::sleep(Duration::from_secs(30)).await;
