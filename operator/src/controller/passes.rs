@@ -89,7 +89,7 @@ impl Passes {
         let changes: Vec<Option<ContextChange>> = futures::stream::iter(work).buffer_unordered(AT_ONCE).collect().await;
         let mut changes: Vec<ContextChange> = changes.into_iter().flatten().collect();
         changes.extend(self.departed().await);
-        changes.extend(self.world.lock().unrecorded.to_send());
+        changes.extend(self.world.lock().unrecorded.take_waiting());
         if !changes.is_empty() {
             self.outside.record(changes).await;
         }

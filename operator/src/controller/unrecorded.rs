@@ -86,7 +86,7 @@ impl Unrecorded {
     }
 
     /// What to send now, oldest first.
-    pub(crate) fn to_send(&mut self) -> Vec<ContextChange> {
+    pub(crate) fn take_waiting(&mut self) -> Vec<ContextChange> {
         let under_way = self.contexts.values().flatten().filter(|entry| entry.state == State::Sent).count();
         let waiting = self.contexts.values_mut().flatten().filter(|entry| entry.state == State::Waits);
         let mut waiting: Vec<&mut Entry> = waiting.collect();
@@ -202,8 +202,8 @@ mod tests {
         let kept = unrecorded.keep("u", Some(&first), || 0);
         assert_eq!(kept, [first.to_kept()]);
         unrecorded.wrote(first.clone());
-        assert_eq!(unrecorded.to_send(), [first.clone()]);
-        assert_eq!(unrecorded.to_send(), [], "once");
+        assert_eq!(unrecorded.take_waiting(), [first.clone()]);
+        assert_eq!(unrecorded.take_waiting(), [], "once");
         unrecorded.wrote(second.clone());
         assert_eq!(seconds(&unrecorded.keep("u", None, || 0)), [1, 2]);
         assert_eq!(unrecorded.next_clear(), None);
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(unrecorded.next_clear(), None);
         // A status that is seen late brings nothing back.
         unrecorded.see(&place(), "u", &[first.to_kept(), second.to_kept()]);
-        assert_eq!(unrecorded.to_send(), [second.clone()]);
+        assert_eq!(unrecorded.take_waiting(), [second.clone()]);
         unrecorded.settle(&[second.id()], at(20));
         assert_eq!(unrecorded.keep("u", None, || 0), []);
     }
@@ -228,10 +228,10 @@ mod tests {
         next.see(&place(), "u", &[first.to_kept()]);
         next.see(&place(), "v", &[second.to_kept()]);
         next.see(&place(), "v", &[second.to_kept()]);
-        assert_eq!(next.to_send(), [second, first], "oldest first");
+        assert_eq!(next.take_waiting(), [second, first], "oldest first");
         let broken = UnrecordedChange { at: "yesterday".into(), ..change("u", 9).to_kept() };
         next.see(&place(), "u", &[broken]);
-        assert_eq!(next.to_send(), [], "somebody else wrote it");
+        assert_eq!(next.take_waiting(), [], "somebody else wrote it");
     }
 
     #[test]
@@ -240,7 +240,7 @@ mod tests {
         (0..40).for_each(|second| unrecorded.wrote(change("u", second)));
         let kept = unrecorded.keep("u", Some(&change("u", 40)), || 0);
         assert_eq!(seconds(&kept), (9..=40).collect::<Vec<_>>());
-        assert_eq!(unrecorded.to_send().len(), 40, "the others are sent all the same");
+        assert_eq!(unrecorded.take_waiting().len(), 40, "the others are sent all the same");
         let mut unrecorded = Unrecorded::default();
         (0..3).for_each(|second| unrecorded.wrote(with_values(second, 100 * 1024)));
         assert_eq!(seconds(&unrecorded.keep("u", None, || 0)), [1, 2]);
@@ -253,13 +253,16 @@ mod tests {
         let mut unrecorded = Unrecorded::default();
         for second in 0..200 {
             unrecorded.wrote(change("u", second));
-            let sent = unrecorded.to_send();
+            let sent = unrecorded.take_waiting();
             unrecorded.settle(&[sent[0].id()], at(0));
         }
         assert_eq!((unrecorded.contexts["u"].len(), unrecorded.take_lost()), (MOST_KNOWN, 0));
         let mut unrecorded = Unrecorded::default();
         (0..70).for_each(|second| unrecorded.wrote(change("u", second)));
-        assert_eq!((unrecorded.to_send().len(), unrecorded.take_lost(), unrecorded.take_lost()), (MOST_KNOWN, 6, 0));
+        assert_eq!(
+            (unrecorded.take_waiting().len(), unrecorded.take_lost(), unrecorded.take_lost()),
+            (MOST_KNOWN, 6, 0)
+        );
     }
 
     #[test]
@@ -269,21 +272,21 @@ mod tests {
             let kept: Vec<_> = (0..20).map(|second| change("", context * 100 + second).to_kept()).collect();
             next.see(&place(), &format!("u{context}"), &kept);
         }
-        let sent = next.to_send();
-        assert_eq!((sent.len(), next.to_send().len()), (MOST_SENT, 0));
+        let sent = next.take_waiting();
+        assert_eq!((sent.len(), next.take_waiting().len()), (MOST_SENT, 0));
         let ids: Vec<RecordId> = sent.iter().take(150).map(ContextChange::id).collect();
         next.settle(&ids, at(0));
-        assert_eq!((next.to_send().len(), next.keep("u59", None, || 0).len()), (150, 20));
+        assert_eq!((next.take_waiting().len(), next.keep("u59", None, || 0).len()), (150, 20));
     }
 
     #[test]
     fn records_of_a_context_that_is_gone_are_sent_from_memory() {
         let mut unrecorded = Unrecorded::default();
         unrecorded.wrote(change("u", 1));
-        unrecorded.to_send();
+        unrecorded.take_waiting();
         unrecorded.wrote(change("u", 2));
         unrecorded.forget("u");
-        assert_eq!(unrecorded.to_send(), [ContextChange { is_kept: false, ..change("u", 2) }]);
-        assert_eq!((unrecorded.to_send().len(), unrecorded.keep("u", None, || 0).len()), (0, 0));
+        assert_eq!(unrecorded.take_waiting(), [ContextChange { is_kept: false, ..change("u", 2) }]);
+        assert_eq!((unrecorded.take_waiting().len(), unrecorded.keep("u", None, || 0).len()), (0, 0));
     }
 }
