@@ -117,7 +117,7 @@ pub(super) mod tests {
             values: Some(ChangedValues { before: "null".into(), after: "{\"x\":1}".into() }),
             ..change()
         };
-        let record = record(&extended);
+        let record = super::record(&extended);
         assert!(record.attributes.contains(&text("context.spec.after", "{\"x\":1}")));
     }
 }
