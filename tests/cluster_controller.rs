@@ -43,8 +43,14 @@ impl Process {
         self.get("/readyz").is_some_and(|reply| reply.status == 200)
     }
 
-    fn leads(&self) -> bool {
+    pub(crate) fn leads(&self) -> bool {
         self.get("/metrics").is_some_and(|reply| reply.body.contains("contextcore_controller_leader 1"))
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Its exit code, once it has one.
@@ -124,8 +130,7 @@ fn of_two_controllers_one_writes_and_the_other_takes_over_when_it_is_killed() {
     assert!(first.leads() && !second.leads(), "{}\n{}", first.log(), second.log());
     assert_eq!(first.get("/healthz").unwrap().status, 200);
 
-    first.child.kill().unwrap();
-    first.child.wait().unwrap();
+    first.kill();
     cluster.apply("shop", &[context("a", "99.5"), context("b", "99.9")]).succeeds();
     let failover =
         until("the second took over", || rule_has(&cluster, "a", "vector(0.995)") && rule_has(&cluster, "b", "vector"));

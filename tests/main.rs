@@ -9,13 +9,15 @@
 //! found and changed ([`insight_commands`]) in the lines that the SDKs write ([`shell_conformance`]); a service goes on where a helper ended ([`takeover`]), and knows what a token proves of who reports ([`provenance`]); guidance, hooks and checks in a
 //! repository ([`checkout`]); a store is protected, and
 //! damage is said ([`store`]); a disk that fails below it loses nothing ([`disk_faults`]); one is in a [`database`], through its failover ([`replicas`]), its sources are shared ([`shares`]), and replicas go through everything at once ([`misfortunes`]); [`controller`] checks and renders files for
-//! Kubernetes, `cluster_controller` and `cluster_sampling` run in a cluster. [`licences`] and [`features`] check the manifests, [`cost_model`] what docs/SCALE.md says of costs, [`image`] what the image is
+//! Kubernetes, `cluster_controller`, `cluster_audit` and `cluster_sampling` run in a cluster. [`licences`] and [`features`] check the manifests, [`cost_model`] what docs/SCALE.md says of costs, [`image`] what the image is
 //! made of.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail at once")]
 
 mod backend_faults;
 mod checkout;
+#[cfg(feature = "kubernetes")]
+mod cluster_audit;
 #[cfg(feature = "kubernetes")]
 mod cluster_controller;
 #[cfg(feature = "kubernetes")]

@@ -10,8 +10,8 @@ use contextcore_core::http::service::Service;
 use contextcore_core::model::semconv::CONTEXT_CHANGED as CHANGED;
 use contextcore_core::model::signal::Signal;
 use contextcore_core::{config, lock};
-use contextcore_operator::controller::ContextChange;
 use contextcore_operator::controller::outside::{Outside, Sample};
+use contextcore_operator::controller::{ContextChange, RecordId};
 use contextcore_operator::grafana::{Left, ProvisionError, Provisioner, ServiceDashboard};
 use contextcore_operator::settings::Settings;
 use jiff::Timestamp;
@@ -92,7 +92,18 @@ impl Outside for Others {
             );
         }
         if let Some(audit) = &self.audit {
-            audit.record(changes, self.now());
+            audit.record(changes);
+        }
+    }
+
+    fn has_backend(&self) -> bool {
+        self.audit.is_some()
+    }
+
+    async fn settled(&self) -> Vec<RecordId> {
+        match &self.audit {
+            Some(audit) => audit.settled().await,
+            None => std::future::pending().await,
         }
     }
 

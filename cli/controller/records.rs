@@ -2,22 +2,21 @@
 
 use contextcore_core::model::semconv::{self as names, CONTEXT_CHANGED as CHANGED};
 use contextcore_operator::controller::ContextChange;
-use jiff::Timestamp;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
 /// The records, each with its project as the resource, as everything about a project has it.
-pub(super) fn request(changes: &[(ContextChange, Timestamp)]) -> ExportLogsServiceRequest {
-    let resource_logs = changes.iter().map(|(change, at)| ResourceLogs {
+pub(super) fn request(changes: &[ContextChange]) -> ExportLogsServiceRequest {
+    let resource_logs = changes.iter().map(|change| ResourceLogs {
         resource: Some(Resource {
             attributes: vec![text(names::SERVICE_NAME, "contextcore"), text(names::PROJECT_ID, &change.project)],
             ..Resource::default()
         }),
         scope_logs: vec![ScopeLogs {
             scope: Some(InstrumentationScope { name: "contextcore".to_owned(), ..InstrumentationScope::default() }),
-            log_records: vec![record(change, *at)],
+            log_records: vec![record(change)],
             ..ScopeLogs::default()
         }],
         ..ResourceLogs::default()
@@ -25,8 +24,8 @@ pub(super) fn request(changes: &[(ContextChange, Timestamp)]) -> ExportLogsServi
     ExportLogsServiceRequest { resource_logs: resource_logs.collect() }
 }
 
-fn record(change: &ContextChange, now: Timestamp) -> LogRecord {
-    let at = u64::try_from(now.as_nanosecond()).unwrap_or_default();
+fn record(change: &ContextChange) -> LogRecord {
+    let at = u64::try_from(change.at.as_nanosecond()).unwrap_or_default();
     let action = match (&change.before, &change.after) {
         (_, None) => "deleted",
         (None, _) => "created",
@@ -47,8 +46,8 @@ fn record(change: &ContextChange, now: Timestamp) -> LogRecord {
     ];
     attributes.extend(optional.into_iter().filter_map(|(key, value)| Some(text(key, value.as_ref()?))));
     if let Some(values) = &change.values {
-        let specs = [(names::CONTEXT_SPEC_BEFORE, "before"), (names::CONTEXT_SPEC_AFTER, "after")];
-        attributes.extend(specs.map(|(name, key)| text(name, &values[key].to_string())));
+        let specs = [(names::CONTEXT_SPEC_BEFORE, &values.before), (names::CONTEXT_SPEC_AFTER, &values.after)];
+        attributes.extend(specs.map(|(name, spec)| text(name, spec)));
     }
     attributes.extend(change.generation.map(|generation| KeyValue {
         key: names::CONTEXT_GENERATION.to_owned(),
@@ -81,12 +80,16 @@ fn list(key: &str, values: &[String]) -> KeyValue {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use serde_json::json;
+    use contextcore_operator::resource::ChangedValues;
+    use jiff::Timestamp;
 
     use super::*;
 
     pub(in super::super) fn change() -> ContextChange {
         ContextChange {
+            at: Timestamp::from_second(1_800_000_000).unwrap(),
+            uid: "u".into(),
+            is_kept: false,
             namespace: "shop".into(),
             name: "a".into(),
             project: "p".into(),
@@ -101,7 +104,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_change_becomes_a_log_record_of_its_project() {
-        let request = request(&[(change(), Timestamp::from_second(1_800_000_000).unwrap())]);
+        let request = request(&[change()]);
         let logs = &request.resource_logs[0];
         let project = logs.resource.as_ref().unwrap().attributes.iter().find(|attribute| attribute.key == "project.id");
         assert_eq!(project, Some(&text("project.id", "p")));
@@ -110,12 +113,11 @@ pub(super) mod tests {
         assert!(record.attributes.contains(&text("context.field_manager", "kubectl")));
         assert!(record.attributes.contains(&list("context.changed_paths", &["spec.business.owner".to_owned()])));
         assert!(!record.attributes.iter().any(|attribute| attribute.key.starts_with("context.spec")));
-        let extended = ContextChange { values: Some(json!({"before": null, "after": {"x": 1}})), ..change() };
-        let record = record_of(&extended);
+        let extended = ContextChange {
+            values: Some(ChangedValues { before: "null".into(), after: "{\"x\":1}".into() }),
+            ..change()
+        };
+        let record = super::record(&extended);
         assert!(record.attributes.contains(&text("context.spec.after", "{\"x\":1}")));
-    }
-
-    fn record_of(change: &ContextChange) -> LogRecord {
-        record(change, Timestamp::UNIX_EPOCH)
     }
 }

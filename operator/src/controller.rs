@@ -7,6 +7,7 @@
 //! - `world` is what is known; `watch` and `guard` fill it. `means` is what passes work with.
 //! - `passes` brings each context into force, `shared` what all share; `plan` decides about one object, `status` about a status.
 //! - `apply` writes. `results` and `backoff` remember what became of it, `trouble` has words for errors.
+//! - `unrecorded` is what the audit's backend does not have yet, and `audit` what statuses keep of it.
 //! - `look` asks Prometheus; `sli`, `bindings`, `annotate`, `changes` and `events` are what a context gets besides its objects.
 //! - `lease`, `http` and `metrics` are what any controller has.
 //! - [`outside`] is what it asks of others than the API server.
@@ -14,6 +15,7 @@
 
 mod annotate;
 mod apply;
+mod audit;
 mod backoff;
 mod bindings;
 mod changes;
@@ -43,11 +45,12 @@ mod shared;
 mod sli;
 mod status;
 mod trouble;
+mod unrecorded;
 mod watch;
 mod workload;
 mod world;
 
-pub use changes::ContextChange;
+pub use changes::{ContextChange, RecordId};
 pub use options::Options;
 pub use run::{End, SettingsUpdates, run};
 pub use watch::SETTINGS_KEY;

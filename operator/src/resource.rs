@@ -18,8 +18,10 @@ use serde_json::{Value, json};
 pub use guidance::{AgentGuidance, Constraint, Focus, GuidanceQuestion, Knowledge, Preference};
 pub use observability::{DisableAlerts, Observability, Scrape};
 pub use requirements::{Requirements, Sli};
-pub use status::{Condition, Derived, ProjectContextStatus, ResourceReference, SloStatus, Sources};
-pub(crate) use status::{MOST_CHANNELS, MOST_RESOURCES};
+pub use status::{
+    ChangedValues, Condition, Derived, ProjectContextStatus, ResourceReference, SloStatus, Sources, UnrecordedChange,
+};
+pub(crate) use status::{MOST_CHANNELS, MOST_PATHS, MOST_RESOURCES, MOST_UNRECORDED};
 pub use terms::{
     Annotate, Audit, Criticality, Histogram, Placement, Priority, Profile, QuestionStatus, RiskType, Severity, Source,
     TargetKind, Window,

@@ -1,9 +1,10 @@
 //! What changed between two specs of a context: the record for the audit, and what the change costs.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::kinds::Place;
-use crate::resource::{Audit, Derived, ProjectContext};
+use crate::resource::{Audit, ChangedValues, Derived, MOST_PATHS, ProjectContext, UnrecordedChange};
 use crate::units;
 
 /// A spec in a status is at most this long, in bytes, with guidance for agents.
@@ -12,6 +13,12 @@ const LONGEST_STORED: usize = 64 * 1024;
 /// A spec that was accepted and differs from the one before: the log record `project.context_changed`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContextChange {
+    /// When it was accepted.
+    pub at: Timestamp,
+    /// UID of the context.
+    pub uid: String,
+    /// Whether the status of the context keeps it until the backend has it.
+    pub is_kept: bool,
     /// Namespace of the context.
     pub namespace: String,
     /// Its name.
@@ -28,44 +35,60 @@ pub struct ContextChange {
     pub before: Option<String>,
     /// Digest of the spec now. Absent: the context was deleted.
     pub after: Option<String>,
-    /// Both specs, under extended audit only.
-    pub values: Option<Value>,
+    /// Both specs, under extended audit only. A long one is without guidance for agents.
+    pub values: Option<ChangedValues>,
+}
+
+/// Which record of a change it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordId {
+    /// UID of the context.
+    pub uid: String,
+    /// Generation of the spec; `None` once the context is gone.
+    pub generation: Option<i64>,
+    /// When it was accepted.
+    pub at: Timestamp,
 }
 
 impl ContextChange {
-    /// A change from one spec to the next.
+    /// A change from one spec to the next. Whoever knows says when it was and who sent it.
     pub(crate) fn new(
         place: &Place,
         old: Option<&ProjectContext>,
         new: &ProjectContext,
         before: Option<String>,
-        manager: Option<String>,
         audit: Option<Audit>,
     ) -> Self {
         let (was, is) = (old.map(spec), spec(new));
-        let paths = match (&was, &before) {
+        let mut paths = match (&was, &before) {
             (Some(was), _) => paths(was, &is),
             (None, None) => paths(&Value::Object(Map::new()), &is),
             // It changed while nobody watched.
             (None, Some(_)) => Vec::new(),
         };
-        let values = (audit == Some(Audit::Extended)).then(|| serde_json::json!({"before": was, "after": is}));
+        paths.truncate(MOST_PATHS);
         Self {
+            at: Timestamp::default(),
+            uid: String::new(),
+            is_kept: false,
             namespace: place.namespace.clone(),
             name: place.name.clone(),
             project: new.spec.project.id.clone(),
             generation: new.metadata.generation,
-            manager,
+            manager: None,
             paths,
             before,
             after: Some(digest(new)),
-            values,
+            values: if audit == Some(Audit::Extended) { values(old, new) } else { None },
         }
     }
 
     /// A context that is gone.
-    pub(crate) fn deleted(place: &Place, old: &ProjectContext) -> Self {
+    pub(crate) fn deleted(place: &Place, old: &ProjectContext, at: Timestamp) -> Self {
         Self {
+            at,
+            uid: old.metadata.uid.clone().unwrap_or_default(),
+            is_kept: false,
             namespace: place.namespace.clone(),
             name: place.name.clone(),
             project: old.spec.project.id.clone(),
@@ -77,6 +100,51 @@ impl ContextChange {
             values: None,
         }
     }
+
+    /// Which record it is.
+    #[must_use]
+    pub fn id(&self) -> RecordId {
+        RecordId { uid: self.uid.clone(), generation: self.generation, at: self.at }
+    }
+
+    /// It, as a status keeps it: [`Self::of_kept`] has all that the record has.
+    pub(crate) fn to_kept(&self) -> UnrecordedChange {
+        UnrecordedChange {
+            at: self.at.to_string(),
+            project: self.project.clone(),
+            generation: self.generation,
+            manager: self.manager.clone(),
+            paths: self.paths.clone(),
+            before: self.before.clone(),
+            after: self.after.clone(),
+            values: self.values.clone(),
+        }
+    }
+
+    /// What the status of a context keeps. `None`: somebody else wrote it.
+    pub(crate) fn of_kept(place: &Place, uid: &str, kept: &UnrecordedChange) -> Option<Self> {
+        Some(Self {
+            at: kept.at.parse().ok()?,
+            uid: uid.to_owned(),
+            is_kept: true,
+            namespace: place.namespace.clone(),
+            name: place.name.clone(),
+            project: kept.project.clone(),
+            generation: kept.generation,
+            manager: kept.manager.clone(),
+            paths: kept.paths.clone(),
+            before: kept.before.clone(),
+            after: kept.after.clone(),
+            values: kept.values.clone(),
+        })
+    }
+}
+
+/// Both specs, unless one is too long for a status even without guidance.
+fn values(old: Option<&ProjectContext>, new: &ProjectContext) -> Option<ChangedValues> {
+    let before = old.map_or_else(|| Value::Null.to_string(), stored);
+    let after = stored(new);
+    (before.len().max(after.len()) <= LONGEST_STORED).then_some(ChangedValues { before, after })
 }
 
 fn spec(context: &ProjectContext) -> Value {
@@ -86,6 +154,11 @@ fn spec(context: &ProjectContext) -> Value {
 /// Digest of a spec.
 pub(crate) fn digest(context: &ProjectContext) -> String {
     blake3::hash(spec(context).to_string().as_bytes()).to_hex().as_str()[..16].to_owned()
+}
+
+/// How long a spec is, in bytes of JSON.
+pub(crate) fn length(context: &ProjectContext) -> usize {
+    spec(context).to_string().len()
 }
 
 /// A spec as its status keeps it.
@@ -202,15 +275,43 @@ mod tests {
         let old = context(json!({"project": {"id": "p"}, "business": {"owner": "a", "criticality": "low"}}));
         let new = context(json!({"project": {"id": "p"}, "business": {"owner": "b", "criticality": "low"},
             "risks": [{"risk": "r"}]}));
-        let change = ContextChange::new(&place(), Some(&old), &new, Some(digest(&old)), None, Some(Audit::Standard));
+        let change = ContextChange::new(&place(), Some(&old), &new, Some(digest(&old)), Some(Audit::Standard));
         assert_eq!(change.paths, ["spec.business.owner", "spec.risks"]);
         assert_eq!((change.values.clone(), change.generation), (None, Some(2)));
         assert_ne!(change.before, change.after);
-        let change = ContextChange::new(&place(), Some(&old), &new, Some(digest(&old)), None, Some(Audit::Extended));
-        assert_eq!(change.values.unwrap()["before"]["business"]["owner"], "a");
-        let change = ContextChange::new(&place(), None, &new, None, None, None);
+        let change = ContextChange::new(&place(), Some(&old), &new, Some(digest(&old)), Some(Audit::Extended));
+        let values = change.values.unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&values.before).unwrap()["business"]["owner"], "a");
+        assert_eq!(values.after, spec(&new).to_string());
+        let change = ContextChange::new(&place(), None, &new, None, None);
         assert_eq!(change.paths, ["spec.business", "spec.project", "spec.risks"]);
-        assert_eq!(ContextChange::new(&place(), None, &new, Some("x".into()), None, None).paths, Vec::<String>::new());
+        assert_eq!(ContextChange::new(&place(), None, &new, Some("x".into()), None).paths, Vec::<String>::new());
+    }
+
+    /// Through the JSON of the API server, to the nanosecond and to the last digit of a number.
+    #[test]
+    fn what_a_status_keeps_is_the_whole_record() {
+        let old = context(json!({"project": {"id": "p"}, "observability": {"traceSampling": 0.1}}));
+        let new = context(json!({"project": {"id": "p"}, "observability": {"traceSampling": 0.30000000000000004}}));
+        let change = ContextChange::new(&place(), Some(&old), &new, Some(digest(&old)), Some(Audit::Extended));
+        let at = Timestamp::from_nanosecond(1_800_000_000_123_456_789).unwrap();
+        let change = ContextChange { at, uid: "u".into(), is_kept: true, manager: Some("kubectl".into()), ..change };
+        assert_eq!(change.values.as_ref().unwrap().after, spec(&new).to_string());
+        let stored = serde_json::to_string(&change.to_kept()).unwrap();
+        let kept: UnrecordedChange = serde_json::from_str(&stored).unwrap();
+        assert_eq!(ContextChange::of_kept(&place(), "u", &kept), Some(change));
+        assert_eq!(ContextChange::of_kept(&place(), "u", &UnrecordedChange::default()), None);
+    }
+
+    #[test]
+    fn a_long_spec_is_recorded_without_guidance_and_a_longer_one_not_at_all() {
+        let guided = |bytes: usize| json!({"context": [{"topic": "t", "content": "x".repeat(bytes)}]});
+        let long = context(json!({"project": {"id": "p"}, "agentGuidance": guided(LONGEST_STORED)}));
+        let change = ContextChange::new(&place(), None, &long, None, Some(Audit::Extended));
+        let values = change.values.unwrap();
+        assert_eq!((values.before.as_str(), values.after.as_str()), ("null", r#"{"project":{"id":"p"}}"#));
+        let longer = context(json!({"project": {"id": "p"}, "business": {"owner": "x".repeat(LONGEST_STORED)}}));
+        assert_eq!(ContextChange::new(&place(), None, &longer, None, Some(Audit::Extended)).values, None);
     }
 
     #[test]

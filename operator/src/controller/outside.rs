@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::changes::ContextChange;
+use super::changes::{ContextChange, RecordId};
 use crate::grafana::{Left, ProvisionError, ServiceDashboard};
 use crate::settings::Settings;
 
@@ -23,6 +23,16 @@ pub trait Outside: Send + Sync {
 
     /// Records that specs changed. What cannot be sent at once is kept and sent later.
     async fn record(&self, changes: Vec<ContextChange>);
+
+    /// Whether records go to a backend, so that statuses keep them until it has them.
+    fn has_backend(&self) -> bool {
+        false
+    }
+
+    /// Waits for the backend. Returns the records that it has, or that nobody will have, since the last call.
+    async fn settled(&self) -> Vec<RecordId> {
+        std::future::pending().await
+    }
 
     /// How many records were lost since the last call: the backend refused them, or too many waited.
     fn lost_records(&self) -> u64 {

@@ -77,6 +77,7 @@ impl Passes {
             return;
         }
         self.begin().await;
+        self.see_unrecorded();
         let judged = Judged::new(effective.contexts.iter().map(Arc::as_ref), &input.settings);
         let by_place: BTreeMap<Place, usize> = (0..judged.len()).map(|at| (place_of(judged.context(at)), at)).collect();
         self.metrics.queued(input.seen.len());
@@ -88,10 +89,11 @@ impl Passes {
         let changes: Vec<Option<ContextChange>> = futures::stream::iter(work).buffer_unordered(AT_ONCE).collect().await;
         let mut changes: Vec<ContextChange> = changes.into_iter().flatten().collect();
         changes.extend(self.departed().await);
+        changes.extend(self.world.lock().unrecorded.take_waiting());
         if !changes.is_empty() {
             self.outside.record(changes).await;
         }
-        self.metrics.errors("audit_lost", self.outside.lost_records());
+        self.metrics.errors("audit_lost", self.outside.lost_records() + self.without_room());
     }
 
     /// Tries again what failed and is due.
@@ -120,7 +122,8 @@ impl Passes {
         for (place, _) in &departed {
             annotate::release_all(self, place).await;
         }
-        departed.iter().map(|(place, context)| ContextChange::deleted(place, context)).collect()
+        let now = self.outside.now();
+        departed.iter().map(|(place, context)| ContextChange::deleted(place, context, now)).collect()
     }
 
     async fn context(
@@ -253,7 +256,8 @@ impl Passes {
         Some(known)
     }
 
-    /// Writes a status that differs, says in Events what changed, and returns what the audit shall know.
+    /// Writes a status that differs, with what the audit's backend does not have yet, and says in Events what changed. Returns a
+    /// change that no status keeps.
     async fn write_status(
         &self,
         place: &Place,
@@ -263,10 +267,14 @@ impl Passes {
     ) -> Option<ContextChange> {
         let now = self.outside.now();
         let mut new = new;
+        let mut change = accepted.and_then(|context| self.change(place, seen, &new, context, now));
+        self.keep(seen, &mut new, change.as_mut());
         if http::schema_difference(&self.world.lock()).is_some() {
             // A definition of an earlier version refuses the whole status for a field that it does not know.
             new.accepted_spec = None;
             new.resources.truncate(MOST_RESOURCES_BEFORE);
+            new.unrecorded.clear();
+            change = change.map(|change| ContextChange { is_kept: false, ..change });
         }
         // Times in a status have seconds.
         let text = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -285,43 +293,12 @@ impl Passes {
             let cost = changes::cost(seen.status.derived.as_ref(), derived);
             notices.extend(cost.map(|cost| Notice::normal("CostRaised", cost)));
         }
-        let change = self.written(place, seen, &new, accepted);
+        let change = self.written(place, seen, &new, accepted, change);
         let about = Subject { place: place.clone(), uid: seen.uid.clone(), identity: self.identity.clone() };
         for notice in notices {
             events::post(&self.client, &about, &notice, now).await;
         }
         change
-    }
-
-    /// Remembers what the audit has of a context whose status is written already.
-    fn settled(&self, place: &Place, seen: &SeenContext, accepted: Option<&Arc<ProjectContext>>) {
-        let Some(context) = accepted else { return };
-        let mut world = self.world.lock();
-        if !world.audited.contains_key(place) && seen.status.spec_digest == Some(changes::digest(context)) {
-            world.audited.insert(place.clone(), Arc::clone(context));
-        }
-    }
-
-    fn written(
-        &self,
-        place: &Place,
-        seen: &SeenContext,
-        new: &ProjectContextStatus,
-        accepted: Option<&Arc<ProjectContext>>,
-    ) -> Option<ContextChange> {
-        let mut world = self.world.lock();
-        world.later.settle(&Matter::Status(place.clone()));
-        if let Some(known) = world.contexts.get_mut(place).filter(|known| known.uid == seen.uid) {
-            known.status = Arc::new(new.clone());
-        }
-        let context = accepted?;
-        if new.spec_digest.is_none() || new.spec_digest == seen.status.spec_digest {
-            return None;
-        }
-        let old = world.audited.insert(place.clone(), Arc::clone(context)).or_else(|| recovered(place, seen));
-        let audit = new.derived.as_ref().map(|derived| derived.audit_logging);
-        let before = seen.status.spec_digest.clone();
-        Some(ContextChange::new(place, old.as_deref(), context, before, seen.manager.clone(), audit))
     }
 
     /// Brings one object into force, and says how it is.
@@ -432,7 +409,7 @@ pub(crate) fn effective(input: &Input) -> Effective {
 }
 
 /// The spec that was accepted last, by another process or an earlier one.
-fn recovered(place: &Place, seen: &SeenContext) -> Option<Arc<ProjectContext>> {
+pub(super) fn recovered(place: &Place, seen: &SeenContext) -> Option<Arc<ProjectContext>> {
     let spec = serde_json::from_str(seen.status.accepted_spec.as_deref()?).ok()?;
     let metadata = ObjectMeta {
         name: Some(place.name.clone()),

@@ -65,6 +65,7 @@ pub async fn run(
         started: Instant::now(),
         rolled: Mutex::new(None),
     });
+    background.spawn(settle(Arc::clone(&passes)));
     let mut election = Election::new(client.clone(), &options.namespace, &options.identity);
     let watches = Watches::new(client, world, options.namespace.clone());
     let end = {
@@ -117,6 +118,15 @@ async fn work(mut watches: Watches, options: &Options, passes: &Arc<Passes>) {
     }
 }
 
+/// Takes note of the records that the audit's backend has. Never returns.
+async fn settle(passes: Arc<Passes>) {
+    loop {
+        let ids = passes.outside.settled().await;
+        passes.world.lock().unrecorded.settle(&ids, passes.clock());
+        passes.world.news.notify_one();
+    }
+}
+
 async fn pass_of(passes: Arc<Passes>, pass: Pass) -> Pass {
     match pass {
         Pass::Contexts => passes.contexts().await,
@@ -134,6 +144,7 @@ fn facts(passes: &Passes) -> Facts {
         changes: world.changes,
         status_changes: world.status_changes,
         retry: world.results.next_retry(now).into_iter().chain(world.later.next()).min().filter(|_| world.is_leader),
+        clear: world.unrecorded.next_clear().filter(|_| world.is_leader),
         has_suspects: world.is_leader && world.results.has_suspects(),
         roll: rolled.map(|at| at + ROLL),
         is_complete: world.is_complete(),

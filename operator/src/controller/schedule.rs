@@ -22,6 +22,8 @@ pub(crate) struct Facts {
     pub(crate) status_changes: u64,
     /// When the next failed object may be tried.
     pub(crate) retry: Option<Duration>,
+    /// When statuses have to lose what the audit's backend has.
+    pub(crate) clear: Option<Duration>,
     /// Objects wait to be seen unwanted twice.
     pub(crate) has_suspects: bool,
     /// A change of a collector waits until then.
@@ -128,6 +130,10 @@ impl Schedule {
             sooner(&mut self.contexts, contexts);
             sooner(&mut self.shared, shared);
         }
+        if let Some(clear) = facts.clear {
+            let at = clear.max(self.contexts.began + LEAST);
+            sooner(&mut self.contexts, at);
+        }
         if facts.has_suspects {
             let at = self.shared.began + DEBOUNCE;
             sooner(&mut self.shared, at);
@@ -222,5 +228,18 @@ mod tests {
         let failed = Facts { retry: Some(ms(10)), ..facts(1) };
         let (started, next) = schedule.turn(&failed, ms(2100));
         assert_eq!((started, next), (vec![], ms(3000)));
+    }
+
+    #[test]
+    fn what_the_backend_has_starts_one_pass_over_the_contexts() {
+        let mut schedule = Schedule::new();
+        schedule.turn(&facts(1), ms(0));
+        schedule.turn(&facts(1), ms(2000));
+        [Pass::Contexts, Pass::Shared, Pass::Look].into_iter().for_each(|pass| schedule.done(pass));
+        let has = Facts { clear: Some(ms(5000)), ..facts(1) };
+        assert_eq!(schedule.turn(&has, ms(3000)), (vec![], ms(5000)));
+        assert_eq!(schedule.turn(&has, ms(5000)).0, [Pass::Contexts]);
+        schedule.done(Pass::Contexts);
+        assert_eq!(schedule.turn(&facts(1), ms(6000)).0, []);
     }
 }

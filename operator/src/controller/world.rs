@@ -11,6 +11,7 @@ use super::kinds::{Key, Kind, Place};
 use super::later::{Later, Matter};
 use super::results::{Results, Verdict};
 use super::sli::Finding;
+use super::unrecorded::Unrecorded;
 use super::workload::{Annotated, Owners};
 use crate::resource::{ProjectContext, ProjectContextStatus};
 use crate::settings::Settings;
@@ -99,6 +100,8 @@ pub(crate) struct World {
     pub(crate) audited: BTreeMap<Place, Arc<ProjectContext>>,
     /// Contexts that were deleted, for the audit.
     pub(crate) departed: Vec<(Place, Arc<ProjectContext>)>,
+    /// Records that the audit's backend does not have yet.
+    pub(crate) unrecorded: Unrecorded,
     /// Workloads that were annotated for each context.
     pub(crate) annotated: BTreeMap<Place, Annotated>,
     pub(crate) owners: Owners,
@@ -180,7 +183,8 @@ impl World {
             (&before.uid, before.generation, before.is_leaving, before.context.is_ok())
                 == (&seen.uid, seen.generation, seen.is_leaving, seen.context.is_ok())
         });
-        if before.is_some_and(|before| before.uid != seen.uid) {
+        if let Some(before) = before.filter(|before| before.uid != seen.uid) {
+            self.unrecorded.forget(&before.uid);
             self.last_good.remove(&place);
         }
         self.contexts.insert(place, seen);
@@ -190,7 +194,8 @@ impl World {
     }
 
     pub(crate) fn remove_context(&mut self, place: &Place) {
-        if self.contexts.remove(place).is_some() {
+        if let Some(seen) = self.contexts.remove(place) {
+            self.unrecorded.forget(&seen.uid);
             self.last_good.remove(place);
             if let Some(context) = self.audited.remove(place).filter(|_| self.is_leader) {
                 self.departed.push((place.clone(), context));

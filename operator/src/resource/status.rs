@@ -10,6 +10,11 @@ pub(crate) const MOST_RESOURCES: usize = 256;
 /// So many channels does it name.
 pub(crate) const MOST_CHANNELS: usize = 64;
 
+/// So many records of changes does it keep until the backend has them.
+pub(crate) const MOST_UNRECORDED: usize = 32;
+/// So many paths does a record of a change name.
+pub(crate) const MOST_PATHS: usize = 256;
+
 /// What became of the context.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +47,50 @@ pub struct ProjectContextStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+    /// Changes of the spec that the OTLP backend of the controller does not have yet, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MOST_UNRECORDED), extend("x-kubernetes-list-type" = "atomic"))]
+    pub unrecorded: Vec<UnrecordedChange>,
+}
+
+/// A change of the spec, as its record `project.context_changed` has it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UnrecordedChange {
+    /// When it was accepted: the time of the record.
+    #[schemars(extend("format" = "date-time"))]
+    pub at: String,
+    /// Id of the project.
+    pub project: String,
+    /// Generation of the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// Who sent the change: a program, as the API server names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<String>,
+    /// Key paths that differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MOST_PATHS), extend("x-kubernetes-list-type" = "atomic"))]
+    pub paths: Vec<String>,
+    /// Digest of the spec before. Absent: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// Digest of the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Both specs, under extended auditing only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<ChangedValues>,
+}
+
+/// The spec before a change and after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangedValues {
+    /// The spec before, as JSON; `null` when it is not known.
+    pub before: String,
+    /// The spec, as JSON.
+    pub after: String,
 }
 
 /// The values in force, and where each comes from.
