@@ -202,7 +202,7 @@ mod tests {
         let kept = unrecorded.keep("u", Some(&first), || 0);
         assert_eq!(kept, [first.to_kept()]);
         unrecorded.wrote(first.clone());
-        assert_eq!(unrecorded.take_waiting(), [first.clone()]);
+        assert_eq!(unrecorded.take_waiting(), std::slice::from_ref(&first));
         assert_eq!(unrecorded.take_waiting(), [], "once");
         unrecorded.wrote(second.clone());
         assert_eq!(seconds(&unrecorded.keep("u", None, || 0)), [1, 2]);
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(unrecorded.next_clear(), None);
         // A status that is seen late brings nothing back.
         unrecorded.see(&place(), "u", &[first.to_kept(), second.to_kept()]);
-        assert_eq!(unrecorded.take_waiting(), [second.clone()]);
+        assert_eq!(unrecorded.take_waiting(), std::slice::from_ref(&second));
         unrecorded.settle(&[second.id()], at(20));
         assert_eq!(unrecorded.keep("u", None, || 0), []);
     }
