@@ -94,6 +94,28 @@ fn who_asks_twice_before_it_is_stored_has_it() {
 }
 
 #[test]
+fn no_secret_is_stored_in_parts() {
+    let fake = Fake::default();
+    let (start, end) = ("ghp_", "abcdefghijklmnopqrstuvwxyz0123456789");
+    for parting in ["\u{200b}", "\u{ad}", "\u{2060}", "![](y)", ""] {
+        let text = format!("note {start}{parting}{end}");
+        let inputs = json!({"login": {"as": [text]}});
+        for (tool, arguments) in [
+            ("record_insight", json!({"type": "lesson", "summary": text})),
+            ("record_insight", json!({"type": "lesson", "summary": "x", "evidence": [{"kind": "doc", "ref": text}]})),
+            ("ask_human", json!({"question": "Which?", "options": [text, "none"]})),
+            ("hand_off", json!({"to": "any", "summary": "Finish it", "inputs": inputs})),
+            ("report_task", json!({"key": "A-1", "op": "start", "title": text})),
+            ("report_task", json!({"key": "A-1", "op": "block", "reason": text})),
+        ] {
+            let problem = ask(&fake, "a", tool, arguments.clone()).unwrap_err().to_string();
+            assert!(problem.contains("looks like a secret"), "{tool} {arguments}: {problem}");
+        }
+    }
+    assert!(fake.stored().is_empty());
+}
+
+#[test]
 fn what_was_answered_is_found_by_who_asks_again() {
     let fake = Fake::default();
     let question = "Which bank settles refunds of the checkout?";

@@ -3,6 +3,7 @@
 //!
 //! [`answer`] walks a whole answer, so that no tool can forget a string.
 
+use contextcore_core::model::printable::is_hidden;
 use serde_json::{Map, Value};
 
 /// The longest texts, by the key that they stand under.
@@ -134,19 +135,6 @@ fn takes_emoji_style(c: char) -> bool {
                 | '\u{3030}'
                 | '\u{303d}'
         )
-}
-
-/// Whether a character is not seen, or acts on those around it.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
-            | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{e000}'..='\u{f8ff}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffc}' | '\u{110bd}' | '\u{110cd}'
-            | '\u{13430}'..='\u{1345f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{10ffff}')
-        || matches!(u32::from(c) & 0xffff, 0xfffe | 0xffff)
-        || matches!(c, '\u{fdd0}'..='\u{fdef}')
 }
 
 /// The text with nothing that a client draws or fetches, and no mark of a fence.

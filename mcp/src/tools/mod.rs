@@ -206,18 +206,23 @@ fn finish(answer: Answer, freshness: &contextcore_core::query::Freshness, budget
 fn refuse_secrets(arguments: &Map<String, Value>) -> Result<(), Problem> {
     fn search(value: &Value) -> Option<&'static str> {
         match value {
-            Value::String(text) => looks_like_secret(text),
+            Value::String(text) => secret(text),
             Value::Array(items) => items.iter().find_map(search),
             Value::Object(fields) => {
-                fields.iter().find_map(|(name, value)| looks_like_secret(name).or_else(|| named(name, value)))
+                fields.iter().find_map(|(name, value)| secret(name).or_else(|| named(name, value)))
             }
             _ => None,
         }
     }
     /// A name beside its value is read as one text too: `password` and what it is.
     fn named(name: &str, value: &Value) -> Option<&'static str> {
-        let together = value.as_str().and_then(|text| looks_like_secret(&format!("{name}={text}")));
+        let together = value.as_str().and_then(|text| secret(&format!("{name}={text}")));
         together.or_else(|| search(value))
+    }
+    /// A text as it came, and as it will be stored: cleaning joins what a link or an image had parted.
+    fn secret(text: &str) -> Option<&'static str> {
+        let stored = || [clean::one_line(text), clean::lines(text)];
+        looks_like_secret(text).or_else(|| stored().iter().find_map(|text| looks_like_secret(text)))
     }
     for (name, value) in arguments {
         if let Some(what) = search(value) {
