@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 const TITLE: usize = 200;
 const REASON: usize = 300;
 const LONG: usize = 2_000;
+/// How many times its length of a text is looked at: cleaning makes it shorter, and nobody reads what is behind that.
+const LOOKED_AT: usize = 8;
 
 /// Keys whose text may have several lines.
 fn has_lines(key: &str) -> bool {
@@ -37,9 +39,14 @@ pub(crate) fn answer(value: &mut Value) -> usize {
 fn walk(key: &str, value: &mut Value, changed: &mut usize) {
     match value {
         Value::String(text) => {
-            let clean = if has_lines(key) { lines(text) } else { one_line(text) };
-            *changed += usize::from(clean != *text);
-            *text = cut(&clean, longest(key));
+            let most = longest(key);
+            let (looked_at, is_longer) = beginning(text, LOOKED_AT * most);
+            let mut clean = if has_lines(key) { lines(looked_at) } else { one_line(looked_at) };
+            *changed += usize::from(clean != looked_at);
+            if is_longer {
+                clean.push('…');
+            }
+            *text = cut(&clean, most);
         }
         Value::Array(items) => {
             items.iter_mut().for_each(|item| walk(key, item, changed));
@@ -91,6 +98,11 @@ pub(crate) fn cut(text: &str, longest: usize) -> String {
         None => text.to_owned(),
         Some(_) => text.chars().take(longest.saturating_sub(1)).chain(['…']).collect(),
     }
+}
+
+/// At most so many characters of the text, and whether there are more.
+fn beginning(text: &str, most: usize) -> (&str, bool) {
+    text.char_indices().nth(most).map_or((text, false), |(place, _)| (&text[..place], true))
 }
 
 /// The text without what is not seen: controls, marks of direction, what has no width, tags, private use.
@@ -191,15 +203,27 @@ const TAGS: [&str; 25] = [
     "input", "meta", "picture", "source", "image", "math", "details", "template", "http", "https", "mailto", "ftp",
 ];
 
+/// The longest name of [`TAGS`], and one letter more.
+const TAG_LETTERS: usize = 9;
+
 fn without_tags(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for (place, c) in text.char_indices() {
-        let after = text[place + c.len_utf8()..].trim_start_matches('/');
-        let name: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
-        let is_tag = c == '<' && (after.starts_with(['!', '?']) || TAGS.contains(&name.to_lowercase().as_str()));
-        out.push(if is_tag { '‹' } else { c });
+    let mut rest = text;
+    while let Some(place) = rest.find('<') {
+        let (before, after) = (&rest[..place], &rest[place + 1..]);
+        out.push_str(before);
+        out.push(if is_tag(after) { '‹' } else { '<' });
+        rest = after;
     }
+    out.push_str(rest);
     out
+}
+
+/// Whether what follows a `<` makes it a tag.
+fn is_tag(after: &str) -> bool {
+    let after = after.trim_start_matches('/');
+    let name = after.bytes().take(TAG_LETTERS).take_while(u8::is_ascii_alphabetic).count();
+    after.starts_with(['!', '?']) || TAGS.contains(&after[..name].to_ascii_lowercase().as_str())
 }
 
 #[cfg(test)]
@@ -223,6 +247,27 @@ mod tests {
         for (text, want) in table {
             assert_eq!(one_line(text), want, "{text}");
         }
+    }
+
+    #[test]
+    fn a_long_word_takes_no_longer_than_its_length() {
+        for unit in ["a", "<", "<a", "[", "![", "](", "<<<", "👩\u{200d}"] {
+            // Quadratic work would take minutes for this.
+            let text = unit.repeat(1_000_000 / unit.len());
+            for clean in [one_line(&text), lines(&text)] {
+                assert!(clean.len() >= 300_000, "{unit}: {}", clean.len());
+            }
+            let mut value = json!({"summary": &text, "text": &text, "other": [&text]});
+            answer(&mut value);
+            assert_eq!(value["summary"].as_str().map(|text| text.chars().count()), Some(200), "{unit}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_before_it_is_cleaned_says_so() {
+        let mut value = json!({"summary": format!("{}end", "\u{200b}".repeat(5_000))});
+        answer(&mut value);
+        assert_eq!(value, json!({"summary": "…"}));
     }
 
     #[test]
