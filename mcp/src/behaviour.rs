@@ -16,6 +16,8 @@ use crate::answer::Problem;
 use crate::caller::Caller;
 use crate::definitions::Definition;
 use crate::fake::Fake;
+use crate::gate::Gate;
+use crate::tools::Turn;
 use crate::{resources, tools};
 
 fn caller(agent: &str) -> Caller {
@@ -25,7 +27,7 @@ fn caller(agent: &str) -> Caller {
 fn ask(fake: &Fake, agent: &str, tool: &str, arguments: Value) -> Result<Value, Problem> {
     let definition = Definition::of(tool).unwrap();
     let random = rand::random();
-    let outcome = tools::call(fake, &caller(agent), definition, arguments.as_object().unwrap(), None, random)?;
+    let outcome = tools::call(fake, &caller(agent), definition, arguments.as_object().unwrap(), Turn::of(random))?;
     Ok(outcome.value)
 }
 
@@ -116,6 +118,28 @@ fn no_secret_is_stored_in_parts() {
 }
 
 #[test]
+fn nothing_is_written_for_a_client_that_waits_no_more() {
+    let fake = Fake::default();
+    let id = offered(&fake);
+    for (tool, arguments) in [
+        ("record_insight", json!({"type": "lesson", "summary": "Mock the gateway"})),
+        ("ask_human", json!({"question": "Which bank?"})),
+        ("hand_off", json!({"to": "any", "summary": "Finish the tests"})),
+        ("hand_off", json!({"id": id, "action": "accept"})),
+        ("update_insight", json!({"id": id, "action": "contradict"})),
+        ("report_task", json!({"key": "A-1", "op": "start"})),
+    ] {
+        let turn = Turn::of(7);
+        assert!(turn.gate.close().to_string().contains("nothing was written"));
+        let definition = Definition::of(tool).unwrap();
+        let late = tools::call(&fake, &caller("b"), definition, arguments.as_object().unwrap(), turn);
+        assert!(late.is_err(), "{tool} {arguments}");
+    }
+    assert_eq!(fake.stored().len(), 1, "only the offer from before");
+    assert_eq!(fake.stored()[0].status, contextcore_core::model::insight::InsightStatus::Offered);
+}
+
+#[test]
 fn what_was_answered_is_found_by_who_asks_again() {
     let fake = Fake::default();
     let question = "Which bank settles refunds of the checkout?";
@@ -145,7 +169,7 @@ fn the_answer_of_a_form_is_kept_in_the_project_of_its_question() {
     let fake = Fake::default();
     let asked = call(&fake, "a", "ask_human", json!({"question": "Which bank?", "project": "blog"}));
     let id = asked["id"].as_str().unwrap();
-    tools::keep_answer(&fake, &caller("a"), ("blog", id), "B").unwrap();
+    tools::keep_answer(&fake, &caller("a"), Gate::default(), ("blog", id), "B").unwrap();
     let found = call(&fake, "b", "find_insights", json!({"id": id}));
     let insight = &found["insight"];
     assert_eq!((&insight["project"], &insight["status"]), (&json!("blog"), &json!("suggested")));
@@ -181,7 +205,7 @@ fn what_is_left_out_is_counted_and_can_be_reached() {
         }
         let outsider = Caller { project: None, ..caller("b") };
         let tool = Definition::of("get_project").unwrap();
-        let page = tools::call(&fake, &outsider, tool, arguments.as_object().unwrap(), None, 1).unwrap().value;
+        let page = tools::call(&fake, &outsider, tool, arguments.as_object().unwrap(), Turn::of(1)).unwrap().value;
         assert_eq!(page["total"], 251);
         seen.extend(page["projects"].as_array().unwrap().iter().map(|project| project["id"].to_string()));
         cursor = page["next"].clone();

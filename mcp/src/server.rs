@@ -25,8 +25,9 @@ use crate::answer::Problem;
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::definitions::{ALL, Definition};
+use crate::gate::Gate;
 use crate::limits::Memory;
-use crate::tools::{self, Outcome};
+use crate::tools::{self, Outcome, Turn};
 use crate::{audit, budget, clean, prompts, resources};
 
 /// How long lists may be kept by a client, in milliseconds; and what is read.
@@ -192,17 +193,18 @@ impl Server {
         caller: &Caller,
         tool: &'static Definition,
         request: &CallToolRequestParams,
+        gate: Gate,
     ) -> Result<Outcome, Problem> {
         let arguments = request.arguments.clone().unwrap_or_default();
         tools::check(tool, &arguments)?;
         let tainted_by = if tool.write { self.may_write(&caller.agent).await? } else { None };
         if let Some(sealed) = &request.request_state {
-            return self.form_returned(caller, request, sealed).await;
+            return self.form_returned(caller, request, sealed, gate).await;
         }
         let agent = caller.agent.clone();
         let subject = arguments.get("key").and_then(Value::as_str).unwrap_or("guidance").to_owned();
-        let (caller, random) = (caller.clone(), rand::random());
-        let asked = move |backend: &dyn Backend| tools::call(backend, &caller, tool, &arguments, tainted_by, random);
+        let (caller, turn) = (caller.clone(), Turn { tainted_by, gate, random: rand::random() });
+        let asked = move |backend: &dyn Backend| tools::call(backend, &caller, tool, &arguments, turn);
         let outcome = self.blocking(asked).await?;
         if outcome.is_untrusted {
             let now = self.0.backend.now();
@@ -271,10 +273,17 @@ fn claimed(named: Option<String>, headers: Option<&http::HeaderMap>) -> Option<S
     named.map(|name| clean::cut(&clean::one_line(&name), 100)).filter(|name| !name.is_empty())
 }
 
-/// Waits as long as a call may take. What blocks goes on unheard: it cannot be stopped.
-async fn in_time<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-    let late = || Err(Problem::refused("the call took longer than 10 s; ask for less"));
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| late())
+/// Waits as long as a call may take. What blocks goes on unheard: it cannot be stopped, so what writes passes a [`Gate`].
+async fn in_time<T>(
+    work: impl Future<Output = Result<T, Problem>>,
+    late: impl FnOnce() -> Problem,
+) -> Result<T, Problem> {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// What is said about a call that reads for too long.
+fn too_long() -> Problem {
+    Problem::refused("the call took longer than 10 s; ask for less")
 }
 
 fn unknown_tool(name: &str) -> String {
@@ -340,7 +349,9 @@ impl ServerHandler for Server {
                 return Err(error);
             }
         };
-        let answer = in_time(self.answer(&caller, tool, &request)).await;
+        let gate = Gate::default();
+        let late = || if tool.write { gate.close() } else { too_long() };
+        let answer = in_time(self.answer(&caller, tool, &request, gate.clone()), late).await;
         let form = match &answer {
             Ok(outcome) => self.form(&caller, &request, &context, outcome).await,
             Err(_) => None,
@@ -365,7 +376,7 @@ impl ServerHandler for Server {
         let caller = self.caller(&context);
         let cursor = request.and_then(|request| request.cursor);
         let listed = move |backend: &dyn Backend| resources::list(backend, &caller, cursor.as_deref());
-        let (listed, next) = in_time(self.blocking(listed)).await.unwrap_or_else(|problem| {
+        let (listed, next) = in_time(self.blocking(listed), too_long).await.unwrap_or_else(|problem| {
             tracing::debug!(%problem, "could not list the projects");
             (Vec::new(), None)
         });
@@ -391,7 +402,7 @@ impl ServerHandler for Server {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let caller = self.caller(&context);
         let asked = self.asked(&context, "resources/read", resources::kind(&request.uri));
-        let read = in_time(self.read(&caller, request.uri.clone())).await;
+        let read = in_time(self.read(&caller, request.uri.clone()), too_long).await;
         let (text, error) = match &read {
             Ok(read) => (read.text.as_str(), None),
             Err(problem) => ("", Some(problem.kind)),
@@ -448,7 +459,7 @@ mod tests {
             let _gone = hangs.recv();
             Ok(())
         });
-        let mut call = std::pin::pin!(in_time(hanging));
+        let mut call = std::pin::pin!(in_time(hanging, too_long));
         tokio::select! {
             biased;
             _ = &mut call => panic!("nothing answers yet"),

@@ -282,7 +282,7 @@ impl Call<'_> {
     /// Checks an insight and writes it.
     pub(super) fn emit(&self, project: &str, emit: InsightEmit) -> Result<(), Problem> {
         limits::check(&emit).map_err(Problem::usage)?;
-        self.backend.write(project, Operation::InsightEmit(Box::new(emit)), &self.caller.agent)?;
+        self.write(project, Operation::InsightEmit(Box::new(emit)))?;
         Ok(())
     }
 
@@ -310,7 +310,7 @@ impl Call<'_> {
             evidence: evidence.into_iter().map(cleaned).collect(),
             ..InsightUpdate::default()
         };
-        self.backend.write(&insight.project, Operation::InsightUpdate(Box::new(update)), &self.caller.agent)?;
+        self.write(&insight.project, Operation::InsightUpdate(Box::new(update)))?;
         // Several may want a handoff: who has it is what is stored, for which a service that polls needs a moment.
         let is_contested = action == InsightAction::Accept;
         let until = Instant::now() + if is_contested { STORED_WITHIN } else { Duration::ZERO };

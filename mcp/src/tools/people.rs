@@ -67,7 +67,7 @@ pub(super) fn answered(call: &Call<'_>, (project, id): (&str, &str), text: &str)
         session: Some(format!("{ANSWERED_VIA}client")),
         ..InsightUpdate::default()
     };
-    call.backend.write(project, Operation::InsightUpdate(Box::new(update)), &call.caller.agent)?;
+    call.write(project, Operation::InsightUpdate(Box::new(update)))?;
     Ok(Answer::new(json!({"id": id, "status": "suggested", "answer": text, "answered_via": "client"}), &[]))
 }
 

@@ -72,7 +72,7 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
         return Err(Problem::usage("`key` is empty"));
     }
     let operation = operation(Arguments { key: key.clone(), ..given })?;
-    let written = call.backend.write(&project, operation, &call.caller.agent)?;
+    let written = call.write(&project, operation)?;
     // What is read was opened before the operation was written.
     let after = if written.is_visible { call.backend.open()?.task(&selector(&key)).ok() } else { None };
     let task = after.filter(|view| call.caller.sees(&view.task.project_id) || call.caller.sees(&view.task.project));
