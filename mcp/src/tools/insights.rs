@@ -273,7 +273,7 @@ impl Call<'_> {
 
     /// What an insight rests on without saying so: untrusted text that was served to the agent lately. With it as evidence, the
     /// insight stays out of contexts until somebody looked at it.
-    fn taint(&self) -> Option<Support> {
+    pub(super) fn taint(&self) -> Option<Support> {
         let reference = self.tainted_by.clone()?;
         let description = Some("untrusted text of it was read within a day".to_owned());
         Some(Support { kind: "task".to_owned(), reference, description })
@@ -400,6 +400,7 @@ pub(super) fn update(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     if given.action == InsightAction::SuggestAnswer && given.text.as_deref().is_none_or(|text| text.trim().is_empty()) {
         return Err(Problem::usage("`suggest_answer` needs `text`: the answer"));
     }
-    let status = call.update(&view, given.action, given.text, given.evidence)?;
+    let evidence = given.evidence.into_iter().chain(call.taint()).collect();
+    let status = call.update(&view, given.action, given.text, evidence)?;
     Ok(Answer::new(json!({"id": view.insight.id, "status": status}), &[]))
 }

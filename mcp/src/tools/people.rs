@@ -43,6 +43,7 @@ pub(super) fn ask(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Ans
             task: given.task.map(|task| clean::one_line(&task)),
             audience: Some("human".to_owned()),
             to: Some("human".to_owned()),
+            evidence: call.taint().into_iter().collect(),
             ..call.said()
         },
     )?;
@@ -123,6 +124,7 @@ fn offer(call: &Call<'_>, given: HandOff) -> Result<Answer, Problem> {
             remaining: lines(&given.remaining),
             inputs: Attributes(inputs.collect()),
             done: lines(&given.done),
+            evidence: call.taint().into_iter().collect(),
             ..call.said()
         },
     )?;
