@@ -168,6 +168,30 @@ fn what_a_tainted_agent_writes_says_so() {
 }
 
 #[test]
+fn what_a_handoff_brings_along_arrives_whole() {
+    let fake = Fake::default();
+    let long = "word ".repeat(500).trim().to_owned();
+    let inputs = json!({"plan": long, "title": "t".repeat(900), "more": {"name": "n".repeat(250)}});
+    let offer = json!({"to": "any", "summary": "Finish it", "inputs": inputs});
+    let id = call(&fake, "a", "hand_off", offer)["id"].clone();
+    let taken = call(&fake, "b", "hand_off", json!({"id": id, "action": "accept"}));
+    let shown = &taken["handoff"]["inputs"];
+    assert_eq!((&shown["plan"], &shown["title"]), (&json!(long), &json!("t".repeat(900))), "{taken}");
+    let problem = ask(&fake, "a", "hand_off", json!({"to": "any", "summary": "x", "remaining": ["y".repeat(301)]}));
+    assert!(problem.unwrap_err().to_string().contains("remaining: 301 characters"));
+    let problem = ask(&fake, "a", "ask_human", json!({"question": "x", "options": ["y".repeat(301)]}));
+    assert!(problem.unwrap_err().to_string().contains("options: 301 characters"));
+    let evidence = json!([{"kind": "doc", "ref": "y".repeat(301)}]);
+    for (tool, arguments) in [
+        ("record_insight", json!({"type": "lesson", "summary": "x", "evidence": evidence})),
+        ("update_insight", json!({"id": id, "action": "contradict", "evidence": evidence})),
+    ] {
+        let problem = ask(&fake, "c", tool, arguments).unwrap_err().to_string();
+        assert!(problem.contains("evidence: 301 characters") || tool == "update_insight", "{problem}");
+    }
+}
+
+#[test]
 fn what_was_answered_is_found_by_who_asks_again() {
     let fake = Fake::default();
     let question = "Which bank settles refunds of the checkout?";

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 const TITLE: usize = 200;
 const REASON: usize = 300;
 const LONG: usize = 2_000;
+/// What a handoff brings along, which is as long as it may be together.
+const INPUTS: &str = "inputs";
+const INPUT: usize = 4_096;
 /// How many times its length of a text is looked at: cleaning makes it shorter, and nobody reads what is behind that.
 const LOOKED_AT: usize = 8;
 
@@ -24,6 +27,7 @@ fn longest(key: &str) -> usize {
         "title" | "summary" | "name" | "key" | "id" | "parent" | "epic" => TITLE,
         "reason" | "blocked" | "why" | "because" => REASON,
         "next" | "cursor" | "url" => LONG,
+        INPUTS => INPUT,
         key if has_lines(key) => LONG + 100,
         _ => 600,
     }
@@ -55,7 +59,8 @@ fn walk(key: &str, value: &mut Value, changed: &mut usize) {
         Value::Object(fields) => {
             let mut kept = Map::new();
             for (name, mut field) in std::mem::take(fields) {
-                walk(&name, &mut field, changed);
+                // What a handoff brings along has names of its own.
+                walk(if key == INPUTS { INPUTS } else { &name }, &mut field, changed);
                 if !is_empty(&field) {
                     kept.insert(cut(&one_line(&name), TITLE), field);
                 }

@@ -183,7 +183,7 @@ pub(super) fn record(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
 
 fn cleaned(support: Support) -> Support {
     let Support { kind, reference, description } = support;
-    let line = |text: String| clean::cut(&clean::one_line(&text), 300);
+    let line = |text: String| clean::one_line(&text);
     Support { kind, reference: line(reference), description: description.map(line) }
 }
 
@@ -302,12 +302,14 @@ impl Call<'_> {
         }
         let expected = lifecycle::after(insight.insight_type, insight.status, action, false).map_err(Problem::usage)?;
         self.check_taker(view, action)?;
+        let evidence: Vec<Support> = evidence.into_iter().map(cleaned).collect();
+        limits::check_evidence(&evidence).map_err(Problem::usage)?;
         let update = InsightUpdate {
             id: insight.id.clone(),
             action: action.as_str().to_owned(),
             text: text.map(|text| clean::lines(&text)),
             agent: Some(self.caller.agent.clone()),
-            evidence: evidence.into_iter().map(cleaned).collect(),
+            evidence,
             ..InsightUpdate::default()
         };
         self.write(&insight.project, Operation::InsightUpdate(Box::new(update)))?;

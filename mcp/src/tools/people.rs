@@ -11,6 +11,8 @@ use crate::clean;
 
 /// How much the inputs of a handoff may hold, in bytes of JSON.
 const MOST_INPUTS: usize = 4_096;
+/// How many tokens a handoff has that was accepted: who takes over needs all that it brings along.
+const WITH_INPUTS: usize = 3_000;
 
 #[derive(Deserialize)]
 struct Ask {
@@ -143,5 +145,6 @@ fn take(call: &Call<'_>, id: &str, action: InsightAction) -> Result<Answer, Prob
     let after = call.update(&view, action, None, Vec::new())?;
     let mut handoff = insight::whole(&view.insight);
     handoff["status"] = json!(after);
-    Ok(Answer::new(json!({"id": view.insight.id, "status": after, "handoff": handoff}), &[]))
+    let fields = json!({"id": view.insight.id, "status": after, "handoff": handoff});
+    Ok(Answer { budget: Some(WITH_INPUTS), ..Answer::new(fields, &[]) })
 }
