@@ -192,6 +192,22 @@ fn what_a_handoff_brings_along_arrives_whole() {
 }
 
 #[test]
+fn a_misspelt_scope_is_refused_with_the_nearest() {
+    let fake = Fake::default();
+    for (scope, want) in [("taks:T-1", "`task:`"), ("servce:pay", "`service:`"), ("task:", "names nothing")] {
+        for (tool, mut arguments) in [
+            ("record_insight", json!({"type": "lesson", "summary": "x"})),
+            ("ask_human", json!({"question": "Which bank?"})),
+        ] {
+            arguments["applies_to"] = json!(["src/a.rs", scope]);
+            let problem = ask(&fake, "a", tool, arguments).unwrap_err().to_string();
+            assert!(problem.contains("applies_to") && problem.contains(want), "{problem}");
+        }
+    }
+    assert!(fake.stored().is_empty());
+}
+
+#[test]
 fn what_was_answered_is_found_by_who_asks_again() {
     let fake = Fake::default();
     let question = "Which bank settles refunds of the checkout?";

@@ -1,6 +1,6 @@
 //! How much an insight may hold. Tools refuse what is over a limit; what libraries wrote is cut.
 
-use super::{InsightType, identity};
+use super::{InsightType, identity, scope};
 use crate::operation::{InsightEmit, Support};
 
 /// Characters of a summary.
@@ -37,6 +37,7 @@ pub fn check(insight: &InsightEmit) -> Result<(), String> {
         each(name, list)?;
     }
     each("applies_to", &insight.applies_to)?;
+    insight.applies_to.iter().try_for_each(|word| scope::check(word)).map_err(|why| format!("applies_to: {why}"))?;
     check_evidence(&insight.evidence)?;
     if insight.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
         return Err("confidence: write a number from 0 to 1".to_owned());
