@@ -208,6 +208,23 @@ fn a_misspelt_scope_is_refused_with_the_nearest() {
 }
 
 #[test]
+fn a_context_says_what_is_not_known() {
+    let fake = Fake::default();
+    fake.task("PROJ-123", "Pay", vec![]);
+    call(&fake, "a", "record_insight", json!({"type": "lesson", "summary": "x", "applies_to": ["service:payment"]}));
+    for (arguments, want) in [
+        (json!({"task": "PROJ-132"}), "no task `PROJ-132` is known in shop, did you mean `PROJ-123`?"),
+        (json!({"service": "paymnet"}), "no service `paymnet` is known in shop, did you mean `payment`?"),
+        (json!({"service": "zzz", "budget": 300}), "no service `zzz` is known in shop"),
+    ] {
+        assert_eq!(call(&fake, "b", "get_context", arguments)["hint"], want);
+    }
+    for arguments in [json!({"task": "PROJ-123"}), json!({"service": "Payment"}), json!({"paths": ["src"]}), json!({})] {
+        assert_eq!(call(&fake, "b", "get_context", arguments).get("hint"), None);
+    }
+}
+
+#[test]
 fn what_was_answered_is_found_by_who_asks_again() {
     let fake = Fake::default();
     let question = "Which bank settles refunds of the checkout?";

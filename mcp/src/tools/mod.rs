@@ -6,6 +6,7 @@ mod find_tasks;
 pub(crate) mod get_context;
 mod get_project;
 mod get_task;
+mod hint;
 mod history;
 mod insight;
 mod insights;
