@@ -14,15 +14,25 @@ pub(super) fn of_branch(branch: &str, projects: &[String]) -> Vec<String> {
         let project = key.rsplit_once('-').map(|(project, _)| project).unwrap_or_default();
         projects.iter().any(|known| known.eq_ignore_ascii_case(project))
     };
-    let written = activity::keys_in(branch);
+    let written = activity::keys_in(branch).into_iter().filter(|key| is_known(key) || !is_standard(key));
     let known = activity::keys_in(&upper).into_iter().filter(is_known);
-    written.into_iter().chain(known).filter(|key| !key.contains('#')).collect::<BTreeSet<_>>().into_iter().collect()
+    written.chain(known).filter(|key| !key.contains('#')).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// What is written like the key of a task and is the name of a standard, a weakness or a machine.
+const STANDARDS: [&str; 24] = [
+    "AES", "ARM", "BASE", "BCP", "CVE", "CWE", "ECMA", "ES", "GHSA", "HTTP", "IEEE", "IPV", "ISO", "JSR", "KB", "MD",
+    "PEP", "RFC", "RSA", "SHA", "SSL", "TLS", "UTF", "UCS",
+];
+
+fn is_standard(key: &str) -> bool {
+    key.split_once('-').is_some_and(|(project, _)| STANDARDS.contains(&project))
 }
 
 /// The tasks that a message names, in its text or its trailers.
 pub(super) fn named(message: &str, repository: Option<&str>) -> BTreeSet<String> {
     let text = trailers::without_comments(message);
-    let in_text = activity::keys_in(&text).into_iter();
+    let in_text = activity::keys_in(&text).into_iter().filter(|key| !is_standard(key));
     in_text.chain(trailers::tasks(&text, repository)).collect()
 }
 
@@ -72,10 +82,16 @@ mod tests {
             ("upgrade-node-18", &[]),
             ("main", &[]),
             ("fix/acme/shop#12", &[]),
+            ("UTF-8-fix", &[]),
+            ("fix/CVE-2024-1234", &[]),
+            ("fix/CVE-2024-1234-PROJ-7", &["PROJ-7"]),
+            ("SHA-256_and_ISO-8601", &[]),
         ] {
             assert_eq!(of_branch(branch, &known), want, "{branch}");
         }
         assert!(of_branch("ada/eng-12-pay", &[]).is_empty());
+        assert_eq!(of_branch("RFC-12-pay", &["rfc".to_owned()]), ["RFC-12"], "whose project is called so");
+        assert_eq!(named("Read UTF-8\n\nTask: PROJ-1", None).into_iter().collect::<Vec<_>>(), ["PROJ-1"]);
     }
 
     #[test]
