@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::answer::Problem;
+use crate::server::PATIENCE;
 
 const OPEN: u8 = 0;
 const WRITING: u8 = 1;
@@ -35,6 +36,19 @@ impl Gate {
             ),
         }
     }
+}
+
+/// Waits as long as a call may take. What blocks goes on unheard: it cannot be stopped, so what writes passes a [`Gate`].
+pub(crate) async fn in_time<T>(
+    work: impl Future<Output = Result<T, Problem>>,
+    late: impl FnOnce() -> Problem,
+) -> Result<T, Problem> {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// What is said about a call that reads for too long.
+pub(crate) fn too_long() -> Problem {
+    Problem::refused("the call took longer than 10 s; ask for less")
 }
 
 fn nothing_written() -> Problem {

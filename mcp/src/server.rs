@@ -25,7 +25,7 @@ use crate::answer::Problem;
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::definitions::{ALL, Definition};
-use crate::gate::Gate;
+use crate::gate::{Gate, in_time, too_long};
 use crate::limits::Memory;
 use crate::tools::{self, Outcome, Turn};
 use crate::{audit, budget, clean, prompts, resources};
@@ -83,12 +83,20 @@ impl Server {
     /// parts.
     ///
     /// # Errors
-    /// For a tool that does not exist, in words that name the nearest.
+    /// For a tool that does not exist, in words that name the nearest, and for a choice that leaves no tool.
     pub fn new(backend: Arc<dyn Backend>, caller: Caller, options: Options) -> Result<Self, String> {
         for name in &options.tools {
             if Definition::of(name).is_none() {
                 return Err(unknown_tool(name));
             }
+        }
+        let is_left = |tool: &&Definition| options.tools.contains(&tool.name) && !tool.write;
+        if options.read_only && !options.tools.is_empty() && !ALL.iter().any(|tool| is_left(&tool)) {
+            let reading: Vec<&str> = ALL.iter().filter(|tool| !tool.write).map(|tool| tool.name.as_str()).collect();
+            return Err(format!(
+                "the tools that were chosen only write; with read-only, choose of {}",
+                reading.join(", ")
+            ));
         }
         let inner = Inner {
             backend,
@@ -271,19 +279,6 @@ fn claimed(named: Option<String>, headers: Option<&http::HeaderMap>) -> Option<S
         None => named,
     };
     named.map(|name| clean::cut(&clean::one_line(&name), 100)).filter(|name| !name.is_empty())
-}
-
-/// Waits as long as a call may take. What blocks goes on unheard: it cannot be stopped, so what writes passes a [`Gate`].
-async fn in_time<T>(
-    work: impl Future<Output = Result<T, Problem>>,
-    late: impl FnOnce() -> Problem,
-) -> Result<T, Problem> {
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late()))
-}
-
-/// What is said about a call that reads for too long.
-fn too_long() -> Problem {
-    Problem::refused("the call took longer than 10 s; ask for less")
 }
 
 fn unknown_tool(name: &str) -> String {
