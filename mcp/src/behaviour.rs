@@ -144,7 +144,9 @@ fn what_a_tainted_agent_writes_says_so() {
     let fake = Fake::default();
     let tainted = |tool: &str, arguments: Value| {
         let turn = Turn { tainted_by: Some("A-1".to_owned()), ..Turn::of(rand::random()) };
-        tools::call(&fake, &caller("t"), Definition::of(tool).unwrap(), arguments.as_object().unwrap(), turn).unwrap().value
+        tools::call(&fake, &caller("t"), Definition::of(tool).unwrap(), arguments.as_object().unwrap(), turn)
+            .unwrap()
+            .value
     };
     let question = call(&fake, "b", "ask_human", json!({"question": "Which bank settles refunds?"}));
     let of = |value: &Value| value["id"].as_str().unwrap().to_owned();
@@ -152,7 +154,10 @@ fn what_a_tainted_agent_writes_says_so() {
     tainted("update_insight", answer);
     let found = call(&fake, "b", "find_insights", json!({"id": of(&question)}));
     assert_eq!(found["insight"]["answer_from_untrusted"], true, "{found}");
-    assert!(found["insight"].get("from_untrusted").is_none_or(|mark| mark == false), "the question is b's own: {found}");
+    assert!(
+        found["insight"].get("from_untrusted").is_none_or(|mark| mark == false),
+        "the question is b's own: {found}"
+    );
     let context = call(&fake, "b", "get_context", json!({}));
     let shown = &context["questions"][0];
     assert_eq!((shown.get("answer"), &shown["answer_from_untrusted"]), (None, &json!(true)), "{context}");
@@ -219,9 +224,71 @@ fn a_context_says_what_is_not_known() {
     ] {
         assert_eq!(call(&fake, "b", "get_context", arguments)["hint"], want);
     }
-    for arguments in [json!({"task": "PROJ-123"}), json!({"service": "Payment"}), json!({"paths": ["src"]}), json!({})] {
+    for arguments in [json!({"task": "PROJ-123"}), json!({"service": "Payment"}), json!({"paths": ["src"]}), json!({})]
+    {
         assert_eq!(call(&fake, "b", "get_context", arguments).get("hint"), None);
     }
+}
+
+#[test]
+fn a_report_on_a_task_of_a_tool_is_visible_when_the_task_shows_it() {
+    let fake = Fake::default();
+    fake.is_tool.store(true, Ordering::Relaxed);
+    fake.task("A-1", "Pay", vec![samples::stored(2, Change::Artifact(samples::artifact("reported", "started")))]);
+    let report = || call(&fake, "a", "report_task", json!({"key": "A-1", "op": "progress", "percent": 50}));
+    let before = report();
+    assert_eq!((&before["visible"], before.get("task")), (&json!(false), None), "{before}");
+    let taken_in = samples::stored(crate::fake::NOW.0, Change::Artifact(samples::artifact("reported", "50%")));
+    fake.task("A-1", "Pay", vec![taken_in]);
+    assert_eq!(report()["visible"], true);
+}
+
+#[test]
+fn a_report_is_checked() {
+    let fake = Fake::default();
+    for (field, value, want) in [
+        ("due", json!("whenever"), "2026-11-26"),
+        ("due", json!("2026-13-40"), "2026-11-26"),
+        ("type", json!("nonsense"), "known: epic, story"),
+        ("type", json!("storey"), "did you mean `story`?"),
+        ("estimate", json!(-4), "at least 0"),
+        ("title", json!("x".repeat(501)), "501 characters"),
+        ("labels", json!(["x".repeat(301)]), "301 characters"),
+    ] {
+        let mut arguments = json!({"key": "A-1", "op": "start"});
+        arguments[field] = value;
+        let problem = ask(&fake, "a", "report_task", arguments.clone()).unwrap_err().to_string();
+        assert!(problem.contains(field) && problem.contains(want), "{arguments}: {problem}");
+    }
+    let right = json!({"key": "A-1", "op": "start", "due": "2026-11-26", "type": "Bug", "estimate": 0});
+    assert_eq!(call(&fake, "a", "report_task", right)["accepted"], true);
+    for kind in ["risk", "blocker"] {
+        let arguments = json!({"type": kind, "summary": "x", "expires_at": "2027-01-01"});
+        let problem = ask(&fake, "a", "record_insight", arguments).unwrap_err().to_string();
+        assert!(problem.contains("expires_at") && problem.contains(kind), "{problem}");
+    }
+}
+
+#[test]
+fn nobody_is_offered_an_epic() {
+    let fake = Fake::default();
+    let epic = Change::Typed { task_type: contextcore_core::model::TaskType::Epic, native: "Epic".into() };
+    fake.task("A-1", "Checkout", vec![samples::stored(2, epic)]);
+    fake.task("A-2", "Pay", vec![]);
+    let ready = call(&fake, "a", "find_tasks", json!({"ready": true, "fields": ["key"]}));
+    assert_eq!(ready["tasks"], json!([{"key": "A-2"}]), "{ready}");
+}
+
+#[test]
+fn a_server_offers_at_least_one_tool() {
+    let server = |read_only, tools: &[&str]| {
+        let tools = tools.iter().map(|name| (*name).to_owned()).collect();
+        crate::Server::new(Arc::new(Fake::default()), caller("a"), crate::Options { read_only, tools }).map(drop)
+    };
+    let problem = server(true, &["record_insight", "hand_off"]).unwrap_err();
+    assert!(problem.contains("only write") && problem.contains("get_context"), "{problem}");
+    assert!(server(true, &["record_insight", "get_task"]).is_ok() && server(false, &["hand_off"]).is_ok());
+    assert!(server(true, &[]).is_ok());
 }
 
 #[test]

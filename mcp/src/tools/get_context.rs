@@ -100,7 +100,10 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     let more = beyond.into_iter().chain([("tasks", more_tasks), ("text", more_untrusted)]);
     more.for_each(|(list, count)| budget::omit(&mut fields, list, count));
     fields.insert("near".to_owned(), json!(near));
-    fields.insert("hint".to_owned(), json!(hint::of_unknown(call, &project, (&given.task, &given.service), config.as_ref())?));
+    fields.insert(
+        "hint".to_owned(),
+        json!(hint::of_unknown(call, &project, (&given.task, &given.service), config.as_ref())?),
+    );
     let untrusted = untrusted.collect();
     Ok(Answer { budget: Some(budget), untrusted, ..Answer::new(Value::Object(fields), LISTS) })
 }

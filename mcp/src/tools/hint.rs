@@ -35,8 +35,7 @@ fn of_task(call: &Call<'_>, project: &str, key: &str) -> Result<Option<String>, 
         Err(problem) if problem.kind == "not_found" => {}
         _ => return Ok(None),
     }
-    let filter =
-        TaskFilter { project: Some(project.to_owned()), sort: TaskSort::Updated, ..TaskFilter::default() };
+    let filter = TaskFilter { project: Some(project.to_owned()), sort: TaskSort::Updated, ..TaskFilter::default() };
     let options = ListOptions { limit: NonZeroUsize::new(AMONG), ..ListOptions::default() };
     let keys = match call.reads.tasks(&ListQuery { filter, options }) {
         Ok(page) => page.tasks.into_iter().map(|task| task.id).collect(),

@@ -146,7 +146,9 @@ pub(crate) fn change(
     before: &contextcore_core::query::InsightView,
     action: contextcore_core::model::insight::InsightAction,
 ) -> Result<Outcome, Problem> {
-    with(backend, caller, Turn::default(), |call| call.update(before, action, None, Vec::new()).map(|_| Answer::default()))
+    with(backend, caller, Turn::default(), |call| {
+        call.update(before, action, None, Vec::new()).map(|_| Answer::default())
+    })
 }
 
 /// Opens what is stored, gets an answer, and finishes it.

@@ -1,6 +1,6 @@
 //! How much an insight may hold. Tools refuse what is over a limit; what libraries wrote is cut.
 
-use super::{InsightType, identity, scope};
+use super::{InsightType, identity, lifecycle, scope};
 use crate::operation::{InsightEmit, Support};
 
 /// Characters of a summary.
@@ -24,7 +24,10 @@ pub const SUPPORT_KINDS: [&str; 10] =
 /// # Errors
 /// The first limit that it is over, or value that it may not have, as a sentence.
 pub fn check(insight: &InsightEmit) -> Result<(), String> {
-    insight.insight_type.parse::<InsightType>().map_err(|error| format!("type: {error}"))?;
+    let kind = insight.insight_type.parse::<InsightType>().map_err(|error| format!("type: {error}"))?;
+    if insight.expires_at.is_some() && !lifecycle::can_expire(kind, lifecycle::first(kind)) {
+        return Err(format!("expires_at: a {kind} does not expire; leave it out"));
+    }
     if insight.summary.trim().is_empty() {
         return Err("summary: say in a sentence what it is".to_owned());
     }
@@ -66,7 +69,11 @@ pub fn check_evidence(evidence: &[Support]) -> Result<(), String> {
 /// The entries of a list are short.
 fn each<'a>(name: &str, texts: impl IntoIterator<Item = &'a String>) -> Result<(), String> {
     let longest = texts.into_iter().map(|text| text.chars().count()).max().unwrap_or(0);
-    if longest > SHORT { Err(format!("{name}: {longest} characters of an entry are more than {SHORT}")) } else { Ok(()) }
+    if longest > SHORT {
+        Err(format!("{name}: {longest} characters of an entry are more than {SHORT}"))
+    } else {
+        Ok(())
+    }
 }
 
 fn characters(name: &str, text: &str, most: usize) -> Result<(), String> {

@@ -61,9 +61,9 @@ pub fn check(text: &str) -> Result<(), String> {
     let Some((word, rest)) = text.split_once(':') else { return Ok(()) };
     let is_word = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic()) && !rest.starts_with("//");
     match meant(&word.to_ascii_lowercase()).filter(|_| is_word) {
-        Some(kind) => {
-            Err(format!("there is no kind `{word}:` of scopes; did you mean `{kind}`? A path is written `path:{word}:…`"))
-        }
+        Some(kind) => Err(format!(
+            "there is no kind `{word}:` of scopes; did you mean `{kind}`? A path is written `path:{word}:…`"
+        )),
         None => Ok(()),
     }
 }
@@ -236,12 +236,16 @@ mod tests {
             ("ticket:PROJ-7", "task:"),
         ] {
             let found = check(text);
-            assert!(found.as_ref().is_err_and(|why| why.contains(&format!("did you mean `{near}`?"))), "{text} {found:?}");
+            assert!(
+                found.as_ref().is_err_and(|why| why.contains(&format!("did you mean `{near}`?"))),
+                "{text} {found:?}"
+            );
         }
         for text in ["task:", "path: ", "label:\t", "", "  "] {
             assert!(check(text).is_err(), "{text:?}");
         }
-        let paths = ["src/a:b.rs", "C:\\src\\a.rs", "c:/src", "https://x.example/a", "src/**", "Makefile", "std::fs", "a b:c"];
+        let paths =
+            ["src/a:b.rs", "C:\\src\\a.rs", "c:/src", "https://x.example/a", "src/**", "Makefile", "std::fs", "a b:c"];
         for text in paths.into_iter().chain(["task:T-1", "path:taks:x", "service:pay", "path:src/", "mask/a"]) {
             assert_eq!(check(text), Ok(()), "{text}");
         }
