@@ -34,7 +34,9 @@ pub fn is_hidden(c: char) -> bool {
 
 /// Joiners have no width either, but Persian, the languages of India and emoji are written with them.
 fn joins(before: Option<char>, c: char, after: Option<&char>) -> bool {
-    let is_joined = |side: Option<char>| side.is_some_and(|side| !side.is_ascii() && !acts(side));
+    // What is no character at all is an escape in YAML, which joins nothing.
+    let is_none = |side: char| matches!(side, '\u{fffe}' | '\u{ffff}');
+    let is_joined = |side: Option<char>| side.is_some_and(|side| !side.is_ascii() && !acts(side) && !is_none(side));
     matches!(c, '\u{200c}' | '\u{200d}') && is_joined(before) && is_joined(after.copied())
 }
 
@@ -109,6 +111,7 @@ mod tests {
                 "見積もり naïve ❤\u{fe0f} 👩\u{200d}💻 می\u{200c}خواهم",
             ),
             ("hidden\u{e0041}", "hidden\\u{e0041}"),
+            ("👩\u{200c}\u{fffe}", "👩\\u{200c}\u{fffe}"),
         ];
         for (text, want) in table {
             assert_eq!(one_line(text), want, "{text:?}");
