@@ -19,10 +19,17 @@ pub(super) fn of_branch(branch: &str, projects: &[String]) -> Vec<String> {
     written.chain(known).filter(|key| !key.contains('#')).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// What is written like the key of a task and is the name of a standard, a weakness or a machine.
-const STANDARDS: [&str; 24] = [
-    "AES", "ARM", "BASE", "BCP", "CVE", "CWE", "ECMA", "ES", "GHSA", "HTTP", "IEEE", "IPV", "ISO", "JSR", "KB", "MD",
-    "PEP", "RFC", "RSA", "SHA", "SSL", "TLS", "UTF", "UCS",
+/// Whether the keys of projects that count as such matter for a branch.
+pub(super) fn needs_projects(branch: &str) -> bool {
+    let mut any_case = activity::keys_in(&branch.to_uppercase());
+    any_case.retain(|key| !key.contains('#'));
+    any_case.into_iter().ne(of_branch(branch, &[]))
+}
+
+/// What is written like the key of a task and is the name of a standard or a weakness.
+const STANDARDS: [&str; 18] = [
+    "AES", "CVE", "CWE", "ECMA", "GHSA", "HTTP", "IEEE", "IPV", "ISO", "JSR", "PEP", "RFC", "RSA", "SHA", "SSL", "TLS",
+    "UCS", "UTF",
 ];
 
 fn is_standard(key: &str) -> bool {
@@ -32,7 +39,7 @@ fn is_standard(key: &str) -> bool {
 /// The tasks that a message names, in its text or its trailers.
 pub(super) fn named(message: &str, repository: Option<&str>) -> BTreeSet<String> {
     let text = trailers::without_comments(message);
-    let in_text = activity::keys_in(&text).into_iter().filter(|key| !is_standard(key));
+    let in_text = activity::keys_in(&text).into_iter();
     in_text.chain(trailers::tasks(&text, repository)).collect()
 }
 
@@ -91,7 +98,8 @@ mod tests {
         }
         assert!(of_branch("ada/eng-12-pay", &[]).is_empty());
         assert_eq!(of_branch("RFC-12-pay", &["rfc".to_owned()]), ["RFC-12"], "whose project is called so");
-        assert_eq!(named("Read UTF-8\n\nTask: PROJ-1", None).into_iter().collect::<Vec<_>>(), ["PROJ-1"]);
+        let needed = ["RFC-12-pay", "eng-12-pay"].map(needs_projects);
+        assert_eq!((needed, ["PROJ-12-pay", "main"].map(needs_projects)), ([true; 2], [false; 2]));
     }
 
     #[test]
