@@ -166,22 +166,22 @@ fn hash(inside: &str) -> String {
 /// # Errors
 /// When its marks are not one pair.
 pub(super) fn put(text: &str, block: &str) -> Result<String, String> {
+    let eol = line_end(text);
+    let block = block.replace('\n', eol);
     Ok(match find(text)? {
-        Some((begin, end)) => format!("{}{block}{}", &text[..begin], text[end..].trim_start_matches('\n').with_gap()),
-        None if text.trim().is_empty() => block.to_owned(),
-        None => format!("{}\n\n{block}", text.trim_end()),
+        Some((begin, end)) => {
+            let behind = text[end..].trim_start_matches(['\r', '\n']);
+            let gap = if behind.is_empty() { "" } else { eol };
+            format!("{}{block}{gap}{behind}", &text[..begin])
+        }
+        None if text.trim().is_empty() => block,
+        None => format!("{}{eol}{eol}{block}", text.trim_end()),
     })
 }
 
-trait WithGap {
-    /// An empty line in front, if there is anything.
-    fn with_gap(&self) -> String;
-}
-
-impl WithGap for str {
-    fn with_gap(&self) -> String {
-        if self.is_empty() { String::new() } else { format!("\n{self}") }
-    }
+/// How the lines of a text end: as on Windows where one does.
+fn line_end(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
 /// Where the block is.
@@ -215,10 +215,11 @@ pub(super) fn has_import(text: &str) -> bool {
 
 /// A CLAUDE.md that takes in AGENTS.md.
 pub(super) fn import(text: &str) -> String {
+    let eol = line_end(text);
     match text.trim_end() {
         _ if has_import(text) => text.to_owned(),
         "" => format!("{IMPORT}\n"),
-        text => format!("{text}\n\n{IMPORT}\n"),
+        text => format!("{text}{eol}{eol}{IMPORT}{eol}"),
     }
 }
 
@@ -289,6 +290,10 @@ mod tests {
         let behind = format!("{text}\n## More of ours\n");
         assert_eq!(put(&behind, &block).unwrap(), behind);
         assert_eq!(check(&text.replace('\n', "\r\n")), Ok(()), "as a checkout on Windows has it");
+        let windows = |text: &str| text.replace('\n', "\r\n");
+        assert_eq!(put("# Ours\r\n\r\nKeep this.\r\n", &block).unwrap(), windows(&text));
+        assert_eq!(put(&windows(&text), &block).unwrap(), windows(&text), "again");
+        assert_eq!(put(&windows(&behind), &block).unwrap(), windows(&behind));
         assert!(check(&text.replace("Events", "Polling")).unwrap_err().contains("by hand"));
         assert!(check("# Ours").unwrap_err().contains("no block"));
         assert!(put("<!-- contextcore:end -->", &block).is_err() && check(BEGIN).is_err());
@@ -310,6 +315,7 @@ mod tests {
     fn claude_takes_in_the_other_file() {
         assert_eq!(import(""), "@AGENTS.md\n");
         assert_eq!(import("# Mine\n"), "# Mine\n\n@AGENTS.md\n");
+        assert_eq!(import("# Mine\r\n"), "# Mine\r\n\r\n@AGENTS.md\r\n");
         assert_eq!(import("@AGENTS.md\nMore\n"), "@AGENTS.md\nMore\n");
     }
 }

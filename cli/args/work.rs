@@ -171,7 +171,7 @@ pub(crate) struct Given {
     #[arg(long, value_name = "NAME")]
     pub(crate) assignee: Option<String>,
     /// Estimate
-    #[arg(long, value_name = "N", value_parser = number)]
+    #[arg(long, value_name = "N", value_parser = points)]
     pub(crate) points: Option<f64>,
     /// Label (repeatable)
     #[arg(long = "label", value_name = "LABEL")]
@@ -180,7 +180,7 @@ pub(crate) struct Given {
     #[arg(long, value_name = "ID")]
     pub(crate) sprint: Option<String>,
     /// Due date
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
     pub(crate) due: Option<String>,
     /// Address
     #[arg(long, value_name = "URL")]
@@ -233,6 +233,20 @@ fn linger(text: &str) -> Result<Duration, String> {
 
 pub(super) fn number(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| "is not a number".to_owned())
+}
+
+fn points(text: &str) -> Result<f64, String> {
+    let points = number(text)?;
+    if points >= 0.0 { Ok(points) } else { Err("is less than 0".to_owned()) }
+}
+
+/// A day. Where it is taken in, another text would be left out.
+fn date(text: &str) -> Result<String, String> {
+    let is_day = |text: &str| text.len() == 10 && Millis::parse(&format!("{text}T00:00:00Z")).is_some();
+    Some(text.trim())
+        .filter(|text| is_day(text))
+        .map(str::to_owned)
+        .ok_or_else(|| "write it like 2026-11-26".to_owned())
 }
 
 pub(super) fn percent(text: &str) -> Result<f64, String> {

@@ -88,7 +88,7 @@ fn branch(repository: &Repository, directory: &Path) -> Option<String> {
 
 /// The project keys that count in lower case, too. Git is only asked where one could.
 fn repository_keys(repository: &Repository, branch: &str) -> Vec<String> {
-    if message::of_branch(&branch.to_uppercase(), &[]) == message::of_branch(branch, &[]) {
+    if !message::needs_projects(branch) {
         return Vec::new();
     }
     let set = repository.git(&["config", "--get", "contextcore.keys"]).unwrap_or_default();

@@ -14,9 +14,26 @@ pub(super) fn of_branch(branch: &str, projects: &[String]) -> Vec<String> {
         let project = key.rsplit_once('-').map(|(project, _)| project).unwrap_or_default();
         projects.iter().any(|known| known.eq_ignore_ascii_case(project))
     };
-    let written = activity::keys_in(branch);
+    let written = activity::keys_in(branch).into_iter().filter(|key| is_known(key) || !is_standard(key));
     let known = activity::keys_in(&upper).into_iter().filter(is_known);
-    written.into_iter().chain(known).filter(|key| !key.contains('#')).collect::<BTreeSet<_>>().into_iter().collect()
+    written.chain(known).filter(|key| !key.contains('#')).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Whether the keys of projects that count as such matter for a branch.
+pub(super) fn needs_projects(branch: &str) -> bool {
+    let mut any_case = activity::keys_in(&branch.to_uppercase());
+    any_case.retain(|key| !key.contains('#'));
+    any_case.into_iter().ne(of_branch(branch, &[]))
+}
+
+/// What is written like the key of a task and is the name of a standard or a weakness.
+const STANDARDS: [&str; 18] = [
+    "AES", "CVE", "CWE", "ECMA", "GHSA", "HTTP", "IEEE", "IPV", "ISO", "JSR", "PEP", "RFC", "RSA", "SHA", "SSL", "TLS",
+    "UCS", "UTF",
+];
+
+fn is_standard(key: &str) -> bool {
+    key.split_once('-').is_some_and(|(project, _)| STANDARDS.contains(&project))
 }
 
 /// The tasks that a message names, in its text or its trailers.
@@ -72,10 +89,17 @@ mod tests {
             ("upgrade-node-18", &[]),
             ("main", &[]),
             ("fix/acme/shop#12", &[]),
+            ("UTF-8-fix", &[]),
+            ("fix/CVE-2024-1234", &[]),
+            ("fix/CVE-2024-1234-PROJ-7", &["PROJ-7"]),
+            ("SHA-256_and_ISO-8601", &[]),
         ] {
             assert_eq!(of_branch(branch, &known), want, "{branch}");
         }
         assert!(of_branch("ada/eng-12-pay", &[]).is_empty());
+        assert_eq!(of_branch("RFC-12-pay", &["rfc".to_owned()]), ["RFC-12"], "whose project is called so");
+        let needed = ["RFC-12-pay", "eng-12-pay"].map(needs_projects);
+        assert_eq!((needed, ["PROJ-12-pay", "main"].map(needs_projects)), ([true; 2], [false; 2]));
     }
 
     #[test]

@@ -307,9 +307,24 @@ fn cut(insight: &mut InsightEmit) -> Vec<String> {
         ("supersedes", whole.supersedes.len(), insight.supersedes.len()),
         ("context", whole.context.0.len(), insight.context.0.len()),
     ];
+    cut.extend(cut_entries(&whole, insight));
     let shorter = lists.into_iter().filter(|(_, before, after)| after < before);
     cut.extend(shorter.map(|(name, before, after)| format!("{name}: cut from {before} to {after} entries")));
     cut
+}
+
+/// Which lists have an entry that was cut.
+fn cut_entries(whole: &InsightEmit, cut: &InsightEmit) -> Vec<String> {
+    let lists = [
+        ("applies_to", &whole.applies_to, &cut.applies_to),
+        ("tags", &whole.tags, &cut.tags),
+        ("options", &whole.options, &cut.options),
+        ("done", &whole.done, &cut.done),
+        ("remaining", &whole.remaining, &cut.remaining),
+    ];
+    let is_cut = |(_, before, after): &(&str, &Vec<String>, &Vec<String>)| !before.starts_with(after);
+    let line = |name: &str| format!("{name}: an entry was cut to {} characters", limits::SHORT);
+    lists.into_iter().filter(is_cut).map(|(name, ..)| line(name)).collect()
 }
 
 /// Numbers are in their ranges.

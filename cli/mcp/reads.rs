@@ -169,6 +169,12 @@ pub(crate) struct Blocking {
 }
 
 impl Reads for Blocking {
+    fn is_reported(&self, source: &str) -> bool {
+        let mut sources = self.stores.config.iter().flat_map(|config| &config.sources);
+        let known = sources.find(|known| known.name == source);
+        known.is_none_or(|source| source.kind == "sdk")
+    }
+
     fn tasks(&self, query: &ListQuery<TaskFilter>) -> Result<TaskPage, Error> {
         self.runtime.block_on(self.stores.tasks(query))
     }

@@ -7,6 +7,11 @@ use serde_json::{Map, Value};
 
 use crate::answer::Problem;
 
+/// The longest text in an argument, in characters, and the longest list, where a schema says nothing. Nothing that a tool keeps is
+/// longer.
+const LONGEST: usize = 8_000;
+const MOST: usize = 200;
+
 /// Checks `arguments` against a schema, and reads them.
 pub(crate) fn read<T: DeserializeOwned>(arguments: &Map<String, Value>) -> Result<T, Problem> {
     let given: Map<String, Value> = arguments
@@ -23,6 +28,7 @@ pub(crate) fn check(schema: &Map<String, Value>, arguments: &Map<String, Value>)
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
     for (name, value) in arguments.iter().filter(|(_, value)| !value.is_null()) {
         let Some(property) = properties.get(name) else { return Err(unknown(name, properties)) };
+        check_length(name, value)?;
         check_value(name, property, value)?;
     }
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
@@ -39,6 +45,25 @@ fn unknown(name: &str, properties: &Map<String, Value>) -> Problem {
         None => format!("known: {}", known.join(", ")),
     };
     Problem::usage(format!("there is no argument `{name}`; {hint}"))
+}
+
+/// Refuses what is too long to be looked at, however deep it stands.
+fn check_length(name: &str, value: &Value) -> Result<(), Problem> {
+    match value {
+        // Every character has a byte at least, so most texts are not counted.
+        Value::String(text) if text.len() > LONGEST && text.chars().nth(LONGEST).is_some() => {
+            Err(Problem::usage(format!("`{name}` has more than {LONGEST} characters: name where it is instead")))
+        }
+        Value::Array(items) if items.len() > MOST => {
+            Err(Problem::usage(format!("`{name}` has {} entries, and at most {MOST}", items.len())))
+        }
+        Value::Array(items) => items.iter().try_for_each(|item| check_length(name, item)),
+        Value::Object(fields) if fields.len() > MOST => {
+            Err(Problem::usage(format!("`{name}` has {} fields, and at most {MOST}", fields.len())))
+        }
+        Value::Object(fields) => fields.values().try_for_each(|field| check_length(name, field)),
+        _ => Ok(()),
+    }
 }
 
 fn check_value(name: &str, schema: &Value, value: &Value) -> Result<(), Problem> {
@@ -127,6 +152,8 @@ mod tests {
             (json!({"key": "A-1", "limit": "5"}), Some("`limit` is no integer")),
             (json!({"key": "A-1", "status": ["opne"]}), Some("`status` has no `opne`; did you mean `open`?")),
             (json!({"key": "A-1", "status": ["open", "open", "open"]}), Some("`status` has 3 entries, and at most 2")),
+            (json!({"key": "a".repeat(1_000_000)}), Some("`key` has more than 8000 characters")),
+            (json!({"key": "A-1", "status": vec!["open"; 201]}), Some("`status` has 201 entries, and at most 200")),
             (json!({"key": "A-12345"}), Some("`key` has 7 characters, and at most 5")),
         ];
         for (arguments, want) in table {

@@ -121,6 +121,11 @@ pub trait Reads {
     /// As [`contextcore_core::query::Viewer::show`].
     fn task(&self, selector: &TaskSelector) -> Result<ShowView>;
 
+    /// Whether tasks of a source are made of what is reported, so that they show it. Those of a tool have it as work on them.
+    fn is_reported(&self, _source: &str) -> bool {
+        true
+    }
+
     /// One project in numbers.
     ///
     /// # Errors

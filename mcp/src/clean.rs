@@ -3,12 +3,18 @@
 //!
 //! [`answer`] walks a whole answer, so that no tool can forget a string.
 
+use contextcore_core::model::printable::is_hidden;
 use serde_json::{Map, Value};
 
 /// The longest texts, by the key that they stand under.
 const TITLE: usize = 200;
 const REASON: usize = 300;
 const LONG: usize = 2_000;
+/// What a handoff brings along, which is as long as it may be together.
+const INPUTS: &str = "inputs";
+const INPUT: usize = 4_096;
+/// How many times its length of a text is looked at: cleaning makes it shorter, and nobody reads what is behind that.
+const LOOKED_AT: usize = 8;
 
 /// Keys whose text may have several lines.
 fn has_lines(key: &str) -> bool {
@@ -21,6 +27,7 @@ fn longest(key: &str) -> usize {
         "title" | "summary" | "name" | "key" | "id" | "parent" | "epic" => TITLE,
         "reason" | "blocked" | "why" | "because" => REASON,
         "next" | "cursor" | "url" => LONG,
+        INPUTS => INPUT,
         key if has_lines(key) => LONG + 100,
         _ => 600,
     }
@@ -36,9 +43,14 @@ pub(crate) fn answer(value: &mut Value) -> usize {
 fn walk(key: &str, value: &mut Value, changed: &mut usize) {
     match value {
         Value::String(text) => {
-            let clean = if has_lines(key) { lines(text) } else { one_line(text) };
-            *changed += usize::from(clean != *text);
-            *text = cut(&clean, longest(key));
+            let most = longest(key);
+            let (looked_at, is_longer) = beginning(text, LOOKED_AT * most);
+            let mut clean = if has_lines(key) { lines(looked_at) } else { one_line(looked_at) };
+            *changed += usize::from(clean != looked_at);
+            if is_longer {
+                clean.push('…');
+            }
+            *text = cut(&clean, most);
         }
         Value::Array(items) => {
             items.iter_mut().for_each(|item| walk(key, item, changed));
@@ -47,7 +59,8 @@ fn walk(key: &str, value: &mut Value, changed: &mut usize) {
         Value::Object(fields) => {
             let mut kept = Map::new();
             for (name, mut field) in std::mem::take(fields) {
-                walk(&name, &mut field, changed);
+                // What a handoff brings along has names of its own.
+                walk(if key == INPUTS { INPUTS } else { &name }, &mut field, changed);
                 if !is_empty(&field) {
                     kept.insert(cut(&one_line(&name), TITLE), field);
                 }
@@ -92,6 +105,11 @@ pub(crate) fn cut(text: &str, longest: usize) -> String {
     }
 }
 
+/// At most so many characters of the text, and whether there are more.
+fn beginning(text: &str, most: usize) -> (&str, bool) {
+    text.char_indices().nth(most).map_or((text, false), |(place, _)| (&text[..place], true))
+}
+
 /// The text without what is not seen: controls, marks of direction, what has no width, tags, private use.
 fn visible(text: &str, keep_lines: bool) -> String {
     let mut out = String::with_capacity(text.len());
@@ -134,19 +152,6 @@ fn takes_emoji_style(c: char) -> bool {
                 | '\u{3030}'
                 | '\u{303d}'
         )
-}
-
-/// Whether a character is not seen, or acts on those around it.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
-            | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{e000}'..='\u{f8ff}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffc}' | '\u{110bd}' | '\u{110cd}'
-            | '\u{13430}'..='\u{1345f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{10ffff}')
-        || matches!(u32::from(c) & 0xffff, 0xfffe | 0xffff)
-        || matches!(c, '\u{fdd0}'..='\u{fdef}')
 }
 
 /// The text with nothing that a client draws or fetches, and no mark of a fence.
@@ -203,15 +208,27 @@ const TAGS: [&str; 25] = [
     "input", "meta", "picture", "source", "image", "math", "details", "template", "http", "https", "mailto", "ftp",
 ];
 
+/// The longest name of [`TAGS`], and one letter more.
+const TAG_LETTERS: usize = 9;
+
 fn without_tags(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for (place, c) in text.char_indices() {
-        let after = text[place + c.len_utf8()..].trim_start_matches('/');
-        let name: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
-        let is_tag = c == '<' && (after.starts_with(['!', '?']) || TAGS.contains(&name.to_lowercase().as_str()));
-        out.push(if is_tag { '‹' } else { c });
+    let mut rest = text;
+    while let Some(place) = rest.find('<') {
+        let (before, after) = (&rest[..place], &rest[place + 1..]);
+        out.push_str(before);
+        out.push(if is_tag(after) { '‹' } else { '<' });
+        rest = after;
     }
+    out.push_str(rest);
     out
+}
+
+/// Whether what follows a `<` makes it a tag.
+fn is_tag(after: &str) -> bool {
+    let after = after.trim_start_matches('/');
+    let name = after.bytes().take(TAG_LETTERS).take_while(u8::is_ascii_alphabetic).count();
+    after.starts_with(['!', '?']) || TAGS.contains(&after[..name].to_ascii_lowercase().as_str())
 }
 
 #[cfg(test)]
@@ -235,6 +252,26 @@ mod tests {
         for (text, want) in table {
             assert_eq!(one_line(text), want, "{text}");
         }
+    }
+
+    #[test]
+    fn a_long_word_takes_no_longer_than_its_length() {
+        for unit in ["a", "<", "<a", "[", "![", "](", "<<<", "👩\u{200d}"] {
+            // Quadratic work would take many minutes for this.
+            let text = unit.repeat(200_000 / unit.len());
+            assert!(one_line(&text).len() >= 60_000 && lines(&text).len() >= 60_000, "{unit}");
+            let text = unit.repeat(1_000_000 / unit.len());
+            let mut value = json!({"summary": &text, "text": &text, "other": [&text]});
+            answer(&mut value);
+            assert_eq!(value["summary"].as_str().map(|text| text.chars().count()), Some(200), "{unit}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_before_it_is_cleaned_says_so() {
+        let mut value = json!({"summary": format!("{}end", "\u{200b}".repeat(5_000))});
+        answer(&mut value);
+        assert_eq!(value, json!({"summary": "…"}));
     }
 
     #[test]

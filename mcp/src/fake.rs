@@ -36,6 +36,8 @@ pub(crate) struct Fake {
     pub(crate) projects: Mutex<Vec<String>>,
     /// Whether what is written is not stored yet.
     pub(crate) is_late: AtomicBool,
+    /// Whether tasks are of a tool, and what is reported of them is taken in.
+    pub(crate) is_tool: AtomicBool,
     /// What was given to whom, and what was called.
     pub(crate) given: Mutex<Vec<(String, String)>>,
     pub(crate) calls: Mutex<Vec<Call>>,
@@ -53,6 +55,7 @@ impl Default for Fake {
             guidance: Mutex::default(),
             projects: Mutex::default(),
             is_late: AtomicBool::new(false),
+            is_tool: AtomicBool::new(false),
             given: Mutex::default(),
             calls: Mutex::default(),
         }
@@ -124,7 +127,7 @@ impl Backend for Fake {
             Operation::InsightUpdate(update) if is_visible => {
                 self.say(project, &update.id.clone(), Said::Update(update))
             }
-            _ => return Ok(Written { is_visible: false }),
+            _ => return Ok(Written { is_visible: self.is_tool.load(Ordering::Relaxed) }),
         }
         Ok(Written { is_visible })
     }
@@ -164,6 +167,10 @@ impl Reads for Open<'_> {
 
     fn task(&self, selector: &TaskSelector) -> Result<ShowView> {
         self.0.viewer().show(selector)
+    }
+
+    fn is_reported(&self, _: &str) -> bool {
+        !self.0.is_tool.load(Ordering::Relaxed)
     }
 
     fn project(&self, query: &ProjectQuery) -> Result<ProjectReport> {

@@ -20,6 +20,7 @@ mod definitions;
 #[cfg(test)]
 mod fake;
 mod fence;
+mod gate;
 mod http;
 mod limits;
 mod prompts;

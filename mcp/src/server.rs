@@ -25,8 +25,9 @@ use crate::answer::Problem;
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::definitions::{ALL, Definition};
+use crate::gate::{Gate, in_time, too_long};
 use crate::limits::Memory;
-use crate::tools::{self, Outcome};
+use crate::tools::{self, Outcome, Turn};
 use crate::{audit, budget, clean, prompts, resources};
 
 /// How long lists may be kept by a client, in milliseconds; and what is read.
@@ -82,12 +83,20 @@ impl Server {
     /// parts.
     ///
     /// # Errors
-    /// For a tool that does not exist, in words that name the nearest.
+    /// For a tool that does not exist, in words that name the nearest, and for a choice that leaves no tool.
     pub fn new(backend: Arc<dyn Backend>, caller: Caller, options: Options) -> Result<Self, String> {
         for name in &options.tools {
             if Definition::of(name).is_none() {
                 return Err(unknown_tool(name));
             }
+        }
+        let is_left = |tool: &&Definition| options.tools.contains(&tool.name) && !tool.write;
+        if options.read_only && !options.tools.is_empty() && !ALL.iter().any(|tool| is_left(&tool)) {
+            let reading: Vec<&str> = ALL.iter().filter(|tool| !tool.write).map(|tool| tool.name.as_str()).collect();
+            return Err(format!(
+                "the tools that were chosen only write; with read-only, choose of {}",
+                reading.join(", ")
+            ));
         }
         let inner = Inner {
             backend,
@@ -192,17 +201,18 @@ impl Server {
         caller: &Caller,
         tool: &'static Definition,
         request: &CallToolRequestParams,
+        gate: Gate,
     ) -> Result<Outcome, Problem> {
         let arguments = request.arguments.clone().unwrap_or_default();
         tools::check(tool, &arguments)?;
         let tainted_by = if tool.write { self.may_write(&caller.agent).await? } else { None };
         if let Some(sealed) = &request.request_state {
-            return self.form_returned(caller, request, sealed).await;
+            return self.form_returned(caller, request, sealed, gate).await;
         }
         let agent = caller.agent.clone();
         let subject = arguments.get("key").and_then(Value::as_str).unwrap_or("guidance").to_owned();
-        let (caller, random) = (caller.clone(), rand::random());
-        let asked = move |backend: &dyn Backend| tools::call(backend, &caller, tool, &arguments, tainted_by, random);
+        let (caller, turn) = (caller.clone(), Turn { tainted_by, gate, random: rand::random() });
+        let asked = move |backend: &dyn Backend| tools::call(backend, &caller, tool, &arguments, turn);
         let outcome = self.blocking(asked).await?;
         if outcome.is_untrusted {
             let now = self.0.backend.now();
@@ -271,12 +281,6 @@ fn claimed(named: Option<String>, headers: Option<&http::HeaderMap>) -> Option<S
     named.map(|name| clean::cut(&clean::one_line(&name), 100)).filter(|name| !name.is_empty())
 }
 
-/// Waits as long as a call may take. What blocks goes on unheard: it cannot be stopped.
-async fn in_time<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-    let late = || Err(Problem::refused("the call took longer than 10 s; ask for less"));
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| late())
-}
-
 fn unknown_tool(name: &str) -> String {
     let known: Vec<&str> = ALL.iter().map(|tool| tool.name.as_str()).collect();
     match contextcore_core::config::nearest_known(name, &known) {
@@ -340,7 +344,9 @@ impl ServerHandler for Server {
                 return Err(error);
             }
         };
-        let answer = in_time(self.answer(&caller, tool, &request)).await;
+        let gate = Gate::default();
+        let late = || if tool.write { gate.close() } else { too_long() };
+        let answer = in_time(self.answer(&caller, tool, &request, gate.clone()), late).await;
         let form = match &answer {
             Ok(outcome) => self.form(&caller, &request, &context, outcome).await,
             Err(_) => None,
@@ -365,7 +371,7 @@ impl ServerHandler for Server {
         let caller = self.caller(&context);
         let cursor = request.and_then(|request| request.cursor);
         let listed = move |backend: &dyn Backend| resources::list(backend, &caller, cursor.as_deref());
-        let (listed, next) = in_time(self.blocking(listed)).await.unwrap_or_else(|problem| {
+        let (listed, next) = in_time(self.blocking(listed), too_long).await.unwrap_or_else(|problem| {
             tracing::debug!(%problem, "could not list the projects");
             (Vec::new(), None)
         });
@@ -391,7 +397,7 @@ impl ServerHandler for Server {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let caller = self.caller(&context);
         let asked = self.asked(&context, "resources/read", resources::kind(&request.uri));
-        let read = in_time(self.read(&caller, request.uri.clone())).await;
+        let read = in_time(self.read(&caller, request.uri.clone()), too_long).await;
         let (text, error) = match &read {
             Ok(read) => (read.text.as_str(), None),
             Err(problem) => ("", Some(problem.kind)),
@@ -448,7 +454,7 @@ mod tests {
             let _gone = hangs.recv();
             Ok(())
         });
-        let mut call = std::pin::pin!(in_time(hanging));
+        let mut call = std::pin::pin!(in_time(hanging, too_long));
         tokio::select! {
             biased;
             _ = &mut call => panic!("nothing answers yet"),

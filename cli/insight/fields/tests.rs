@@ -94,8 +94,8 @@ fn types_have_their_defaults_and_ids() {
     let same = emitted(&["--type", "lesson", "--summary", "Mock the gateway", "--applies-to", "src/"]).unwrap();
     let again = emitted(&["--type", "lesson", " mock  THE gateway ", "--scope", "path:src/"]).unwrap();
     assert_eq!(same.insight.id, again.insight.id);
-    let date = emitted(&["risk", "R", "--expires-at", "2027-01-01"]).unwrap().insight.expires_at;
-    let days = emitted(&["risk", "R", "--expires-at", "2d"]).unwrap().insight.expires_at;
+    let date = emitted(&["decision", "R", "--expires-at", "2027-01-01"]).unwrap().insight.expires_at;
+    let days = emitted(&["decision", "R", "--expires-at", "2d"]).unwrap().insight.expires_at;
     assert_eq!((date.as_deref(), days.as_deref()), (Some("2027-01-01"), Some("2026-11-12T09:30:00Z")));
 }
 

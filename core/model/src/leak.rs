@@ -2,6 +2,11 @@
 //!
 //! Three signs: the prefix of a known kind of token, a password that is written as one (`password=…`, in an address, after
 //! `Bearer`), and a run of characters as random as a generated key. Hashes and UUIDs are no secrets: commits are named by them.
+//! Characters that nobody sees are left out before: who shows the text takes them away, and the secret would be whole again.
+
+use std::borrow::Cow;
+
+use crate::printable::is_hidden;
 
 /// The prefixes of tokens: with how many characters after it a word is one.
 const PREFIXES: &[(&str, usize)] = &[
@@ -73,25 +78,62 @@ const LEAST_ENTROPY: f64 = 3.9;
 /// How often, in a hundred, a capital follows a small letter, or a digit and a letter each other. In names it is seldom.
 const LEAST_CHANGES: usize = 28;
 
+/// Words near a secret key of AWS, which alone looks like a path in base64.
+const NEAR_KEYS: [&str; 6] = ["secret", "key", "aws", "access", "credential", "token"];
+/// How many words before a key may say that it is one.
+const NEAR: usize = 4;
+/// A secret key of AWS has so many characters, no hash in base64 has, and it changes between classes at least so often in a hundred.
+const AWS_LENGTH: usize = 40;
+const AWS_CHANGES: usize = 18;
+/// Where Slack takes messages from whoever knows the address.
+const SLACK_HOOKS: &str = "hooks.slack.com/";
+
 /// What in a text looks like a secret; `None` when nothing does. The answer never repeats the text.
 pub fn looks_like_secret(text: &str) -> Option<&'static str> {
+    let text = seen(text);
     if text.contains("-----BEGIN ") && text.contains("PRIVATE KEY") {
         return Some("a private key");
     }
-    let mut before = "";
-    for word in text.split(|letter: char| letter.is_whitespace() || "\"'`,;()[]{}<>|".contains(letter)) {
-        if word.is_empty() {
-            continue;
-        }
-        if let Some(found) = in_word(before, word) {
-            return Some(found);
-        }
-        before = word;
-    }
-    None
+    let is_between = |letter: char| letter.is_whitespace() || "\"'`,;()[]{}<>|".contains(letter);
+    let words: Vec<&str> = text.split(is_between).filter(|word| !word.is_empty()).collect();
+    (0..words.len()).find_map(|place| {
+        let before = place.checked_sub(1).map_or("", |before| words[before]);
+        let is_aws = || is_aws_key(&words[place.saturating_sub(NEAR)..=place]);
+        in_word(before, words[place]).or_else(|| is_aws().then_some("a secret key"))
+    })
+}
+
+/// The text as it is seen. What separates words stays.
+fn seen(text: &str) -> Cow<'_, str> {
+    let is_unseen = |letter: char| is_hidden(letter) && !letter.is_whitespace();
+    if text.contains(is_unseen) { Cow::Owned(text.replace(is_unseen, "")) } else { Cow::Borrowed(text) }
+}
+
+/// Whether the last of these words is a secret key of AWS, by its form and by what the words before or an assignment call it.
+fn is_aws_key(words: &[&str]) -> bool {
+    let Some((word, before)) = words.split_last() else { return false };
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
+    let value = word.trim_end_matches(['.', '!', '?']).rsplit(['=', ':']).next().unwrap_or(word);
+    let is_key = value.len() == AWS_LENGTH && value.bytes().all(is_part) && changes_often(value, AWS_CHANGES);
+    let names = || {
+        let name = word.strip_suffix(value).unwrap_or(word);
+        before.iter().copied().chain([name]).map(str::to_ascii_lowercase)
+    };
+    is_key && names().any(|name| NEAR_KEYS.iter().any(|near| name.contains(near)))
+}
+
+/// The address of a hook of Slack, which ends in a generated key. One that shows how such an address looks has none.
+fn is_slack_hook(word: &str) -> bool {
+    let Some((_, path)) = word.split_once(SLACK_HOOKS) else { return false };
+    let last = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
+    let key = last.bytes().take_while(u8::is_ascii_alphanumeric).count();
+    key >= 16 && entropy(&last.as_bytes()[..key]) > 2.0
 }
 
 fn in_word(before: &str, word: &str) -> Option<&'static str> {
+    if is_slack_hook(word) {
+        return Some("the address of a hook");
+    }
     if has_password(word) {
         return Some("an address with a password");
     }
@@ -172,13 +214,18 @@ fn runs(word: &str) -> impl Iterator<Item = &str> {
 
 /// Whether a run is as random as a generated key. Paths and names have words in them; hashes and UUIDs are hexadecimal.
 fn is_random(run: &str) -> bool {
+    changes_often(run, LEAST_CHANGES)
+}
+
+/// The same for a run that changes between classes at least so often in a hundred.
+fn changes_often(run: &str, least: usize) -> bool {
     let bytes = run.as_bytes();
     let has = |class: fn(&u8) -> bool| bytes.iter().any(class);
     let is_hex = bytes.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
     let all_classes = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
     let pairs = || bytes.windows(2).filter(|pair| pair.iter().all(u8::is_ascii_alphanumeric));
     let changes = pairs().filter(|pair| changes_class(pair[0], pair[1])).count();
-    !is_hex && all_classes && changes * 100 >= LEAST_CHANGES * pairs().count() && entropy(bytes) >= LEAST_ENTROPY
+    !is_hex && all_classes && changes * 100 >= least * pairs().count() && entropy(bytes) >= LEAST_ENTROPY
 }
 
 /// A small letter after a capital is how names are written.
@@ -225,6 +272,28 @@ mod tests {
         ] {
             assert!(looks_like_secret(&text).is_some(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_character_that_nobody_sees_hides_no_secret() {
+        for hidden in ["\u{200b}", "\u{ad}", "\u{2060}", "\u{feff}", "\u{e0041}", "\u{0}"] {
+            let (start, end) = ("ghp_", "abcdefghijklmnopqrstuvwxyz0123456789");
+            assert_eq!(looks_like_secret(&format!("note {start}{hidden}{end}")), Some("a token"), "{hidden:?}");
+            assert!(looks_like_secret(&format!("pass{hidden}word=hunter2!x")).is_some(), "{hidden:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_aws_is_known_by_its_name_and_a_hook_by_its_address() {
+        let key = format!("wJalrXUtnFEMI/K7MDENG/{}", "bPxRfiCYEXAMPLEKEY");
+        for before in ["the secret is ", "AWS_SECRET_ACCESS_KEY=", "aws_secret_access_key: `", "access key "] {
+            assert!(looks_like_secret(&format!("{before}{key}.")).is_some(), "{before}");
+        }
+        assert_eq!(looks_like_secret(&format!("the key of {}", "src/CheckoutController/PaymentGateway2Is")), None);
+        let hook = |key: &str| format!("see https://hooks.slack.com/services/T0AB12CDE/B0AB12CDE/{key}");
+        assert!(looks_like_secret(&hook("aB1cD2eF3gH4iJ5kL6mN7oP8")).is_some());
+        assert!(looks_like_secret(&hook("abcdefghijklmnopqrstuvwx")).is_some());
+        assert_eq!(looks_like_secret(&hook("XXXXXXXXXXXXXXXXXXXXXXXX")), None, "a placeholder");
     }
 
     #[test]

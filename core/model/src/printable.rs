@@ -18,9 +18,25 @@ fn acts(c: char) -> bool {
         )
 }
 
+/// Whether a character is not seen, or acts on those around it. More than what [`one_line`] replaces: private use and marks of
+/// scripts that have no picture count too.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+            | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{e000}'..='\u{f8ff}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffc}' | '\u{110bd}' | '\u{110cd}'
+            | '\u{13430}'..='\u{1345f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{10ffff}')
+        || matches!(u32::from(c) & 0xffff, 0xfffe | 0xffff)
+        || matches!(c, '\u{fdd0}'..='\u{fdef}')
+}
+
 /// Joiners have no width either, but Persian, the languages of India and emoji are written with them.
 fn joins(before: Option<char>, c: char, after: Option<&char>) -> bool {
-    let is_joined = |side: Option<char>| side.is_some_and(|side| !side.is_ascii() && !acts(side));
+    // What is no character at all is an escape in YAML, which joins nothing.
+    let is_none = |side: char| matches!(side, '\u{fffe}' | '\u{ffff}');
+    let is_joined = |side: Option<char>| side.is_some_and(|side| !side.is_ascii() && !acts(side) && !is_none(side));
     matches!(c, '\u{200c}' | '\u{200d}') && is_joined(before) && is_joined(after.copied())
 }
 
@@ -95,6 +111,7 @@ mod tests {
                 "見積もり naïve ❤\u{fe0f} 👩\u{200d}💻 می\u{200c}خواهم",
             ),
             ("hidden\u{e0041}", "hidden\\u{e0041}"),
+            ("👩\u{200c}\u{fffe}", "👩\\u{200c}\u{fffe}"),
         ];
         for (text, want) in table {
             assert_eq!(one_line(text), want, "{text:?}");

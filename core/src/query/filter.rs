@@ -429,7 +429,9 @@ impl Viewer<'_> {
                 Condition::Blocked => is_open && facts.effective_status() == Status::Blocked,
                 Condition::Stale => is_open && self.is_stale(&key.source, record),
                 Condition::Ready => {
-                    let free = is_open && facts.effective_status() != Status::Blocked && facts.assignee.is_none();
+                    // Nobody takes an epic: its parts finish it.
+                    let is_work = is_open && facts.task_type != TaskType::Epic;
+                    let free = is_work && facts.effective_status() != Status::Blocked && facts.assignee.is_none();
                     free && !self.waits(key, record)?
                 }
             };

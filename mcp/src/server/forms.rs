@@ -16,7 +16,8 @@ use super::Server;
 use crate::answer::Problem;
 use crate::caller::Caller;
 use crate::clean;
-use crate::tools::{self, Outcome};
+use crate::gate::Gate;
+use crate::tools::{self, Outcome, Turn};
 
 /// How long a form may stay open.
 const FORM: Duration = Duration::from_secs(900);
@@ -35,29 +36,35 @@ impl Server {
         caller: &Caller,
         request: &CallToolRequestParams,
         sealed: &str,
+        gate: Gate,
     ) -> Result<Outcome, Problem> {
         let bound = binding(caller, request);
         let Form { id, project } = self.codec().await?.open_json_with(sealed, &bound).map_err(|_| {
             Problem::refused("this form is not one that was sent for this question, or its time is over")
         })?;
+        let given = request.input_responses.as_ref().and_then(|all| all.get("answer"));
+        let answered = given.and_then(|given| serde_json::from_value::<ElicitResult>(given.clone()).ok());
+        let accepted =
+            answered.filter(|result| result.action == ElicitationAction::Accept).and_then(|result| result.content);
+        let text = accepted.and_then(|content| Some(content.get("answer")?.as_str()?.to_owned()));
+        if let Some(text) = &text
+            && !is_allowed(request.arguments.as_ref(), text)
+        {
+            return Err(Problem::usage("the answer is none of `options`: bring the form back with one of them"));
+        }
         let is_first = lock(&self.0.used).insert(id.clone());
         let (used, until) =
             (id.clone(), self.0.backend.now().plus(i64::try_from(FORM.as_millis()).unwrap_or(i64::MAX)));
         if !is_first || !self.blocking(move |backend| Ok(backend.use_form(&used, until)?)).await? {
             return Err(Problem::refused("this form was brought back before"));
         }
-        let given = request.input_responses.as_ref().and_then(|all| all.get("answer"));
-        let answered = given.and_then(|given| serde_json::from_value::<ElicitResult>(given.clone()).ok());
-        let accepted =
-            answered.filter(|result| result.action == ElicitationAction::Accept).and_then(|result| result.content);
-        let text = accepted.and_then(|content| Some(content.get("answer")?.as_str()?.to_owned()));
         let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
             let answer = crate::answer::Answer::new(json!({"id": id, "status": "open"}), &[]);
             let caller = caller.clone();
-            return self.blocking(move |backend| tools::with(backend, &caller, 0, |_| Ok(answer))).await;
+            return self.blocking(move |backend| tools::with(backend, &caller, Turn::default(), |_| Ok(answer))).await;
         };
         let caller = caller.clone();
-        self.blocking(move |backend| tools::keep_answer(backend, &caller, (&project, &id), &text)).await
+        self.blocking(move |backend| tools::keep_answer(backend, &caller, gate, (&project, &id), &text)).await
     }
 
     /// What seals forms.
@@ -104,15 +111,37 @@ fn binding(caller: &Caller, request: &CallToolRequestParams) -> Vec<u8> {
     json!([caller.agent, request.name, request.arguments]).to_string().into_bytes()
 }
 
+/// The answers that a question allows, if it names any.
+fn options(arguments: &Map<String, Value>) -> Option<&Vec<Value>> {
+    arguments.get("options").and_then(Value::as_array).filter(|options| !options.is_empty())
+}
+
+/// Whether a text may be the answer to a question. A client need not hold a person to the list that the form has.
+fn is_allowed(arguments: Option<&Map<String, Value>>, text: &str) -> bool {
+    arguments.and_then(options).is_none_or(|options| options.iter().any(|option| option.as_str() == Some(text)))
+}
+
 /// A form with one field.
 fn elicitation(arguments: &Map<String, Value>) -> Option<ElicitRequestParams> {
     let message = clean::one_line(arguments.get("question")?.as_str()?);
-    let options = arguments.get("options").and_then(Value::as_array).filter(|options| !options.is_empty());
-    let field = match options {
+    let field = match options(arguments) {
         Some(options) => json!({"type": "string", "title": "Answer", "enum": options}),
         None => json!({"type": "string", "title": "Answer"}),
     };
     let schema = json!({"type": "object", "properties": {"answer": field}, "required": ["answer"]});
     let requested_schema = ElicitationSchema::from_json_schema(schema.as_object()?.clone()).ok()?;
     Some(ElicitRequestParams::FormElicitationParams { meta: None, message, requested_schema })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_one_of_the_options_if_there_are_any() {
+        let allowed = |arguments: &Value, text| is_allowed(arguments.as_object(), text);
+        let chosen = json!({"question": "Which bank?", "options": ["First", "Second"]});
+        assert!(allowed(&chosen, "Second") && !allowed(&chosen, "A third") && !allowed(&chosen, "second"));
+        assert!(allowed(&json!({"question": "Which bank?", "options": []}), "A third") && allowed(&json!({}), "x"));
+    }
 }

@@ -15,7 +15,7 @@ use contextcore_core::query::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Call, budget_of, diverse, insight, task};
+use super::{Call, budget_of, diverse, hint, insight, task};
 use crate::answer::{Answer, Problem};
 use crate::backend::BudgetLeft;
 use crate::budget;
@@ -100,6 +100,10 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     let more = beyond.into_iter().chain([("tasks", more_tasks), ("text", more_untrusted)]);
     more.for_each(|(list, count)| budget::omit(&mut fields, list, count));
     fields.insert("near".to_owned(), json!(near));
+    fields.insert(
+        "hint".to_owned(),
+        json!(hint::of_unknown(call, &project, (&given.task, &given.service), config.as_ref())?),
+    );
     let untrusted = untrusted.collect();
     Ok(Answer { budget: Some(budget), untrusted, ..Answer::new(Value::Object(fields), LISTS) })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contextcore_core::model::{Artifact, inference};
+use contextcore_core::model::{Artifact, agents, inference};
 use contextcore_core::query::{EventKind, EventView, ShowView};
 use serde_json::{Value, json};
 
@@ -41,12 +41,28 @@ fn folded(events: &[EventView], sprints: &BTreeMap<String, String>) -> Vec<Value
 
 fn entry(event: &EventView, sprints: &BTreeMap<String, String>) -> Row {
     let artifact = artifact_of(event);
-    let kind = artifact.as_ref().map_or_else(|| event.kind.as_str().to_owned(), |artifact| artifact.kind.clone());
+    let kind = artifact.as_ref().map_or_else(|| event.kind.as_str().to_owned(), likeness);
     let derived = event.derived.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
     let what = format!("{}{derived}", humanize(event, sprints));
     let shown = json!({"at": event.at, "what": what, "by": event.actor, "observed": event.observed.then_some(true)});
     let is_milestone = artifact.is_some_and(|artifact| MILESTONES.contains(&artifact.kind.as_str()));
-    Row { likeness: format!("{} {kind}", event.at.date()), moves: is_milestone || moves(event.kind), times: 1, shown }
+    let by = event.actor.as_deref().unwrap_or_default();
+    Row {
+        likeness: format!("{} {kind} {by}", event.at.date()),
+        moves: is_milestone || moves(event.kind),
+        times: 1,
+        shown,
+    }
+}
+
+/// What makes artifacts alike: their kind, and what was reported or which agent took part. Percents are alike.
+fn likeness(artifact: &Artifact) -> String {
+    let Artifact { kind, reference, summary, .. } = artifact;
+    match kind.as_str() {
+        inference::REPORTED if reference.ends_with('%') => format!("{kind} %"),
+        inference::REPORTED | agents::AGENT => format!("{kind} {reference} {summary}"),
+        _ => kind.clone(),
+    }
 }
 
 /// Keeps the first and the last entries. What moved the task goes last.
@@ -216,6 +232,23 @@ mod tests {
         );
         assert_eq!(written(&events[4]), Some(("merged acme/shop#12".to_owned(), "Obey me".to_owned())));
         assert_eq!(written(&events[3]), None);
+    }
+
+    #[test]
+    fn what_is_different_is_not_counted_together() {
+        let by = |who: &str, event: EventView| EventView { actor: Some(who.to_owned()), ..event };
+        let events = [
+            by("a", artifact(1, "reported", "started", "")),
+            by("a", artifact(2, "reported", "10%", "")),
+            by("a", artifact(3, "reported", "20%", "")),
+            by("a", artifact(4, "reported", "completed", "")),
+            by("b", artifact(5, "reported", "completed", "")),
+            by("b", artifact(6, "agent", "assisted", "Claude")),
+            by("b", artifact(7, "agent", "assisted", "Codex")),
+        ];
+        let want = ["started", "10% x2", "completed", "completed"].map(|what| format!("reported {what}"));
+        let agents = ["Claude", "Codex"].map(|who| format!("agent assisted: {who}"));
+        assert_eq!(lines(&events), want.into_iter().chain(agents).collect::<Vec<_>>());
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub(crate) fn finding(insight: &Insight) -> Value {
 
 /// What was answered, by whom and how.
 fn add_answer(fields: &mut Map<String, Value>, insight: &Insight) {
-    if let Some(Answer { text, by, via, .. }) = &insight.answer {
+    if let Some(Answer { text, by, via, from_untrusted, .. }) = &insight.answer {
+        fields.insert("answer_from_untrusted".to_owned(), json!(from_untrusted.then_some(true)));
         fields.insert("answer".to_owned(), json!(text));
         fields.insert("answered_by".to_owned(), json!(by));
         fields.insert("answered_via".to_owned(), json!(via));
@@ -49,6 +50,10 @@ pub(crate) fn question(insight: &Insight) -> Value {
     fields.insert("blocking".to_owned(), json!(insight.blocking.then_some(true)));
     fields.insert("options".to_owned(), json!(insight.options));
     add_answer(&mut fields, insight);
+    if insight.answer.as_ref().is_some_and(|answer| answer.from_untrusted) {
+        // It waits until a person answers, and is read by who asks for the question.
+        fields.remove("answer");
+    }
     Value::Object(fields)
 }
 

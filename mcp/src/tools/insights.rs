@@ -183,7 +183,7 @@ pub(super) fn record(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
 
 fn cleaned(support: Support) -> Support {
     let Support { kind, reference, description } = support;
-    let line = |text: String| clean::cut(&clean::one_line(&text), 300);
+    let line = |text: String| clean::one_line(&text);
     Support { kind, reference: line(reference), description: description.map(line) }
 }
 
@@ -273,7 +273,7 @@ impl Call<'_> {
 
     /// What an insight rests on without saying so: untrusted text that was served to the agent lately. With it as evidence, the
     /// insight stays out of contexts until somebody looked at it.
-    fn taint(&self) -> Option<Support> {
+    pub(super) fn taint(&self) -> Option<Support> {
         let reference = self.tainted_by.clone()?;
         let description = Some("untrusted text of it was read within a day".to_owned());
         Some(Support { kind: "task".to_owned(), reference, description })
@@ -282,7 +282,7 @@ impl Call<'_> {
     /// Checks an insight and writes it.
     pub(super) fn emit(&self, project: &str, emit: InsightEmit) -> Result<(), Problem> {
         limits::check(&emit).map_err(Problem::usage)?;
-        self.backend.write(project, Operation::InsightEmit(Box::new(emit)), &self.caller.agent)?;
+        self.write(project, Operation::InsightEmit(Box::new(emit)))?;
         Ok(())
     }
 
@@ -302,15 +302,17 @@ impl Call<'_> {
         }
         let expected = lifecycle::after(insight.insight_type, insight.status, action, false).map_err(Problem::usage)?;
         self.check_taker(view, action)?;
+        let evidence: Vec<Support> = evidence.into_iter().map(cleaned).collect();
+        limits::check_evidence(&evidence).map_err(Problem::usage)?;
         let update = InsightUpdate {
             id: insight.id.clone(),
             action: action.as_str().to_owned(),
             text: text.map(|text| clean::lines(&text)),
             agent: Some(self.caller.agent.clone()),
-            evidence: evidence.into_iter().map(cleaned).collect(),
+            evidence,
             ..InsightUpdate::default()
         };
-        self.backend.write(&insight.project, Operation::InsightUpdate(Box::new(update)), &self.caller.agent)?;
+        self.write(&insight.project, Operation::InsightUpdate(Box::new(update)))?;
         // Several may want a handoff: who has it is what is stored, for which a service that polls needs a moment.
         let is_contested = action == InsightAction::Accept;
         let until = Instant::now() + if is_contested { STORED_WITHIN } else { Duration::ZERO };
@@ -400,6 +402,7 @@ pub(super) fn update(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     if given.action == InsightAction::SuggestAnswer && given.text.as_deref().is_none_or(|text| text.trim().is_empty()) {
         return Err(Problem::usage("`suggest_answer` needs `text`: the answer"));
     }
-    let status = call.update(&view, given.action, given.text, given.evidence)?;
+    let evidence = given.evidence.into_iter().chain(call.taint()).collect();
+    let status = call.update(&view, given.action, given.text, evidence)?;
     Ok(Answer::new(json!({"id": view.insight.id, "status": status}), &[]))
 }

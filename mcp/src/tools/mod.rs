@@ -6,6 +6,7 @@ mod find_tasks;
 pub(crate) mod get_context;
 mod get_project;
 mod get_task;
+mod hint;
 mod history;
 mod insight;
 mod insights;
@@ -16,16 +17,18 @@ mod task;
 use contextcore_core::config::nearest_known;
 use contextcore_core::model::insight::identity;
 use contextcore_core::model::leak::looks_like_secret;
+use contextcore_core::model::operation::Operation;
 use contextcore_core::{ErrorKind, Millis};
 use serde_json::{Map, Value, json};
 
 use crate::answer::{self, Answer, Problem};
-use crate::backend::{Backend, Reads};
+use crate::backend::{Backend, Reads, Written};
 use crate::budget;
 use crate::caller::Caller;
 use crate::clean;
 use crate::definitions::Definition;
 use crate::fence::Fence;
+use crate::gate::Gate;
 use crate::scoped::Scoped;
 
 /// All that a tool needs for one call.
@@ -39,6 +42,25 @@ pub(crate) struct Call<'a> {
     pub(crate) tainted_by: Option<String>,
     /// Random, for what needs an id of its own.
     pub(crate) random: u64,
+    gate: Gate,
+}
+
+/// What is one call's own.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// The task whose untrusted text was served to the agent lately.
+    pub(crate) tainted_by: Option<String>,
+    /// What it passes before it writes.
+    pub(crate) gate: Gate,
+    /// Random, for what needs an id or a mark of its own.
+    pub(crate) random: u64,
+}
+
+impl Turn {
+    /// One of an agent that read nothing untrusted.
+    pub(crate) fn of(random: u64) -> Self {
+        Self { random, ..Self::default() }
+    }
 }
 
 /// What a call came to.
@@ -79,11 +101,10 @@ pub(crate) fn call(
     caller: &Caller,
     tool: &Definition,
     arguments: &Map<String, Value>,
-    tainted_by: Option<String>,
-    random: u64,
+    turn: Turn,
 ) -> Result<Outcome, Problem> {
     check(tool, arguments)?;
-    tainted_with(backend, caller, tainted_by, random, |call| match tool.name.as_str() {
+    with(backend, caller, turn, |call| match tool.name.as_str() {
         "get_context" => get_context::answer(call, arguments),
         "find_insights" => insights::find(call, arguments),
         "record_insight" => insights::record(call, arguments),
@@ -108,11 +129,13 @@ pub(crate) fn check(tool: &Definition, arguments: &Map<String, Value>) -> Result
 pub(crate) fn keep_answer(
     backend: &dyn Backend,
     caller: &Caller,
+    gate: Gate,
     (project, id): (&str, &str),
     text: &str,
 ) -> Result<Outcome, Problem> {
     refuse_secrets(&Map::from_iter([("answer".to_owned(), json!(text))]))?;
-    with(backend, caller, 0, |call| people::answered(call, (project, id), text))
+    let turn = Turn { gate, ..Turn::default() };
+    with(backend, caller, turn, |call| people::answered(call, (project, id), text))
 }
 
 /// Makes a change of an insight that was read a while ago.
@@ -123,32 +146,25 @@ pub(crate) fn change(
     before: &contextcore_core::query::InsightView,
     action: contextcore_core::model::insight::InsightAction,
 ) -> Result<Outcome, Problem> {
-    with(backend, caller, 0, |call| call.update(before, action, None, Vec::new()).map(|_| Answer::default()))
+    with(backend, caller, Turn::default(), |call| {
+        call.update(before, action, None, Vec::new()).map(|_| Answer::default())
+    })
 }
 
 /// Opens what is stored, gets an answer, and finishes it.
 pub(crate) fn with(
     backend: &dyn Backend,
     caller: &Caller,
-    random: u64,
+    turn: Turn,
     answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
 ) -> Result<Outcome, Problem> {
-    tainted_with(backend, caller, None, random, answer)
-}
-
-fn tainted_with(
-    backend: &dyn Backend,
-    caller: &Caller,
-    tainted_by: Option<String>,
-    random: u64,
-    answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
-) -> Result<Outcome, Problem> {
+    let Turn { tainted_by, gate, random } = turn;
     let all = backend.open()?;
     let scoped = Scoped { all: &*all, caller };
     let reads: &dyn Reads = if caller.is_restricted() { &scoped } else { &*all };
     #[expect(clippy::cast_possible_truncation, reason = "half of the random bits")]
     let fence = Fence::new(random as u32);
-    let answer = answer(&Call { backend, reads, caller, fence, now: backend.now(), tainted_by, random })?;
+    let answer = answer(&Call { backend, reads, caller, fence, now: backend.now(), tainted_by, random, gate })?;
     let budget = answer.budget.unwrap_or(budget::DEFAULT);
     finish(answer, &reads.freshness()?, budget)
 }
@@ -206,18 +222,23 @@ fn finish(answer: Answer, freshness: &contextcore_core::query::Freshness, budget
 fn refuse_secrets(arguments: &Map<String, Value>) -> Result<(), Problem> {
     fn search(value: &Value) -> Option<&'static str> {
         match value {
-            Value::String(text) => looks_like_secret(text),
+            Value::String(text) => secret(text),
             Value::Array(items) => items.iter().find_map(search),
             Value::Object(fields) => {
-                fields.iter().find_map(|(name, value)| looks_like_secret(name).or_else(|| named(name, value)))
+                fields.iter().find_map(|(name, value)| secret(name).or_else(|| named(name, value)))
             }
             _ => None,
         }
     }
     /// A name beside its value is read as one text too: `password` and what it is.
     fn named(name: &str, value: &Value) -> Option<&'static str> {
-        let together = value.as_str().and_then(|text| looks_like_secret(&format!("{name}={text}")));
+        let together = value.as_str().and_then(|text| secret(&format!("{name}={text}")));
         together.or_else(|| search(value))
+    }
+    /// A text as it came, and as it will be stored: cleaning joins what a link or an image had parted.
+    fn secret(text: &str) -> Option<&'static str> {
+        let stored = || [clean::one_line(text), clean::lines(text)];
+        looks_like_secret(text).or_else(|| stored().iter().find_map(|text| looks_like_secret(text)))
     }
     for (name, value) in arguments {
         if let Some(what) = search(value) {
@@ -230,6 +251,12 @@ fn refuse_secrets(arguments: &Map<String, Value>) -> Result<(), Problem> {
 }
 
 impl Call<'_> {
+    /// Writes an operation, as whom it came from, unless the client was told already that the call took too long.
+    pub(crate) fn write(&self, project: &str, operation: Operation) -> Result<Written, Problem> {
+        self.gate.pass()?;
+        Ok(self.backend.write(project, operation, &self.caller.agent)?)
+    }
+
     /// Paths as insights and guidance have them.
     pub(crate) fn make_relative(&self, paths: &mut [String]) {
         paths.iter_mut().for_each(|path| *path = self.reads.relative(path));

@@ -11,6 +11,8 @@ use crate::clean;
 
 /// How much the inputs of a handoff may hold, in bytes of JSON.
 const MOST_INPUTS: usize = 4_096;
+/// How many tokens a handoff has that was accepted: who takes over needs all that it brings along.
+const WITH_INPUTS: usize = 3_000;
 
 #[derive(Deserialize)]
 struct Ask {
@@ -43,6 +45,7 @@ pub(super) fn ask(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Ans
             task: given.task.map(|task| clean::one_line(&task)),
             audience: Some("human".to_owned()),
             to: Some("human".to_owned()),
+            evidence: call.taint().into_iter().collect(),
             ..call.said()
         },
     )?;
@@ -67,7 +70,7 @@ pub(super) fn answered(call: &Call<'_>, (project, id): (&str, &str), text: &str)
         session: Some(format!("{ANSWERED_VIA}client")),
         ..InsightUpdate::default()
     };
-    call.backend.write(project, Operation::InsightUpdate(Box::new(update)), &call.caller.agent)?;
+    call.write(project, Operation::InsightUpdate(Box::new(update)))?;
     Ok(Answer::new(json!({"id": id, "status": "suggested", "answer": text, "answered_via": "client"}), &[]))
 }
 
@@ -123,6 +126,7 @@ fn offer(call: &Call<'_>, given: HandOff) -> Result<Answer, Problem> {
             remaining: lines(&given.remaining),
             inputs: Attributes(inputs.collect()),
             done: lines(&given.done),
+            evidence: call.taint().into_iter().collect(),
             ..call.said()
         },
     )?;
@@ -141,5 +145,6 @@ fn take(call: &Call<'_>, id: &str, action: InsightAction) -> Result<Answer, Prob
     let after = call.update(&view, action, None, Vec::new())?;
     let mut handoff = insight::whole(&view.insight);
     handoff["status"] = json!(after);
-    Ok(Answer::new(json!({"id": view.insight.id, "status": after, "handoff": handoff}), &[]))
+    let fields = json!({"id": view.insight.id, "status": after, "handoff": handoff});
+    Ok(Answer { budget: Some(WITH_INPUTS), ..Answer::new(fields, &[]) })
 }

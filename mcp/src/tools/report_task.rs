@@ -1,14 +1,21 @@
 //! `report_task`: work that an agent reports, as `contextcore task` does. No tracker is written to.
 
+use contextcore_core::config::nearest_known;
+use contextcore_core::model::TaskType;
 use contextcore_core::model::operation::{
     Attributes, Operation, Scalar, TaskBlock, TaskFields, TaskLink, TaskOnly, TaskProgress, TaskStatus,
 };
+use contextcore_core::query::{EventKind, EventView, ShowView};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Call, task};
 use crate::answer::{Answer, Problem};
 use crate::clean;
+
+/// The longest title or reason, and the longest name, in characters.
+const LONGEST_TITLE: usize = 500;
+const LONGEST_NAME: usize = 300;
 
 #[derive(Default, Deserialize)]
 struct Arguments {
@@ -66,18 +73,29 @@ fn allowed(op: &str) -> &'static [&'static str] {
 pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Answer, Problem> {
     let given: Arguments = crate::arguments::read(arguments)?;
     check_arguments(&given.op, arguments)?;
+    check_values(&given)?;
     let project = call.project(given.project.as_deref())?;
     let key = clean::one_line(&given.key);
     if key.is_empty() {
         return Err(Problem::usage("`key` is empty"));
     }
     let operation = operation(Arguments { key: key.clone(), ..given })?;
-    let written = call.backend.write(&project, operation, &call.caller.agent)?;
+    let written = call.write(&project, operation)?;
     // What is read was opened before the operation was written.
-    let after = if written.is_visible { call.backend.open()?.task(&selector(&key)).ok() } else { None };
+    let after = if written.is_visible { after(call, &key)? } else { None };
     let task = after.filter(|view| call.caller.sees(&view.task.project_id) || call.caller.sees(&view.task.project));
     let task = task.map(|view| task::whole(&view, call.now));
     Ok(Answer::new(json!({"key": key, "accepted": true, "visible": task.is_some(), "task": task}), &[]))
+}
+
+/// The task as it is now, if it shows what was just reported: that of a tool does once the report became work on it.
+fn after(call: &Call<'_>, key: &str) -> Result<Option<ShowView>, Problem> {
+    let reads = call.backend.open()?;
+    let shows = |view: &ShowView| {
+        let is_ours = |event: &EventView| event.kind == EventKind::Artifact && event.at >= call.now;
+        reads.is_reported(&view.task.source) || view.task.timeline.iter().any(is_ours)
+    };
+    Ok(reads.task(&selector(key)).ok().filter(shows))
 }
 
 fn selector(key: &str) -> contextcore_core::query::TaskSelector {
@@ -93,6 +111,48 @@ fn check_arguments(op: &str, arguments: &Map<String, Value>) -> Result<(), Probl
         Some(name) => Err(Problem::usage(format!("`{op}` takes no `{name}`; it takes {}", allowed.join(", ")))),
         None => Ok(()),
     }
+}
+
+/// Checks what would be left out where it is taken in, or stored however long it is.
+fn check_values(given: &Arguments) -> Result<(), Problem> {
+    let wrong = |text: String| Err(Problem::usage(text));
+    if let Some(due) = &given.due
+        && (due.trim().len() != 10 || super::moment("due", due).is_err())
+    {
+        return wrong("`due` is no date: write it like 2026-11-26".to_owned());
+    }
+    if let Some(word) = &given.task_type
+        && word.trim().to_lowercase().parse::<TaskType>().is_err()
+    {
+        let known: Vec<&str> = TaskType::ALL.iter().map(|kind| kind.as_str()).collect();
+        let near = nearest_known(word, &known).map(|near| format!("did you mean `{near}`?"));
+        let hint = near.unwrap_or_else(|| format!("known: {}", known.join(", ")));
+        return wrong(format!("`type` has no `{}`; {hint}", clean::cut(word, LONGEST_NAME)));
+    }
+    if given.estimate.is_some_and(|points| points < 0.0) {
+        return wrong("`estimate` is a number, at least 0".to_owned());
+    }
+    let titles = [("title", &given.title), ("reason", &given.reason)].map(|(name, text)| (name, text, LONGEST_TITLE));
+    let names = [
+        ("status", &given.status),
+        ("parent", &given.parent),
+        ("priority", &given.priority),
+        ("assignee", &given.assignee),
+        ("sprint", &given.sprint),
+        ("blocked_by", &given.blocked_by),
+    ];
+    let names = names.map(|(name, text)| (name, text, LONGEST_NAME));
+    let texts = titles.into_iter().chain(names).filter_map(|(name, text, most)| Some((name, text.as_ref()?, most)));
+    let lists = [("labels", &given.labels), ("depends_on", &given.depends_on)];
+    let entries =
+        lists.into_iter().flat_map(|(name, list)| list.iter().flatten().map(move |one| (name, one, LONGEST_NAME)));
+    for (name, text, most) in texts.chain(entries).chain([("key", &given.key, LONGEST_NAME)]) {
+        let length = text.chars().count();
+        if length > most {
+            return wrong(format!("`{name}`: {length} characters are more than {most}"));
+        }
+    }
+    Ok(())
 }
 
 fn needed<T>(value: Option<T>, op: &str, name: &str) -> Result<T, Problem> {

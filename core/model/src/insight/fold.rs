@@ -9,7 +9,7 @@ use super::{
     ANSWERED_VIA, Answer, Author, AuthorKind, Insight, InsightEvent, InsightStatus, InsightType, Review, reading, scope,
 };
 use crate::ids::{self, Role};
-use crate::operation::{InsightEmit, InsightUpdate};
+use crate::operation::{InsightEmit, InsightUpdate, Support};
 use crate::time::Millis;
 
 /// An insight and everything that happened to it, oldest first.
@@ -199,7 +199,8 @@ impl Fold {
             let text = update.text.clone().unwrap_or_default();
             let via =
                 update.session.as_deref().and_then(|session| session.strip_prefix(ANSWERED_VIA)).map(str::to_owned);
-            self.insight.answer = Some(Answer { text, by, at: report.at, via });
+            let from_untrusted = action == InsightAction::SuggestAnswer && rests_on_untrusted(&update.evidence);
+            self.insight.answer = Some(Answer { text, by, at: report.at, via, from_untrusted });
         }
     }
 
@@ -369,7 +370,12 @@ fn fill(insight: &mut Insight, emit: &InsightEmit) {
     if !emit.context.is_empty() {
         insight.context = emit.context;
     }
-    insight.from_untrusted = insight.evidence.iter().any(|support| matches!(support.kind.as_str(), "task" | "url"));
+    insight.from_untrusted = rests_on_untrusted(&insight.evidence);
+}
+
+/// Whether evidence is text that anybody may have written.
+fn rests_on_untrusted(evidence: &[Support]) -> bool {
+    evidence.iter().any(|support| matches!(support.kind.as_str(), "task" | "url"))
 }
 
 fn take(field: &mut Option<String>, given: Option<String>) {

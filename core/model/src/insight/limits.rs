@@ -1,7 +1,7 @@
 //! How much an insight may hold. Tools refuse what is over a limit; what libraries wrote is cut.
 
-use super::{InsightType, identity};
-use crate::operation::InsightEmit;
+use super::{InsightType, identity, lifecycle, scope};
+use crate::operation::{InsightEmit, Support};
 
 /// Characters of a summary.
 pub const SUMMARY: usize = 200;
@@ -12,7 +12,7 @@ pub const SCOPES: usize = 16;
 /// References that support it.
 pub const SUPPORTS: usize = 16;
 /// Characters of a tag, a scope, a reference and every other short text.
-const SHORT: usize = 300;
+pub const SHORT: usize = 300;
 /// Tags, options, steps that remain, and insights that are superseded.
 const LISTED: usize = 32;
 /// What can support an insight.
@@ -24,29 +24,55 @@ pub const SUPPORT_KINDS: [&str; 10] =
 /// # Errors
 /// The first limit that it is over, or value that it may not have, as a sentence.
 pub fn check(insight: &InsightEmit) -> Result<(), String> {
-    insight.insight_type.parse::<InsightType>().map_err(|error| format!("type: {error}"))?;
+    let kind = insight.insight_type.parse::<InsightType>().map_err(|error| format!("type: {error}"))?;
+    if insight.expires_at.is_some() && !lifecycle::can_expire(kind, lifecycle::first(kind)) {
+        return Err(format!("expires_at: a {kind} does not expire; leave it out"));
+    }
     if insight.summary.trim().is_empty() {
         return Err("summary: say in a sentence what it is".to_owned());
     }
     characters("summary", &insight.summary, SUMMARY)?;
     characters("rationale", insight.rationale.as_deref().unwrap_or_default(), RATIONALE)?;
     entries("applies_to", insight.applies_to.len(), SCOPES)?;
-    entries("evidence", insight.evidence.len(), SUPPORTS)?;
     let InsightEmit { tags, options, done, remaining, .. } = insight;
     for (name, list) in [("tags", tags), ("options", options), ("done", done), ("remaining", remaining)] {
         entries(name, list.len(), LISTED)?;
+        each(name, list)?;
     }
-    for support in &insight.evidence {
-        if !SUPPORT_KINDS.contains(&support.kind.as_str()) {
-            return Err(format!("evidence: `{}` is none of {}", support.kind, SUPPORT_KINDS.join(", ")));
-        }
-    }
+    each("applies_to", &insight.applies_to)?;
+    insight.applies_to.iter().try_for_each(|word| scope::check(word)).map_err(|why| format!("applies_to: {why}"))?;
+    check_evidence(&insight.evidence)?;
     if insight.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
         return Err("confidence: write a number from 0 to 1".to_owned());
     }
     match insight.supersedes.iter().find(|id| !identity::is_id(id)) {
         Some(id) => Err(format!("supersedes: `{id}` is not the id of an insight")),
         None => Ok(()),
+    }
+}
+
+/// Checks what supports an insight, or a change of one.
+///
+/// # Errors
+/// The first kind that is not known, or text that is too long, as a sentence.
+pub fn check_evidence(evidence: &[Support]) -> Result<(), String> {
+    entries("evidence", evidence.len(), SUPPORTS)?;
+    for Support { kind, reference, description } in evidence {
+        if !SUPPORT_KINDS.contains(&kind.as_str()) {
+            return Err(format!("evidence: `{kind}` is none of {}", SUPPORT_KINDS.join(", ")));
+        }
+        each("evidence", [reference].into_iter().chain(description))?;
+    }
+    Ok(())
+}
+
+/// The entries of a list are short.
+fn each<'a>(name: &str, texts: impl IntoIterator<Item = &'a String>) -> Result<(), String> {
+    let longest = texts.into_iter().map(|text| text.chars().count()).max().unwrap_or(0);
+    if longest > SHORT {
+        Err(format!("{name}: {longest} characters of an entry are more than {SHORT}"))
+    } else {
+        Ok(())
     }
 }
 

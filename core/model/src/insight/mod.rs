@@ -149,6 +149,9 @@ pub struct Answer {
     /// How it was collected, if not from who gave it: `client`, when a person was asked in the window of an agent, which proves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
+    /// Whether an agent suggested it that rests on text anybody may have written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_untrusted: bool,
 }
 
 /// What the session of an update begins with that brings an answer which a client collected.

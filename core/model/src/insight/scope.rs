@@ -27,6 +27,65 @@ pub fn word(text: &str) -> String {
     if KINDS.iter().any(|kind| text.starts_with(kind)) { text.to_owned() } else { format!("{PATH}{text}") }
 }
 
+/// Other words for a kind, which would make a path that nothing has.
+const MEANT: [(&str, &str); 13] = [
+    ("file", "path:"),
+    ("files", "path:"),
+    ("dir", "path:"),
+    ("directory", "path:"),
+    ("folder", "path:"),
+    ("glob", "path:"),
+    ("issue", "task:"),
+    ("ticket", "task:"),
+    ("story", "task:"),
+    ("component", "service:"),
+    ("svc", "service:"),
+    ("app", "service:"),
+    ("tag", "label:"),
+];
+
+/// Checks a scope before it is written. What is before the first colon is a kind when it is a word of letters that is one, nearly is
+/// one or means one; everything else is a path, also `src/a:b.rs`, `C:\\src` and `https://…`.
+///
+/// # Errors
+/// When it names nothing, or its kind is misspelt: it would be a path that nothing has, and the insight would never be found.
+pub fn check(text: &str) -> Result<(), String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("a scope is empty".to_owned());
+    }
+    if let Some(kind) = KINDS.iter().find(|kind| text.starts_with(**kind)) {
+        let is_empty = text[kind.len()..].trim().is_empty();
+        return if is_empty { Err(format!("`{text}` names nothing")) } else { Ok(()) };
+    }
+    let Some((word, rest)) = text.split_once(':') else { return Ok(()) };
+    let is_word = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic()) && !rest.starts_with("//");
+    match meant(&word.to_ascii_lowercase()).filter(|_| is_word) {
+        Some(kind) => Err(format!(
+            "there is no kind `{word}:` of scopes; did you mean `{kind}`? A path is written `path:{word}:…`"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The kind that a word in small letters is, nearly is or means.
+fn meant(word: &str) -> Option<&'static str> {
+    let by_name = MEANT.iter().find(|(other, _)| *other == word).map(|(_, kind)| *kind);
+    KINDS.into_iter().find(|kind| is_near(word, kind.trim_end_matches(':'))).or(by_name)
+}
+
+/// Whether two words are the same but for one letter, or two that changed places.
+fn is_near(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let (one, other) = (&one[same..], &other[same..]);
+    let tail = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
+    match (&one[..one.len() - tail], &other[..other.len() - tail]) {
+        ([a, b], [c, d]) => (a, b) == (d, c),
+        (one, other) => one.len() <= 1 && other.len() <= 1,
+    }
+}
+
 /// What somebody is about to touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
@@ -162,6 +221,34 @@ mod tests {
         assert_eq!(fit(&target, ["task:PROJ-2", "path:src"], None), 0);
         assert_eq!(fit(&target, ["path:src"], Some("PROJ-1")), 3_000);
         assert_eq!((fit(&target, [], None), fit(&Target::default(), ["path:src"], None)), (1_000, 1_000));
+    }
+
+    #[test]
+    fn a_misspelt_kind_is_no_path() {
+        for (text, near) in [
+            ("taks:T-1", "task:"),
+            ("servce:pay", "service:"),
+            ("Task:T-1", "task:"),
+            ("paths:src/**", "path:"),
+            ("file:src/a.rs", "path:"),
+            ("lable:web", "label:"),
+            ("epics:PROJ-7", "epic:"),
+            ("ticket:PROJ-7", "task:"),
+        ] {
+            let found = check(text);
+            assert!(
+                found.as_ref().is_err_and(|why| why.contains(&format!("did you mean `{near}`?"))),
+                "{text} {found:?}"
+            );
+        }
+        for text in ["task:", "path: ", "label:\t", "", "  "] {
+            assert!(check(text).is_err(), "{text:?}");
+        }
+        let paths =
+            ["src/a:b.rs", "C:\\src\\a.rs", "c:/src", "https://x.example/a", "src/**", "Makefile", "std::fs", "a b:c"];
+        for text in paths.into_iter().chain(["task:T-1", "path:taks:x", "service:pay", "path:src/", "mask/a"]) {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
     }
 
     #[test]

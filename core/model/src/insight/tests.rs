@@ -303,6 +303,15 @@ fn what_is_over_a_limit_is_refused_or_cut() {
     let cut = record::accepted(long).unwrap();
     assert_eq!((cut.summary.chars().count(), cut.summary.ends_with('…')), (200, true));
     assert_eq!(limits::check(&cut), Ok(()));
+    let step = || vec!["short".to_owned(), "x".repeat(301)];
+    let mut listed = emit(InsightType::Handoff);
+    listed.remaining = step();
+    let problem = "remaining: 301 characters of an entry are more than 300".to_owned();
+    assert_eq!(limits::check(&listed), Err(problem));
+    assert_eq!(limits::check(&record::accepted(listed.clone()).unwrap()), Ok(()), "libraries have it cut");
+    listed.remaining.clear();
+    listed.options = step();
+    assert!(limits::check(&listed).is_err_and(|why| why.starts_with("options")));
     for (field, value) in [("type", "rumour"), ("id", "7")] {
         let mut bad = emit(InsightType::Decision);
         if field == "type" {
