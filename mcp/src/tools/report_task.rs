@@ -74,14 +74,10 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     let operation = operation(Arguments { key: key.clone(), ..given })?;
     let written = call.backend.write(&project, operation, &call.caller.agent)?;
     // What is read was opened before the operation was written.
-    let after = if written.is_visible { call.backend.open()?.task(&selector(&key)).ok() } else { None };
+    let after = if written.is_visible { call.task_after(&key, &project)? } else { None };
     let task = after.filter(|view| call.caller.sees(&view.task.project_id) || call.caller.sees(&view.task.project));
     let task = task.map(|view| task::whole(&view, call.now));
     Ok(Answer::new(json!({"key": key, "accepted": true, "visible": task.is_some(), "task": task}), &[]))
-}
-
-fn selector(key: &str) -> contextcore_core::query::TaskSelector {
-    contextcore_core::query::TaskSelector { key: key.to_owned(), source: None }
 }
 
 fn check_arguments(op: &str, arguments: &Map<String, Value>) -> Result<(), Problem> {
