@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use contextcore_core::clock;
 use contextcore_core::config::Config;
-use contextcore_core::model::guidance::{GuidanceKind, Severity, Trust, covering, in_force};
+use contextcore_core::model::guidance::{GuidanceItem, GuidanceKind, Severity, Trust, covering, in_force};
 use contextcore_core::model::insight::{AuthorKind, Insight, InsightType, Review};
 use contextcore_core::query::InsightQuery;
 use serde_json::json;
