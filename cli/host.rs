@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(items(&there, &second).await?, (vec![r#"{"id":"PROJ-12"}"#.to_owned()], None));
         assert_eq!(items(&there, &ListQuery::<SprintFilter>::default()).await?.0.len(), 2);
 
-        let select = |key: &str| TaskSelector { key: key.into(), source: None };
+        let select = |key: &str| TaskSelector::of(key);
         assert_eq!(there.show(&select("PROJ-7")).await?.children.len(), 2);
         assert_eq!(there.show(&select("NONE-1")).await.unwrap_err().exit, Exit::Usage);
         assert_eq!(there.status().await?.sources.len(), 1);

@@ -17,7 +17,8 @@ use crate::{humanize, output, terminal};
 
 pub(crate) async fn run(context: &Context, arguments: &args::Show) -> Outcome {
     let json = context.is_json("show")?;
-    let selector = TaskSelector { key: arguments.key.clone(), source: arguments.source.clone() };
+    let args::Show { key, source, project } = arguments;
+    let selector = TaskSelector { key: key.clone(), source: source.clone(), project: project.clone() };
     let about = |failure: Failure| failure.about(&selector.key);
     let view = Reader::open(context.config()?).await.map_err(about)?.show(&selector).await?;
     output::print(json, &view, |view| render(view, terminal::width()))?;
@@ -201,7 +202,7 @@ mod tests {
     use crate::fixture;
 
     fn select(key: &str) -> TaskSelector {
-        TaskSelector { key: key.into(), source: None }
+        TaskSelector::of(key)
     }
 
     #[tokio::test]

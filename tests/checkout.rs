@@ -192,6 +192,43 @@ fn a_blocking_constraint_of_a_context_stops_a_check() {
     assert!(code == 2 && err.contains("crd commerce/checkout"), "{err}");
 }
 
+/// A check of what git prints, as CI runs it.
+fn piped(shop: &Checkout, at: &Path, diff: &str) -> (i32, String) {
+    let binary = env!("CARGO_BIN_EXE_contextcore");
+    let config = shop.root().join("contextcore.yaml");
+    let script = format!("git diff {diff} | '{binary}' -c '{}' guide check -", config.display());
+    let output = shop.prepared("sh", at).args(["-c", &script]).output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn a_check_reads_whatever_git_prints_of_the_changed_paths() {
+    let shop = Checkout::new();
+    shop.write("contextcore.yaml", "projects_file: projects.yaml\nprojects: [{id: shop}]\n");
+    shop.write("projects.yaml", &CONTEXT.replace("src/api/**", "src/café/**"));
+    shop.write("src/café/é \"1\".py", &"x = 1\n".repeat(9));
+    shop.write("docs/a.md", "");
+    shop.git(&["add", "."]);
+    shop.git(&["commit", "-qm", "feat: one"]);
+    fs::create_dir(shop.root().join("lib")).unwrap();
+    shop.git(&["mv", "src/café/é \"1\".py", "lib/e.py"]);
+    shop.git(&["commit", "-qm", "feat: move it out"]);
+    for (at, diff, want) in [
+        ("", "--name-only --no-renames HEAD~1", 3),
+        ("", "--name-only --no-renames -z HEAD~1", 3),
+        ("docs", "--name-only --no-renames -z HEAD~1", 3),
+        ("docs", "--name-only --no-renames HEAD~1", 3),
+        ("src", "--name-only --no-renames --relative HEAD~1", 3),
+        ("", "--name-only --no-renames HEAD", 0),
+    ] {
+        let (code, out) = piped(&shop, &shop.root().join(at), diff);
+        assert_eq!(code, want, "{diff} in {at}: {out}");
+    }
+    let quoted = r#""src/caf\303\251/\303\251.py""#;
+    assert_eq!(shop.run(&["guide", "check", quoted]).0, 3, "as copied from what git prints");
+    assert_eq!(shop.json(0, &["guide", "list", quoted]).as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn a_check_prints_everything_that_covers_a_path_and_general_advice_once() {
     let shop = Checkout::new();

@@ -183,6 +183,43 @@ fn timeless(text: &str) -> String {
     format!("{}{}", &text[..at], &text[end..])
 }
 
+/// Waits until a tool answers with a text that holds `part`.
+fn until(client: &Client<'_>, tool: &str, arguments: &Value, part: &str) -> String {
+    let begun = Instant::now();
+    loop {
+        let text = client.text(tool, arguments.clone());
+        if text.contains(part) {
+            return text;
+        }
+        assert!(begun.elapsed() < LIMIT, "{tool} {arguments}: {text}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_token_reports_is_its_agents_and_a_key_that_others_have_is_its_own() {
+    let (_tool, _home, mut service) = serving().await;
+    let (writer, all) = (Client(&service, "token-of-writer"), Client(&service, "token-of-all"));
+    writer.text("report_task", json!({"key": "A-1", "op": "start", "title": "Pay"}));
+    all.text("report_task", json!({"key": "A-1", "op": "start", "title": "Write", "project": "BLOG"}));
+    writer.text("report_task", json!({"key": "A-2", "op": "link", "kind": "pr", "ref": "7"}));
+    let key = |key: &str| json!({"key": key});
+    let paid = until(&writer, "get_task", &key("A-1"), r#""agent_assisted":"assisted""#);
+    assert!(paid.contains("Pay") && !paid.contains("Write"), "{paid}");
+    until(&all, "get_task", &json!({"key": "A-1", "project": "BLOG"}), "Write");
+    until(&all, "get_task", &key("A-1"), "a task of each of BLOG, SHOP: name one with `project`");
+    let linked = until(&writer, "get_task", &json!({"key": "A-2", "include": ["artifacts"]}), "assisted");
+    assert!(
+        linked.contains("writer") && !linked.contains("\"http\""),
+        "the name of the token, not of the client: {linked}"
+    );
+    let again = writer.text("report_task", json!({"key": "A-1", "op": "progress", "percent": 50}));
+    assert!(again.contains(r#""visible":true"#), "{again}");
+    let read = writer.ask("resources/read", json!({"uri": "contextcore://task/A-1"})).to_string();
+    assert!(read.contains("Pay"), "{read}");
+    service.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_call_is_telemetry_without_its_arguments() {
     let (_tool, home, mut service) = serving().await;

@@ -133,21 +133,21 @@ async fn a_person_confirms_from_a_shell_with_a_token() {
     service.post("one", &[line(1, lesson("a"))]);
     service.until(LESSON, "it is stored", |shown| shown["id"] == LESSON);
     let endpoint = format!("http+ops://127.0.0.1:{}/v1/ops", service.port);
-    let mut review = machine.command();
-    review.env("CONTEXTCORE_STATE_DIR", machine.dir.path().join("laptop"));
-    review.env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20secret-of-ada");
-    review.args([
-        "--config",
-        "contextcore.yaml",
-        "insight",
-        "review",
-        LESSON,
-        "--project",
-        "shop",
-        "--endpoint",
-        &endpoint,
-    ]);
-    let done = review.output().unwrap();
+    // Another machine: no configuration, no store.
+    let laptop = machine.dir.path().join("laptop");
+    std::fs::create_dir(&laptop).unwrap();
+    let review = |id: &str, more: &[&str]| {
+        let mut review = machine.command();
+        review.current_dir(&laptop).env("CONTEXTCORE_STATE_DIR", &laptop);
+        review.env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20secret-of-ada");
+        review.args(["insight", "review", id, "--endpoint", &endpoint]).args(more).output().unwrap()
+    };
+    for (id, more) in [(&LESSON[..8], &["--project", "shop"][..]), (LESSON, &[])] {
+        let refused = review(id, more);
+        let err = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(2) && err.contains("its whole id") && err.contains("--project"), "{err}");
+    }
+    let done = review(LESSON, &["--project", "shop"]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     service.until(LESSON, "the helper has posted it", |shown| shown["review"] == "confirmed");
     let mut drain = machine.command();

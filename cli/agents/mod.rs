@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use contextcore_core::clock;
 use contextcore_core::config::Config;
-use contextcore_core::model::guidance::{GuidanceKind, Severity, Trust, covering, in_force};
+use contextcore_core::model::guidance::{GuidanceItem, GuidanceKind, Severity, Trust, covering, in_force};
 use contextcore_core::model::insight::{AuthorKind, Insight, InsightType, Review};
 use contextcore_core::query::InsightQuery;
 use serde_json::json;
@@ -101,7 +101,8 @@ async fn content(context: &Context, arguments: &AgentsExport) -> Result<Content,
     let paths: Vec<String> = arguments.path.iter().map(|path| path.display().to_string()).collect();
     let paths = found.relative(&paths);
     let insights = insights(configuration(context)?, &found, &paths).await?;
-    let binding = found.items.iter().filter(|item| item.trust == Trust::Binding && found.end_of(item).is_none());
+    let is_ours = |item: &&GuidanceItem| item.trust == Trust::Binding && found.end_of(item).is_none();
+    let binding = found.items.iter().filter(is_ours).filter(|item| found.is_here(item));
     let binding = in_force(covering(binding.cloned(), &paths).collect(), clock::now());
     let (asked, rules): (Vec<_>, Vec<_>) = binding.into_iter().partition(|item| item.kind == GuidanceKind::Question);
     let rules = rules.into_iter().filter(|item| item.severity == Severity::Blocking).collect();

@@ -46,9 +46,12 @@ pub(crate) enum GuideCommand {
     },
     /// Say what holds for paths; exit code 3 if a blocking constraint does
     Check {
-        /// Paths; `-` reads them from stdin, one a line
+        /// Paths; `-` reads them from stdin, one a line or as git prints them (-z too)
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<String>,
+        /// The repository that the paths are in [default: that of the working directory, by its remotes]
+        #[arg(long, value_name = "OWNER/NAME")]
+        repo: Option<String>,
     },
 }
 

@@ -100,6 +100,9 @@ pub(crate) struct Show {
     /// From this source, when several have this key
     #[arg(long, value_name = "SOURCE")]
     pub(crate) source: Option<String>,
+    /// Of this project, when several have this key
+    #[arg(long, value_name = "PROJECT")]
+    pub(crate) project: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -88,7 +88,7 @@ impl Known {
 
     async fn has(&self, key: &str) -> Result<bool, Failure> {
         let Some(reader) = &self.0 else { return Ok(true) };
-        let selector = TaskSelector { key: key.into(), source: None };
+        let selector = TaskSelector::of(key);
         is_known(reader.view("show", &selector, |viewer| viewer.show(&selector)).await)
     }
 }

@@ -9,10 +9,10 @@ use contextcore_core::clock;
 use contextcore_core::config::{self, Config, nearest_known};
 use contextcore_core::model::guidance::forge::ForgeGuidance;
 use contextcore_core::model::guidance::stored::{AllGuidance, Reported};
-use contextcore_core::model::guidance::{GuidanceItem, in_force};
+use contextcore_core::model::guidance::{GuidanceItem, covering, in_force};
 use contextcore_core::model::trailers;
-use contextcore_core::query::{ListOptions, ListQuery, TaskFilter, guidance};
-use contextcore_core::repository::Repository;
+use contextcore_core::query::{ListOptions, ListQuery, Repositories, TaskFilter, guidance};
+use contextcore_core::repository::{Repository, as_meant};
 use contextcore_spool::StateDir;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -33,6 +33,7 @@ pub(crate) struct Found {
     known: BTreeSet<String>,
     stored: AllGuidance,
     repository: Option<Repository>,
+    repositories: Repositories,
 }
 
 /// A line as it is printed.
@@ -53,8 +54,37 @@ impl Found {
 
     /// Paths as the repository has them; those outside stay as they are.
     pub(crate) fn relative(&self, paths: &[String]) -> Vec<String> {
-        let inside = |path: &String| self.repository.as_ref()?.relative(Path::new(path));
-        paths.iter().map(|path| inside(path).unwrap_or_else(|| path.clone())).collect()
+        let inside = |path: &str| self.repository.as_ref()?.relative(Path::new(path));
+        let meant = paths.iter().map(|path| as_meant(path));
+        meant.map(|path| inside(&path).unwrap_or(path)).collect()
+    }
+
+    /// What a path of a list may be called in the repository: git prints most from its top, wherever it runs, and some from the working
+    /// directory.
+    pub(crate) fn either(&self, path: &str) -> Vec<String> {
+        let Some(repository) = &self.repository else { return vec![path.to_owned()] };
+        let from_top = repository.relative(&repository.root().join(path));
+        let mut all: Vec<String> = from_top.into_iter().chain(repository.relative(Path::new(path))).collect();
+        all.dedup();
+        if all.is_empty() { vec![path.to_owned()] } else { all }
+    }
+
+    /// The same where paths are in a repository that is named.
+    pub(crate) fn meaning(self, repository: Option<&str>) -> Result<Self, Failure> {
+        let Some(name) = repository else { return Ok(self) };
+        let repositories = self.repositories.clone().meaning(name)?;
+        Ok(Self { repositories, ..self })
+    }
+
+    /// Whether a line is about paths here.
+    pub(crate) fn is_here(&self, item: &GuidanceItem) -> bool {
+        self.repositories.holds(item)
+    }
+
+    /// What covers one of the paths; without paths, everything.
+    pub(crate) fn covering(&self, paths: &[String]) -> Vec<GuidanceItem> {
+        let items = self.items.iter().filter(|item| paths.is_empty() || self.is_here(item)).cloned();
+        covering(items, paths).collect()
     }
 
     /// Lines to print: what holds, and with `all` what has ended behind it.
@@ -85,7 +115,7 @@ pub(crate) async fn gather(context: &Context, place: &Place) -> Result<Found, Fa
     let items: Vec<GuidanceItem> = found.items.into_iter().chain(ended).collect();
     let mut known: BTreeSet<String> = stored.0.keys().map(ToString::to_string).collect();
     known.extend(items.iter().map(|item| item.project.clone()));
-    Ok(Found { items, project, known, stored, repository })
+    Ok(Found { items, project, known, stored, repository, repositories: found.repositories })
 }
 
 /// Fails for a project of which nothing is known here. A slip of the pen must not look like "there is no guidance".

@@ -5,12 +5,13 @@
 pub(crate) mod found;
 mod print;
 
-use std::io::{self, BufRead as _};
+use std::io::{self, Read as _};
 
 use contextcore_core::clock;
 use contextcore_core::config::nearest_known;
+use contextcore_core::model::git_paths;
 use contextcore_core::model::guidance::stored::MOST_TEXT;
-use contextcore_core::model::guidance::{GuidanceItem, GuidanceSource, covering, in_force, is_blocked, slug};
+use contextcore_core::model::guidance::{GuidanceItem, GuidanceSource, in_force, is_blocked, slug};
 use contextcore_core::model::leak::looks_like_secret;
 use contextcore_core::model::operation::{GuidanceAdd, GuidanceEnd, Operation};
 use serde_json::json;
@@ -35,7 +36,7 @@ pub(crate) async fn run(context: &Context, arguments: args::Guide) -> Outcome {
         GuideCommand::List { paths, more_paths, all } => list(json, &found, &[paths, more_paths].concat(), all),
         GuideCommand::Show { id } => show(json, &found, &id),
         GuideCommand::End { id, reason } => end(context, place, &found, &id, reason),
-        GuideCommand::Check { paths } => check(json, &found, paths),
+        GuideCommand::Check { paths, repo } => check(json, &found.meaning(repo.as_deref())?, paths),
     }
 }
 
@@ -107,7 +108,7 @@ fn report(context: &Context, place: &Place, found: &Found, id: &str, operation: 
 
 fn list(json: bool, found: &Found, paths: &[String], all: bool) -> Outcome {
     let paths = found.relative(paths);
-    let lines = found.lines(covering(found.items.clone(), &paths).collect(), all);
+    let lines = found.lines(found.covering(&paths), all);
     output::print(json, &lines, |lines| print::table(lines, terminal::width()))?;
     Ok(Exit::Done)
 }
@@ -135,21 +136,28 @@ fn named(found: &Found, id: &str) -> Result<Vec<GuidanceItem>, Failure> {
 }
 
 fn check(json: bool, found: &Found, paths: Vec<String>) -> Outcome {
-    let paths = if paths == ["-"] { of_stdin()? } else { paths };
-    let checked: Vec<Checked> = paths.iter().map(|path| checked(found, path)).collect();
+    let checked: Vec<Checked> = if paths == ["-"] {
+        let both = |path: String| checked(found, &path, found.either(&path));
+        of_stdin()?.into_iter().map(both).collect()
+    } else {
+        paths.iter().map(|path| checked(found, path, found.relative(std::slice::from_ref(path)))).collect()
+    };
     let is_blocked = checked.iter().any(|path| path.blocked);
     output::print(json, &json!({"blocked": is_blocked, "paths": checked}), |_| print::checked(&checked))?;
     Ok(if is_blocked { Exit::Found } else { Exit::Done })
 }
 
-fn checked(found: &Found, path: &str) -> Checked {
-    let inside = found.relative(std::slice::from_ref(&path.to_owned()));
-    let current = found.items.iter().filter(|item| found.end_of(item).is_none()).cloned();
-    let items = in_force(covering(current, &inside).collect(), clock::now());
+/// What holds for a path, by what it may be called in the repository.
+fn checked(found: &Found, path: &str, inside: Vec<String>) -> Checked {
+    let mut items = found.covering(&inside);
+    items.retain(|item| found.end_of(item).is_none());
+    let items = in_force(items, clock::now());
     Checked { path: path.to_owned(), blocked: is_blocked(&items), guidance: items }
 }
 
+/// The paths that git, or another program, prints.
 fn of_stdin() -> Result<Vec<String>, Failure> {
-    let lines = io::stdin().lock().lines().collect::<io::Result<Vec<String>>>()?;
-    Ok(lines.into_iter().filter(|line| !line.trim().is_empty()).collect())
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(git_paths::listed(&bytes))
 }

@@ -3,7 +3,7 @@
 //! With a whole id and a project that is named, the change is written at once, except what a person answers. Else the insight is looked up: by the beginning of its
 //! id, for its project, and whether the change is allowed.
 
-use contextcore_core::model::insight::{InsightAction, identity, lifecycle};
+use contextcore_core::model::insight::{AuthorKind, InsightAction, identity, lifecycle};
 use contextcore_core::model::operation::{InsightUpdate, Operation};
 use contextcore_core::model::printable;
 use contextcore_core::query::InsightView;
@@ -99,7 +99,7 @@ async fn subject(
     let looked_up = source::open(context, &read).await?.insight(&update.id, place.project.as_deref()).await;
     match (looked_up, named) {
         (Ok(view), named) => {
-            allow(&view, update)?;
+            allow(&view, update, place)?;
             Ok((view.insight.id.clone(), of_insight(&view, named)))
         }
         (Err(failure), Some(project)) if is_whole && failure.exit == Exit::Usage => {
@@ -127,10 +127,33 @@ pub(super) fn of_insight(view: &InsightView, named: Option<Project>) -> Project 
     named.filter(|project| project.name == name).unwrap_or(Project { name, by: NamedBy::Subject })
 }
 
+/// Whether what is recorded goes to a service, which knows whose token came with it.
+pub(super) fn is_sent_to_service(place: &Place) -> bool {
+    let endpoint =
+        place.endpoint.clone().or_else(|| lanes::variable("OTEL_EXPORTER_OTLP_ENDPOINT")).unwrap_or_default();
+    endpoint.contains("+ops://")
+}
+
 /// Fails if nothing would become of a change.
-pub(super) fn allow(view: &InsightView, update: &InsightUpdate) -> Result<(), Failure> {
+pub(super) fn allow(view: &InsightView, update: &InsightUpdate, place: &Place) -> Result<(), Failure> {
     let insight = &view.insight;
     let action: InsightAction = update.action.parse().map_err(Failure::usage)?;
     let allowed = lifecycle::after(insight.insight_type, insight.status, action, update.agent.is_none());
-    allowed.map(drop).map_err(|why| Failure::usage(format!("{}: {why}; nothing was recorded", insight.id)))
+    let allowed =
+        allowed.map(drop).and_then(|()| match action == InsightAction::Confirm && is_own(view, update, place) {
+            true => Err("who reported an insight cannot confirm it".to_owned()),
+            false => Ok(()),
+        });
+    allowed.map_err(|why| Failure::usage(format!("{}: {why}; nothing was recorded", insight.id)))
+}
+
+/// Whether who makes a change on this machine reported the insight on it, too. Whom a token stands for, the service knows.
+fn is_own(view: &InsightView, update: &InsightUpdate, place: &Place) -> bool {
+    let author = &view.insight.author;
+    let is_local = view.entries.first().is_none_or(|entry| entry.origin.is_none()) && !is_sent_to_service(place);
+    let (kind, who) = match &update.agent {
+        Some(agent) => (AuthorKind::Agent, Some(agent)),
+        None => (AuthorKind::Human, update.by.as_ref()),
+    };
+    is_local && author.kind == kind && who.is_some() && author.id.as_ref() == who
 }

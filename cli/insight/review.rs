@@ -4,7 +4,9 @@ use std::io::{self, BufRead, Write};
 
 use contextcore_core::clock;
 use contextcore_core::config::nearest_known;
-use contextcore_core::model::insight::{AuthorKind, Insight, InsightAction, InsightType, Review as State, lifecycle};
+use contextcore_core::model::insight::{
+    AuthorKind, Insight, InsightAction, InsightType, Review as State, identity, lifecycle,
+};
 use contextcore_core::model::operation::{InsightUpdate, Operation};
 use contextcore_core::model::printable;
 use contextcore_core::query::{Found, FoundInsight, InsightQuery};
@@ -15,8 +17,8 @@ use super::{change, emit, fields, find};
 use crate::app::Context;
 use crate::args::{Place, ReadPlace, Revert, Review, Speaker};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::project::{NamedBy, Project};
-use crate::{humanize, lanes, moment, output, terminal};
+use crate::project::{self, NamedBy, Project};
+use crate::{humanize, moment, output, terminal};
 
 pub(super) async fn run(context: &Context, review: Review) -> Outcome {
     let json = context.is_json("insight review")?;
@@ -81,39 +83,61 @@ async fn review_ids(json: bool, source: &Source<'_>, review: &Review) -> Outcome
     };
     let mut changes = Vec::new();
     for id in &review.ids {
-        let view = source.insight(id, review.place.project.as_deref()).await?;
-        let update = of_person(&view.insight, action, review.reason.clone(), review.by.clone(), &review.place)?;
-        change::allow(&view, &update)?;
-        changes.push((view.insight, update));
+        changes.push(reviewed(source, id, action, review).await?);
     }
     record_all(&review.place, &changes)?;
-    if action == InsightAction::Confirm && !is_sent_to_service(&review.place) {
+    if action == InsightAction::Confirm && !change::is_sent_to_service(&review.place) {
         eprintln!("{UNPROVEN}");
     }
     print(json, &changes)
+}
+
+/// The review of an insight, with its project. One that nobody knows here may be in the store of the service that it is sent to.
+async fn reviewed(source: &Source<'_>, id: &str, action: InsightAction, review: &Review) -> Result<Changed, Failure> {
+    let place = &review.place;
+    let (reason, by) = (review.reason.clone(), review.by.clone());
+    match source.insight(id, place.project.as_deref()).await {
+        Ok(view) => {
+            let update = of_person(&view.insight.id, action, reason, by, place)?;
+            change::allow(&view, &update, place)?;
+            Ok((view.insight.project, update))
+        }
+        Err(failure) if failure.exit == Exit::Usage && change::is_sent_to_service(place) => {
+            match (identity::is_id(id), project::named(place.project.as_deref())?) {
+                (true, Some(project)) => Ok((project.name, of_person(id, action, reason, by, place)?)),
+                _ => Err(whole_id_is_needed(failure)),
+            }
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn whole_id_is_needed(mut failure: Failure) -> Failure {
+    if let Some(line) = failure.lines.last_mut() {
+        line.push_str(
+            "; for one that only the service has, give its whole id, as agents and the service show it, and --project",
+        );
+    }
+    failure
 }
 
 /// What a person should know who confirms without proof.
 const UNPROVEN: &str = "recorded as a vote; nothing here proves that a person confirms: with --endpoint of a `serve`, and the token of a \
                         person in OTEL_EXPORTER_OTLP_HEADERS, it is confirmed";
 
-/// Whether what is recorded goes to a service, which knows whose token came with it.
-fn is_sent_to_service(place: &Place) -> bool {
-    let endpoint =
-        place.endpoint.clone().or_else(|| lanes::variable("OTEL_EXPORTER_OTLP_ENDPOINT")).unwrap_or_default();
-    endpoint.contains("+ops://")
-}
+/// A change with the project of its insight.
+type Changed = (String, InsightUpdate);
 
 /// What a person does with an insight.
 fn of_person(
-    insight: &Insight,
+    id: &str,
     action: InsightAction,
     reason: Option<String>,
     by: Option<String>,
     place: &Place,
 ) -> Result<InsightUpdate, Failure> {
     let update = InsightUpdate {
-        id: insight.id.clone(),
+        id: id.to_owned(),
         action: action.to_string(),
         text: reason,
         ..change::spoken(Speaker::default(), by.or_else(|| place.actor.clone()))
@@ -124,12 +148,11 @@ fn of_person(
 }
 
 /// Writes changes into the spools of their projects.
-fn record_all(place: &Place, changes: &[(Insight, InsightUpdate)]) -> Result<(), Failure> {
-    let mut rest: Vec<&(Insight, InsightUpdate)> = changes.iter().collect();
+fn record_all(place: &Place, changes: &[Changed]) -> Result<(), Failure> {
+    let mut rest: Vec<&Changed> = changes.iter().collect();
     while let Some((first, _)) = rest.first() {
-        let project = Project { name: first.project.clone(), by: NamedBy::Subject };
-        let (these, others): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|(insight, _)| insight.project == project.name);
+        let project = Project { name: first.clone(), by: NamedBy::Subject };
+        let (these, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(name, _)| *name == project.name);
         let operations = these.iter().map(|(_, update)| (Operation::InsightUpdate(Box::new(update.clone())), None));
         change::write(&project, place, operations.collect())?;
         rest = others;
@@ -137,12 +160,12 @@ fn record_all(place: &Place, changes: &[(Insight, InsightUpdate)]) -> Result<(),
     Ok(())
 }
 
-fn print(json: bool, changes: &[(Insight, InsightUpdate)]) -> Outcome {
-    let one = |(insight, update): &(Insight, InsightUpdate)| json!({"id": insight.id, "action": update.action, "project": insight.project, "by": update.by});
+fn print(json: bool, changes: &[Changed]) -> Outcome {
+    let one = |(project, update): &Changed| json!({"id": update.id, "action": update.action, "project": project, "by": update.by});
     let view: Vec<Value> = changes.iter().map(one).collect();
     output::print(json, &view, |_| {
-        let line = |(insight, update): &(Insight, InsightUpdate)| {
-            format!("{} {} ({})\n", update.action, insight.id, printable::one_line(&insight.project))
+        let line = |(project, update): &Changed| {
+            format!("{} {} ({})\n", update.action, update.id, printable::one_line(project))
         };
         changes.iter().map(line).collect()
     })?;
@@ -159,8 +182,9 @@ fn ask_for_each(waiting: &Found, review: &Review) -> Result<(), Failure> {
             Choice::Skip => continue,
             Choice::Quit => return Ok(()),
         };
-        let update = of_person(&found.insight, action, review.reason.clone(), review.by.clone(), &review.place)?;
-        record_all(&review.place, &[(found.insight.clone(), update)])?;
+        let (id, project) = (&found.insight.id, found.insight.project.clone());
+        let update = of_person(id, action, review.reason.clone(), review.by.clone(), &review.place)?;
+        record_all(&review.place, &[(project, update)])?;
         eprintln!("{action} {}", found.insight.id);
     }
     Ok(())
@@ -238,8 +262,8 @@ pub(super) async fn revert(context: &Context, arguments: Revert) -> Outcome {
     for FoundInsight { insight, .. } in all.insights {
         let is_live = lifecycle::is_live(insight.insight_type, insight.status);
         if of_agent(&insight) && is_live && since.is_none_or(|since| insight.created >= since) {
-            let update = of_person(&insight, InsightAction::Retract, Some(reason.clone()), by.clone(), &place)?;
-            changes.push((insight, update));
+            let update = of_person(&insight.id, InsightAction::Retract, Some(reason.clone()), by.clone(), &place)?;
+            changes.push((insight.project, update));
         }
     }
     if !dry_run {

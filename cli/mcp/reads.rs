@@ -12,7 +12,7 @@ use contextcore_core::query::{
     self, Cursor, Found, Freshness, InsightQuery, InsightSelector, InsightView, ListOptions, ListQuery, ProjectQuery,
     ProjectReport, ShowView, TaskFilter, TaskSelector, TaskView,
 };
-use contextcore_core::repository::Repository;
+use contextcore_core::repository::{Repository, as_meant};
 use contextcore_core::store::Copies;
 use contextcore_core::{Error, ErrorKind, clock};
 use contextcore_mcp::backend::TaskPage;
@@ -70,7 +70,7 @@ impl Stores {
 
     /// The same for code that blocks.
     pub(crate) fn on(self, runtime: &Handle, repository: Option<Repository>) -> Blocking {
-        Blocking { stores: self, runtime: runtime.clone(), repository }
+        Blocking { stores: self, runtime: runtime.clone(), repository, meant: None }
     }
 
     /// The first answer of a store that knows what is asked for.
@@ -166,6 +166,8 @@ pub(crate) struct Blocking {
     runtime: Handle,
     /// The repository around the working directory, of a client on this machine.
     repository: Option<Repository>,
+    /// The repository that a call names.
+    meant: Option<String>,
 }
 
 impl Reads for Blocking {
@@ -254,8 +256,9 @@ impl Reads for Blocking {
     }
 
     fn relative(&self, path: &str) -> String {
-        let inside = self.repository.as_ref().and_then(|repository| repository.relative(Path::new(path)));
-        inside.unwrap_or_else(|| path.to_owned())
+        let path = as_meant(path);
+        let inside = self.repository.as_ref().and_then(|repository| repository.relative(Path::new(&path)));
+        inside.unwrap_or(path)
     }
 
     fn project_config(&self, project: &str) -> Option<ProjectConfig> {
@@ -283,7 +286,15 @@ impl Reads for Blocking {
         let known = self.project_config(project).map_or_else(|| project.to_owned(), |known| known.id);
         let found = query::guidance(self.stores.config.as_ref(), repository, (&stored, &forges), Some(&known));
         found.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        Ok(found.items)
+        let mut here = found.repositories;
+        if let Some(name) = &self.meant {
+            here = here.meaning(name)?;
+        }
+        Ok(found.items.into_iter().filter(|item| here.holds(item)).collect())
+    }
+
+    fn mean_repository(&mut self, name: &str) {
+        self.meant = Some(name.to_owned());
     }
 }
 

@@ -86,11 +86,16 @@ impl Spool {
         };
         let actor = Some(by.to_owned()).filter(|by| !by.is_empty());
         let evidence = operation.evidence_of(by);
-        let appended = writer.append(clock::now(), None, operation, actor.clone());
+        let mut appended = writer.append(clock::now(), None, operation, actor.clone());
         if let (Ok(Appended::Written(_)), Some(evidence)) = (&appended, evidence) {
-            // That it was an agent is worth less than what it reports.
-            if let Err(error) = writer.append(clock::now(), None, evidence, actor) {
-                tracing::warn!(%error, "could not write that an agent reported this");
+            match writer.append(clock::now(), None, evidence, actor) {
+                // It is the last line that the caller waits for.
+                Ok(Appended::Written(seq)) => appended = Ok(Appended::Written(seq)),
+                // That it was an agent is worth less than what it reports.
+                Ok(Appended::Dropped) => {
+                    tracing::warn!("the spool is full, so that it does not say that an agent reported this")
+                }
+                Err(error) => tracing::warn!(%error, "could not write that an agent reported this"),
             }
         }
         match appended

@@ -251,14 +251,20 @@ impl Line {
     }
 }
 
+/// What an agent reports, for a spool or the database. That it was this agent, and no name that a client gives itself, is said beside it;
+/// `is_proven` if a token stands for it.
+fn delivery(project: &str, operation: Operation, (agent, is_proven): (&str, bool)) -> std::io::Result<Delivery> {
+    let origin = is_proven.then(|| Origin { who: agent.to_owned(), human: false });
+    let actor = Some(agent.to_owned()).filter(|agent| !agent.is_empty());
+    Delivery::of((project, "mcp"), origin, (clock::now(), operation.with_evidence_of(agent), actor))
+}
+
 /// Writes the operation of an agent that a token stands for.
 fn received(path: &str, project: &str, operation: Operation, agent: &str) -> Result<Line, Error> {
     let failed =
         |error: std::io::Error| Error::new(ErrorKind::Store, format!("write to the spool {path}")).caused_by(error);
     let lane = StateDir::open(path).and_then(|state| state.received()).map_err(failed)?;
-    let origin = Origin { who: agent.to_owned(), human: false };
-    let actor = Some(agent.to_owned()).filter(|agent| !agent.is_empty());
-    let file = contextcore_spool::receive_one(&lane, (project, "mcp"), origin, (clock::now(), operation, actor));
+    let file = delivery(project, operation, (agent, true)).and_then(|delivery| delivery.write(&lane));
     file.map(Line::File).map_err(failed)
 }
 
@@ -267,13 +273,11 @@ fn delivered(
     lease: &Lease,
     source: &str,
     (project, operation): (&str, Operation),
-    (agent, is_proven): (&str, bool),
+    by: (&str, bool),
 ) -> Result<Line, Error> {
-    let origin = is_proven.then(|| Origin { who: agent.to_owned(), human: false });
-    let actor = Some(agent.to_owned()).filter(|agent| !agent.is_empty());
-    let delivery = Delivery::one((project, "mcp"), origin, (clock::now(), operation, actor));
     let failed = |error: std::io::Error| Error::new(ErrorKind::Store, "keep what an agent reports").caused_by(error);
-    let (id, text) = (ops::delivery_id(), delivery.and_then(|delivery| delivery.text()).map_err(failed)?);
+    let text = delivery(project, operation, by).and_then(|delivery| delivery.text()).map_err(failed)?;
+    let id = ops::delivery_id();
     lease.deliver(&id, source, &text)?;
     Ok(Line::Delivered(id))
 }

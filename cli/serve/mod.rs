@@ -77,6 +77,7 @@ async fn serve(context: &Context, mut next: Next, current: &Current, endpoints: 
         endpoints.open(bound.take().unwrap_or_default(), current)?;
         let config = engine.config();
         tracing::info!(listen = %config.listen, sources = config.sources.len(), "{began}");
+        proof::warn_of_unreadable(&config);
         let period = until_reload(context, &engine, service, endpoints, &mut hangups);
         let ended = stop::stoppable(&engine.cancel, period).await?;
         let is_over = stop::requested().is_some() || !matches!(ended, Ok(Some(_)));

@@ -24,8 +24,11 @@ pub(crate) fn run(context: &Context, arguments: args::Task) -> Outcome {
     let state = lanes::state_dir(place.state.as_deref())?;
     let project = project::find(context, place.project.as_deref(), &state)?;
     let actor = place.actor.take();
-    let evidence = lanes::variable("CONTEXTCORE_AGENT").and_then(|agent| operation.evidence_of(&agent));
-    let operations = std::iter::once(operation).chain(evidence).map(|operation| (operation, actor.clone()));
+    let operations = match lanes::variable("CONTEXTCORE_AGENT") {
+        Some(agent) => operation.with_evidence_of(&agent),
+        None => vec![operation],
+    };
+    let operations = operations.into_iter().map(|operation| (operation, actor.clone()));
     let recorded = record(&state, &project, &place, operations.collect())?;
     let view = json!({
         "project": project.name, "task": task, "op": name, "lane": recorded.lane.name(),

@@ -234,7 +234,7 @@ async fn work_that_was_reported_before_the_tool_had_the_task_becomes_artifacts_o
     let both = [("jira".to_owned(), "PROJ-1".to_owned()), ("sdk".to_owned(), "OTHER-9".to_owned())];
     assert_eq!(tasks(NOW + 5_000), both);
     let viewer = Viewer::new(&home.store, &home.config, Millis(NOW + 5_000));
-    let task = viewer.show(&TaskSelector { key: "PROJ-1".into(), source: None }).unwrap().task;
+    let task = viewer.show(&TaskSelector::of("PROJ-1")).unwrap().task;
     assert_eq!(task.source, "jira");
     let artifacts = task.timeline.iter().filter(|event| event.kind.as_str() == "artifact");
     assert_eq!(artifacts.map(|event| event.to["kind"].clone()).collect::<Vec<_>>(), ["reported", "reported"]);

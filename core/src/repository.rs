@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use crate::config::guidance::{MAX_BYTES, PATH, parse};
 use crate::model::guidance::{GuidanceItem, of_repository};
-use crate::model::project_file;
+use crate::model::{git_paths, project_file, trailers};
 
 /// A repository, by the directory at its top.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,15 @@ impl Repository {
     #[must_use]
     pub fn project(&self) -> Option<String> {
         project_file::name(&fs::read_to_string(self.root.join(project_file::PLACE)).ok()?).map(str::to_owned)
+    }
+
+    /// What its remotes call it, such as `acme/shop`.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let urls = self.git(&["config", "--get-regexp", r"^remote\..*\.url$"]).unwrap_or_default();
+        // A key has no line break, and its value begins after the first space behind `.url`.
+        let url = |line: &str| line.split_once(".url ").map(|(_, url)| url.trim().to_owned());
+        urls.lines().filter_map(|line| trailers::repository_of_remote(&url(line)?)).collect()
     }
 
     /// A path as the repository has it, with `/` between its parts; one of a directory ends in `/`. `None` for one outside.
@@ -177,6 +186,13 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
+/// The path that is meant: one in quotes, copied from what git prints, is the one inside, unless there is a file of such a name.
+#[must_use]
+pub fn as_meant(path: &str) -> String {
+    let inside = git_paths::unquoted(path).filter(|_| !Path::new(path).exists());
+    inside.unwrap_or_else(|| path.to_owned())
+}
+
 /// The nearest file that names a project, from a directory upwards, and the name in it: empty for a file without one.
 ///
 /// # Errors
@@ -275,6 +291,7 @@ mod tests {
         assert_eq!(repository.relative(&here.join("src/../src/new file.rs")).as_deref(), Some("src/new file.rs"));
         assert_eq!(repository.relative(&here.join(".contextcore")).as_deref(), Some(".contextcore/"));
         assert_eq!(repository.relative(Path::new("/")), None);
+        assert_eq!((&*as_meant(r#""\303\251""#), &*as_meant("\"a")), ("é", "\"a"));
         fs::write(here.join(".contextcore/project"), "# ours\n\n commerce-platform \n").unwrap();
         assert_eq!(repository.project().as_deref(), Some("commerce-platform"));
         assert_eq!(Repository::around(Path::new("/")), None);

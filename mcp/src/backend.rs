@@ -175,4 +175,7 @@ pub trait Reads {
     /// # Errors
     /// When a source of it cannot be read.
     fn guidance(&self, project: &str) -> Result<Vec<GuidanceItem>>;
+
+    /// The paths of the call are in this repository, such as `acme/shop`, and not in that of the working directory.
+    fn mean_repository(&mut self, _name: &str) {}
 }

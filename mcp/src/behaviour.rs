@@ -55,6 +55,34 @@ fn one_agent_has_a_handoff() {
 }
 
 #[test]
+fn a_key_of_two_projects_is_that_of_the_callers_and_no_word_about_the_other() {
+    let fake = Fake::default();
+    fake.task_of("shop", ("shop-1", "A-1"), "Pay", Vec::new());
+    fake.task_of("blog", ("blog-1", "A-1"), "Write", Vec::new());
+    fake.task_of("blog", ("blog-2", "A-2"), "Read", Vec::new());
+    let of = |projects: &[&str], project: Option<&str>| {
+        let projects = projects.iter().map(|name| (*name).to_owned()).collect();
+        Caller { projects: Some(projects), project: project.map(str::to_owned), ..caller("a") }
+    };
+    let ask = |caller: &Caller, arguments: Value| {
+        let definition = Definition::of("get_task").unwrap();
+        let outcome = tools::call(&fake, caller, definition, arguments.as_object().unwrap(), None, 1);
+        outcome.map_or_else(|problem| problem.to_string(), |outcome| outcome.value["task"]["title"].to_string())
+    };
+    let key = |key: &str| json!({"key": key});
+    for project in ["shop", "blog"] {
+        let want = if project == "shop" { "\"Pay\"" } else { "\"Write\"" };
+        assert_eq!(ask(&of(&[project], Some(project)), key("A-1")), want);
+        assert_eq!(ask(&of(&["*"], None), json!({"key": "a-1", "project": project})), want);
+    }
+    let shop = of(&["shop"], Some("shop"));
+    assert_eq!(ask(&shop, key("A-2")), ask(&shop, key("A-3")).replace("A-3", "A-2"), "as one that nobody has");
+    let both = ask(&of(&["shop", "blog", "none"], None), key("A-1"));
+    assert!(both.contains("a task of each of shop, blog: name one with `project`"), "{both}");
+    assert_eq!(ask(&of(&["shop", "blog"], None), key("A-2")), "\"Read\"");
+}
+
+#[test]
 fn who_comes_second_reads_so() {
     let fake = Fake::default();
     let id = offered(&fake);

@@ -98,15 +98,20 @@ impl Fake {
 
     /// Stores a task.
     pub(crate) fn task(&self, key: &str, title: &str, more: Vec<StoredEvent>) {
+        self.task_of("shop", (key, key), title, more);
+    }
+
+    /// Stores a task of a project, by its own id and its key.
+    pub(crate) fn task_of(&self, project: &str, (id, key): (&str, &str), title: &str, more: Vec<StoredEvent>) {
         let facts = Facts {
             key: key.into(),
-            project: "shop".into(),
+            project: project.into(),
             title: title.into(),
             ..samples::facts(Status::InProgress)
         };
         let timeline = std::iter::once(samples::stored(1, Change::Created(Box::new(facts)))).chain(more).collect();
         let mut transaction = self.store.begin().unwrap();
-        transaction.put_task(&TaskKey::new("agents", key), None, &samples::record(timeline), false).unwrap();
+        transaction.put_task(&TaskKey::new("agents", id), None, &samples::record(timeline), false).unwrap();
         transaction.commit().unwrap();
     }
 

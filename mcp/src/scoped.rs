@@ -24,13 +24,14 @@ pub(crate) struct Scoped<'a> {
 }
 
 impl Scoped<'_> {
-    fn sees(&self, view: &ShowView) -> bool {
-        self.caller.sees(&view.task.project_id) || self.caller.sees(&view.task.project)
-    }
-
     fn sees_child(&self, child: &ChildView, source: &str) -> bool {
-        let selector = TaskSelector { key: child.id.clone(), source: Some(source.to_owned()) };
-        self.all.task(&selector).is_ok_and(|view| self.sees(&view))
+        let of = |project: &String| TaskSelector {
+            key: child.id.clone(),
+            source: Some(source.to_owned()),
+            project: Some(project.clone()),
+        };
+        !self.caller.is_restricted()
+            || self.caller.projects.iter().flatten().any(|project| self.all.task(&of(project)).is_ok())
     }
 
     /// Whether a source is known to feed a project in sight; `None` where nothing says what feeds them.

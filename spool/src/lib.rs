@@ -25,7 +25,7 @@ pub use guidance::add_guidance;
 pub use lane::{LaneDir, Lock};
 pub use layout::StateDir;
 pub use reader::{Chunk, Cursor, Place, Reader, SpoolLine};
-pub use receive::{Delivery, receive, receive_one};
+pub use receive::{Delivery, receive};
 pub use resource::{Resource, resource};
 pub use segment::{Header, Origin};
 pub use target::{Target, header_sets};

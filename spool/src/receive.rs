@@ -47,20 +47,23 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// One operation of a project. `origin` is who proved to have reported it.
+    /// Operations of a project, in this order. `origin` is who proved to have reported them.
     ///
     /// # Errors
-    /// When it is longer than a line may be.
-    pub fn one(
+    /// When one is longer than a line may be.
+    pub fn of(
         (project, lang): (&str, &str),
         origin: Option<Origin>,
-        (now, operation, actor): (Millis, Operation, Option<String>),
+        (now, operations, actor): (Millis, Vec<Operation>, Option<String>),
     ) -> io::Result<Self> {
         let header = Header { origin, ..Header::new(project, lang, "") };
-        let line = Line { v: VERSION, seq: 1, t: now, at: None, operation, actor, traceparent: None };
         let too_long = || io::Error::new(io::ErrorKind::InvalidInput, "the operation is longer than 64 KiB");
-        let text = line.text().ok_or_else(too_long)?;
-        Ok(Self { header, lines: vec![text.trim_end().to_owned()] })
+        let text = |(seq, operation)| -> io::Result<String> {
+            let actor = actor.clone();
+            let line = Line { v: VERSION, seq, t: now, at: None, operation, actor, traceparent: None };
+            Ok(line.text().ok_or_else(too_long)?.trim_end().to_owned())
+        };
+        Ok(Self { header, lines: (1..).zip(operations).map(text).collect::<io::Result<_>>()? })
     }
 
     /// As text.
@@ -86,19 +89,6 @@ impl Delivery {
     pub fn write(&self, lane: &LaneDir) -> io::Result<PathBuf> {
         receive(lane, &self.header, &self.lines)
     }
-}
-
-/// Writes one operation of a project, which somebody proved to have reported, durably. Returns the file.
-///
-/// # Errors
-/// When it cannot be written or made durable.
-pub fn receive_one(
-    lane: &LaneDir,
-    (project, lang): (&str, &str),
-    origin: Origin,
-    (now, operation, actor): (Millis, Operation, Option<String>),
-) -> io::Result<PathBuf> {
-    Delivery::one((project, lang), Some(origin), (now, operation, actor))?.write(lane)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -178,7 +178,7 @@ pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observ
     }
     describe(&mut line.operation, &resource);
     let writer = writer.unwrap_or_default();
-    let evidence = evidence(writer, &project, &line);
+    let evidence = evidence(writer, &project, &line, origin.as_ref());
     let mut observation = observation(reading, writer, project, *line).map_err(bad)?;
     match (&mut observation, origin) {
         (Some(Observation::Insight(reported)), Some(origin)) => {
@@ -191,11 +191,13 @@ pub(super) fn observations(reading: &Reading, record: &str) -> Result<Vec<Observ
     Ok(observation.into_iter().chain(evidence).collect())
 }
 
-/// What an insight shows of agents: the one that says it works on the insight's task.
-fn evidence(writer: &str, project: &str, line: &Line) -> Option<Observation> {
+/// What an insight shows of agents: the one that says it works on the insight's task. The name that a token stands for comes before what
+/// a client calls itself.
+fn evidence(writer: &str, project: &str, line: &Line, origin: Option<&Origin>) -> Option<Observation> {
     let Operation::InsightEmit(insight) = &line.operation else { return None };
     let task = insight.task.as_deref().map(str::trim).filter(|task| !task.is_empty())?;
-    let agent = insight.agent_name.as_ref().or(insight.agent.as_ref()).filter(|agent| !agent.is_empty())?;
+    let proven = insight.agent.as_ref().filter(|agent| origin.is_some_and(|origin| origin.who == **agent));
+    let agent = proven.or(insight.agent_name.as_ref()).or(insight.agent.as_ref()).filter(|agent| !agent.is_empty())?;
     let artifact = agents::artifact(AgentAssisted::Assisted, agent, "");
     Some(Observation::Activity(Box::new(Activity {
         native_id: format!("{}:op:{writer}:{}", agents::AGENT, line.seq),

@@ -13,6 +13,7 @@ pub mod blocking;
 pub mod config;
 pub mod diff;
 pub mod error;
+pub mod git_paths;
 pub mod guidance;
 pub mod hash;
 pub mod health;

@@ -14,6 +14,9 @@ use crate::model::error::{Error, ErrorKind, Result};
 /// How long the program may stay silent. Reading a large store takes a while, but one that hangs must not hang its callers.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// The longest address of a question. A server reads no longer one.
+const LONGEST: usize = 60_000;
+
 /// An error answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Refusal {
@@ -124,13 +127,21 @@ impl Local {
 
     async fn send(&self, path: &str, query: &impl Serialize) -> Result<reqwest::Response> {
         let request = self.client.get(format!("http://contextcore{path}")).query(query);
-        request.send().await.map_err(|error| self.failed(error))
+        let request = request.build().map_err(|error| self.failed(error))?;
+        if request.url().as_str().len() > LONGEST {
+            return Err(too_long());
+        }
+        self.client.execute(request).await.map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: reqwest::Error) -> Error {
         let message = if error.is_connect() { "nobody answers on the socket" } else { "ask the running contextcore" };
         Error::new(ErrorKind::Unavailable, message).with("socket", self.socket.display()).caused_by(error)
     }
+}
+
+fn too_long() -> Error {
+    Error::new(ErrorKind::Config, "ask the running contextcore: the question is too long; ask with fewer words")
 }
 
 fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T> {
@@ -141,6 +152,9 @@ fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T> {
     if status.is_success() {
         return serde_json::from_slice(body).map_err(strange);
     }
+    if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::URI_TOO_LONG) {
+        return Err(too_long());
+    }
     let Refusal { kind, message } = serde_json::from_slice(body).map_err(strange)?;
     Err(Error::new(kind, message))
 }
@@ -148,6 +162,16 @@ fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_question_that_is_too_long_says_so_whoever_listens() {
+        let local = Local::new(Path::new("/nowhere/socket")).unwrap();
+        let text = [("text", "é ".repeat(20_000))];
+        let error = local.get::<()>("/v1/tasks", &text).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Config && error.full().contains("too long"), "{error}");
+        let error = read::<()>(StatusCode::PAYLOAD_TOO_LARGE, b"length limit exceeded").unwrap_err();
+        assert!(error.full().contains("too long"), "{error}");
+    }
 
     #[tokio::test]
     async fn a_socket_without_a_listener_is_unavailable_and_named() {

@@ -479,18 +479,19 @@ impl Viewer<'_> {
         Ok(views)
     }
 
-    /// The tasks with this key (case does not matter) or native id, at most one in each source. A task that has the key now
-    /// comes before one that had it once.
+    /// The tasks with this key (case does not matter) or native id, in a source and a project if they are given. Two projects of one
+    /// source may have the same key. A task that has the key now comes before one that had it once.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Store`] when the store cannot be read.
-    pub fn find(&self, name: &str, source: Option<&str>) -> Result<Vec<TaskView>> {
+    pub fn find(&self, name: &str, source: Option<&str>, project: Option<&str>) -> Result<Vec<TaskView>> {
         let mut keys = self.store.named(name)?;
         if keys.is_empty() {
             keys = self.config.sources.iter().map(|source| TaskKey::new(&*source.name, name)).collect();
         }
         keys.retain(|key| source.is_none_or(|source| source == key.source));
         let mut views = keys.iter().filter_map(|key| self.task(key).transpose()).collect::<Result<Vec<_>>>()?;
+        views.retain(|view| project.is_none_or(|typed| self.is_in_project(typed, &view.source, &view.project)));
         if views.iter().any(|view| is_same(name, &view.id)) {
             views.retain(|view| is_same(name, &view.id));
         }

@@ -1,5 +1,8 @@
 //! Guidance for agents, from everywhere it can come from.
 
+use std::collections::BTreeSet;
+
+use super::names;
 use super::viewer::Viewer;
 use crate::config::Config;
 use crate::config::guidance::{PATH, parse};
@@ -16,6 +19,50 @@ pub struct GuidanceFound {
     pub items: Vec<GuidanceItem>,
     /// What a person should know, such as a file that cannot be used.
     pub warnings: Vec<String>,
+    /// Which repositories there are, and so which of the lines are about a path.
+    pub repositories: Repositories,
+}
+
+/// The repositories of a project, or of all, and which of them paths are in. What a forge has in one repository says nothing about the
+/// paths of another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repositories {
+    /// Those that the configuration or a forge knows.
+    known: BTreeSet<String>,
+    /// What the remotes of the clone on this machine name.
+    of_clone: Vec<String>,
+    /// The one that is meant, whatever the clone is.
+    meant: Option<String>,
+}
+
+impl Repositories {
+    /// The same, where one is meant.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] when others are known and this is none of them: a slip must not hide a rule.
+    pub fn meaning(mut self, name: &str) -> Result<Self> {
+        let name = name.trim();
+        let all: BTreeSet<String> = self.known.iter().chain(&self.of_clone).cloned().collect();
+        if !all.is_empty() && !all.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            return Err(names::unknown("repository", name, &all));
+        }
+        self.meant = Some(name.to_owned());
+        Ok(self)
+    }
+
+    /// Whether a line is about the paths here. Where nobody knows the repository, as in a clone of a fork, every line is.
+    #[must_use]
+    pub fn holds(&self, item: &GuidanceItem) -> bool {
+        let is_clone = |name: &str| self.of_clone.iter().any(|known| known.eq_ignore_ascii_case(name));
+        match (&item.source, &self.meant) {
+            (GuidanceSource::Forge { repository, .. }, Some(meant)) => repository.eq_ignore_ascii_case(meant),
+            (GuidanceSource::Forge { repository, .. }, None) => {
+                is_clone(repository) || !self.known.iter().any(|known| is_clone(known))
+            }
+            (GuidanceSource::File { .. }, Some(meant)) => self.of_clone.is_empty() || is_clone(meant),
+            _ => true,
+        }
+    }
 }
 
 impl Viewer<'_> {
@@ -72,7 +119,13 @@ pub fn guidance(
 ) -> GuidanceFound {
     let is_wanted = |id: &str| project.is_none_or(|project| id == project);
     let projects = config.iter().flat_map(|config| &config.projects).filter(|known| is_wanted(&known.id));
-    let mut found = GuidanceFound { items: projects.flat_map(of_project).collect(), warnings: Vec::new() };
+    let repositories = Repositories {
+        known: known_repositories(config, forges, &is_wanted),
+        of_clone: repository.map(Repository::names).unwrap_or_default(),
+        meant: None,
+    };
+    let mut found =
+        GuidanceFound { items: projects.flat_map(of_project).collect(), warnings: Vec::new(), repositories };
     for forge in forges.iter().filter(|forge| is_wanted(&forge.project)) {
         add_forge(&mut found, forge);
     }
@@ -82,13 +135,24 @@ pub fn guidance(
         let refs = config.map(|config| config.guidance.trusted_refs.as_slice()).unwrap_or_default();
         let named = project.map(str::to_owned).or(own).unwrap_or_default();
         let of_repository = repository.guidance(&named, refs);
-        let is_known = |item: &GuidanceItem| found.items.iter().any(|known| is_of_forge(known) && known.says_as(item));
+        let is_here = |known: &GuidanceItem| is_of_forge(known) && found.repositories.holds(known);
+        let is_known = |item: &GuidanceItem| found.items.iter().any(|known| is_here(known) && known.says_as(item));
         let new: Vec<_> = of_repository.items.into_iter().filter(|item| !is_known(item)).collect();
         found.items.extend(new);
         found.warnings.extend(of_repository.warnings);
     }
     found.items.extend(stored.items(project));
     found
+}
+
+fn known_repositories(
+    config: Option<&Config>,
+    forges: &[ForgeGuidance],
+    is_wanted: &impl Fn(&str) -> bool,
+) -> BTreeSet<String> {
+    let of_forges = forges.iter().filter(|forge| is_wanted(&forge.project)).map(|forge| &forge.repository);
+    let projects = config.iter().flat_map(|config| &config.projects).filter(|known| is_wanted(&known.id));
+    projects.flat_map(|project| &project.repositories).chain(of_forges).cloned().collect()
 }
 
 fn is_of_forge(item: &GuidanceItem) -> bool {
@@ -132,6 +196,50 @@ mod tests {
         assert_eq!((about(Some("shop")), about(Some("blog")), about(None)), (1, 1, 1), "it names none");
         fs::write(dir.path().join(".contextcore/project"), "shop\n").unwrap();
         assert_eq!((about(Some("Shop")), about(Some("blog")), about(None)), (1, 0, 1));
+    }
+
+    #[test]
+    fn a_file_of_a_forge_is_about_the_paths_of_its_repository_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let git = |arguments: &[&str]| {
+            assert!(
+                std::process::Command::new("git").arg("-C").arg(dir.path()).args(arguments).status().unwrap().success()
+            );
+        };
+        git(&["init", "-q"]);
+        let text = "constraints: [{id: api, rule: Keep it}]";
+        let file = |repository: &str| ForgeGuidance {
+            project: "shop".into(),
+            repository: repository.into(),
+            file: StoredFile { branch: "main".into(), text: text.into() },
+        };
+        let mut config = config::parse("sources: []", "x.yaml", &[]).unwrap();
+        let repositories = ["acme/api", "acme/web"].map(str::to_owned).to_vec();
+        config.projects.push(ProjectConfig { id: "shop".into(), repositories, ..project() });
+        let found = |meant: Option<&str>| {
+            let repository = Repository::around(dir.path());
+            let all = (&AllGuidance::default(), &[file("acme/web")][..]);
+            let found = guidance(Some(&config), repository.as_ref(), all, Some("shop"));
+            let here = meant.map_or(Ok(found.repositories.clone()), |name| found.repositories.clone().meaning(name));
+            let here = here.map_err(|error| error.full())?;
+            Ok::<_, String>(
+                found.items.into_iter().filter(|item| here.holds(item)).map(|item| item.id).collect::<Vec<_>>(),
+            )
+        };
+        let of_web = Ok(vec!["forge:acme/web/api".to_owned()]);
+        assert_eq!(found(None), of_web, "nobody knows where this is");
+        git(&["remote", "add", "origin", "git@github.com:ada/web.git"]);
+        assert_eq!(found(None), of_web, "a fork of whatever");
+        git(&["remote", "set-url", "origin", "https://github.com/Acme/API"]);
+        assert_eq!(found(None), Ok(vec![]));
+        fs::create_dir(dir.path().join(".contextcore")).unwrap();
+        fs::write(dir.path().join(PATH), text).unwrap();
+        assert_eq!(found(None), Ok(vec!["checkout:api".to_owned()]), "the same words of another repository");
+        assert_eq!(found(Some("acme/web")), of_web);
+        assert_eq!(found(Some("acme/API")), Ok(vec!["checkout:api".to_owned()]));
+        assert!(found(Some("acme/wbe")).unwrap_err().contains("did you mean `acme/web`?"));
+        git(&["remote", "add", "upstream", "https://github.com/acme/web.git"]);
+        assert_eq!(found(None), of_web);
     }
 
     #[test]

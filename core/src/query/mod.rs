@@ -31,7 +31,7 @@ pub use dead::DeadLetterItem;
 pub use events::{EventKind, EventView};
 pub use filter::{AnyOf, Condition, SprintFilter, StatusFilter, TaskFilter, TaskSort};
 pub use freshness::{Freshness, Lag};
-pub use guidance::{GuidanceFound, guidance};
+pub use guidance::{GuidanceFound, Repositories, guidance};
 pub use insights::{Found, FoundInsight, InsightQuery, InsightSelector, InsightView};
 pub use list::{Cursor, Fields, List, ListLine, ListOptions, ListQuery, PageEnd, fields_of};
 pub use portfolio::{BlockedView, EpicView, PortfolioView, ProjectSprint, ProjectView, blocked};

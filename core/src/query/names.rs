@@ -90,7 +90,7 @@ impl Viewer<'_> {
 
     fn check_task(&self, typed: Option<&str>) -> Result<()> {
         match typed {
-            Some(typed) if self.find(typed, None)?.is_empty() => {
+            Some(typed) if self.find(typed, None, None)?.is_empty() => {
                 Err(Error::new(ErrorKind::Config, format!("there is no task `{typed}`")))
             }
             _ => Ok(()),
@@ -122,7 +122,8 @@ fn check(what: &str, typed: &str, mut known: BTreeSet<String>) -> Result<()> {
     }
 }
 
-fn unknown(what: &str, typed: &str, known: &BTreeSet<String>) -> Error {
+/// That a name is none of the known ones.
+pub(super) fn unknown(what: &str, typed: &str, known: &BTreeSet<String>) -> Error {
     Error::new(ErrorKind::Config, format!("there is no {what} `{typed}`; {}", suggestion(typed, known)))
 }
 

@@ -1,6 +1,6 @@
 //! One task with its neighbourhood: the object of `contextcore show`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,22 @@ pub struct TaskSelector {
     pub key: String,
     /// Its source, when several have a task with this key.
     pub source: Option<String>,
+    /// Its project, native or of the portfolio, when several have a task with this key.
+    #[serde(default)]
+    pub project: Option<String>,
+}
+
+impl TaskSelector {
+    /// The task with this key, wherever it is.
+    pub fn of(key: impl Into<String>) -> Self {
+        Self { key: key.into(), source: None, project: None }
+    }
+
+    /// The same in a project.
+    #[must_use]
+    pub fn in_project(self, project: impl Into<String>) -> Self {
+        Self { project: Some(project.into()), ..self }
+    }
 }
 
 /// A task, its children and its links.
@@ -63,22 +79,23 @@ impl Viewer<'_> {
     /// The selected task with its children and links. One that is there comes before those of its name that were deleted.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Config`] when several sources have one or there is no such
-    /// source, [`ErrorKind::Store`] when the store cannot be read.
+    /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Config`] when several sources or projects have one or there is no such
+    /// source or project, [`ErrorKind::Store`] when the store cannot be read.
     pub fn show(&self, selector: &TaskSelector) -> Result<ShowView> {
-        let TaskSelector { key, source } = selector;
+        let TaskSelector { key, source, project } = selector;
         self.check_source(source.as_deref())?;
-        let mut found = self.find(key, source.as_deref())?;
+        let mut found = self.find(key, source.as_deref(), project.as_deref())?;
         if found.iter().any(|task| task.deleted.is_none()) {
             found.retain(|task| task.deleted.is_none());
         }
         if found.len() > 1 {
-            let sources: Vec<&str> = found.iter().map(|task| task.source.as_str()).collect();
-            let message = format!("`{key}` is a task in each of {}: choose one with --source", sources.join(", "));
-            return Err(Error::new(ErrorKind::Config, message));
+            return Err(Error::new(ErrorKind::Config, several(key, &found)));
         }
         let Some(task) = found.pop() else {
-            let message = format!("there is no task `{key}` in the store; `contextcore sync` fetches what is new");
+            self.check_project(project.as_deref())?;
+            let place = project.as_ref().map(|project| format!(" of the project `{project}`")).unwrap_or_default();
+            let message =
+                format!("there is no task `{key}`{place} in the store; `contextcore sync` fetches what is new");
             return Err(Error::new(ErrorKind::NotFound, message));
         };
         let children = self.children(&TaskKey::new(&*task.source, &*task.native_id))?;
@@ -98,6 +115,25 @@ impl Viewer<'_> {
         }
         Ok(names)
     }
+}
+
+/// Says how to choose one of the tasks that have a key: by what tells them apart.
+fn several(key: &str, found: &[TaskView]) -> String {
+    let distinct = |of: fn(&TaskView) -> &str| {
+        let names: BTreeSet<&str> = found.iter().map(of).collect();
+        (names.len() == found.len()).then(|| names.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    if let Some(sources) = distinct(|task| &task.source) {
+        return format!("`{key}` is a task in each of {sources}: choose one with --source");
+    }
+    if let Some(projects) = distinct(|task| &task.project_id) {
+        return format!("`{key}` is a task of each of the projects {projects}: choose one with --project");
+    }
+    let places: BTreeSet<String> = found.iter().map(|task| format!("{} of {}", task.project, task.source)).collect();
+    let (places, number) = (places.into_iter().collect::<Vec<_>>().join(", "), found.len());
+    format!(
+        "`{key}` is the key of {number} tasks, in {places}: choose one with --source and --project, or by its own id"
+    )
 }
 
 /// The links that were made and not removed since.

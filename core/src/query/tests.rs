@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{self, Config};
 use crate::model::agents::{AgentAssisted, artifact};
-use crate::model::error::{Error, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 use crate::model::insight::{InsightRecord, InsightReport, Said};
 use crate::model::operation::InsightEmit;
 use crate::model::samples::{facts, stored, to};
@@ -456,7 +456,7 @@ fn a_key_finds_its_current_task_before_a_former_one() {
     let moved = Change::Moved { key: "OPS-5".into(), project: "OPS".into() };
     world.task("1", named("PROJ-1", Status::Todo), vec![stored(5, moved)]);
     let ids = |name: &str| {
-        let found = world.at(DAY).find(name, None).unwrap();
+        let found = world.at(DAY).find(name, None, None).unwrap();
         found.into_iter().map(|view| view.native_id).collect::<Vec<_>>()
     };
     assert_eq!(ids("proj-1"), ["1"], "an old key still finds it");
@@ -464,6 +464,27 @@ fn a_key_finds_its_current_task_before_a_former_one() {
     assert_eq!(ids("PROJ-1"), ["2"]);
     assert_eq!(ids("1"), ["1"], "a native id finds it as well");
     assert!(ids("NONE-1").is_empty());
+}
+
+#[test]
+fn a_key_of_two_projects_in_one_source_is_chosen_by_its_project() {
+    let world = World::new();
+    world.task("1", Facts { project: "PROJ".into(), ..named("A-1", Status::Todo) }, vec![]);
+    world.task("2", Facts { project: "OPS".into(), ..named("A-1", Status::Todo) }, vec![]);
+    let ask = |selector: TaskSelector| world.at(DAY).show(&selector).map(|view| view.task.native_id);
+    let error = ask(TaskSelector::of("A-1")).unwrap_err().full();
+    assert!(error.contains("each of the projects OPS, commerce: choose one with --project"), "{error}");
+    for (project, want) in [("proj", "1"), ("commerce", "1"), ("OPS", "2")] {
+        assert_eq!(ask(TaskSelector::of("a-1").in_project(project)).unwrap(), want, "{project}");
+    }
+    let moved = Change::Moved { key: "OPS-5".into(), project: "OPS".into() };
+    world.task("3", named("PROJ-8", Status::Todo), vec![stored(5, moved)]);
+    world.task("4", named("PROJ-8", Status::Todo), vec![]);
+    assert_eq!(ask(TaskSelector::of("PROJ-8").in_project("OPS")).unwrap(), "3", "by its former key");
+    let error = ask(TaskSelector::of("A-1").in_project("OPPS")).unwrap_err().full();
+    assert!(error.contains("did you mean `OPS`?"), "{error}");
+    let error = ask(TaskSelector::of("PROJ-9").in_project("OPS")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 #[test]
@@ -475,7 +496,7 @@ fn a_move_shows_what_changed() {
         named("PROJ-1", Status::Todo),
         vec![stored(5, moved("PROJ-1", "OPS")), stored(6, moved("OPS-5", "OPS"))],
     );
-    let view = world.at(DAY).find("OPS-5", None).unwrap().pop().unwrap();
+    let view = world.at(DAY).find("OPS-5", None, None).unwrap().pop().unwrap();
     let moves: Vec<_> = view.timeline.iter().skip(1).map(|event| (event.from.clone(), event.to.clone())).collect();
     assert_eq!(moves, [(json!("PROJ"), json!("OPS")), (json!("PROJ-1"), json!("OPS-5"))]);
 }

@@ -22,12 +22,13 @@ struct Arguments {
     key: String,
     #[serde(default)]
     include: Vec<String>,
+    project: Option<String>,
     budget: Option<i64>,
 }
 
 pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<Answer, Problem> {
     let given: Arguments = crate::arguments::read(arguments)?;
-    let view = call.task(&given.key)?;
+    let view = call.task_of(&given.key, given.project.as_deref())?;
     let wants = |part: &str| given.include.iter().any(|name| name == part);
     let mut fields = Map::from_iter([("task".to_owned(), task::whole(&view, call.now))]);
     let mut put = |name: &str, (items, omitted): (Vec<Value>, usize)| {
@@ -64,7 +65,9 @@ fn first<T>(mut all: Vec<T>, most: usize) -> (Vec<T>, usize) {
 
 /// The open blockers. One that is out of sight, or that no source has, is its key alone.
 fn blockers(call: &Call<'_>, view: &ShowView) -> (Vec<Value>, usize) {
-    let known = |key: String| match call.task(&key) {
+    // One of the same project is meant before one of another.
+    let found = |key: &str| call.task_of(key, Some(&view.task.project_id)).or_else(|_| call.task(key));
+    let known = |key: String| match found(&key) {
         Ok(found) => task::row(&found.task, &["key", "title", "status", "assignee", "blocked"], call.now),
         Err(_) => json!({"key": key}),
     };

@@ -18,6 +18,7 @@ use contextcore_core::config::nearest_known;
 use contextcore_core::model::insight::identity;
 use contextcore_core::model::leak::looks_like_secret;
 use contextcore_core::model::operation::Operation;
+use contextcore_core::query::{ShowView, TaskSelector};
 use contextcore_core::{ErrorKind, Millis};
 use serde_json::{Map, Value, json};
 
@@ -104,7 +105,8 @@ pub(crate) fn call(
     turn: Turn,
 ) -> Result<Outcome, Problem> {
     check(tool, arguments)?;
-    with(backend, caller, turn, |call| match tool.name.as_str() {
+    let repo = arguments.get("repo").and_then(Value::as_str);
+    answered(backend, (caller, repo), turn, |call| match tool.name.as_str() {
         "get_context" => get_context::answer(call, arguments),
         "find_insights" => insights::find(call, arguments),
         "record_insight" => insights::record(call, arguments),
@@ -158,8 +160,20 @@ pub(crate) fn with(
     turn: Turn,
     answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
 ) -> Result<Outcome, Problem> {
+    answered(backend, (caller, None), turn, answer)
+}
+
+fn answered(
+    backend: &dyn Backend,
+    (caller, repo): (&Caller, Option<&str>),
+    turn: Turn,
+    answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
+) -> Result<Outcome, Problem> {
     let Turn { tainted_by, gate, random } = turn;
-    let all = backend.open()?;
+    let mut all = backend.open()?;
+    if let Some(repo) = repo {
+        all.mean_repository(repo);
+    }
     let scoped = Scoped { all: &*all, caller };
     let reads: &dyn Reads = if caller.is_restricted() { &scoped } else { &*all };
     #[expect(clippy::cast_possible_truncation, reason = "half of the random bits")]
@@ -300,39 +314,69 @@ impl Call<'_> {
         Ok(all.into_iter().map(|project| project.id).filter(|id| self.caller.sees(id)).collect())
     }
 
-    /// The task of this key, if the caller may see it.
-    pub(crate) fn task(&self, key: &str) -> Result<contextcore_core::query::ShowView, Problem> {
-        let selector = |source: Option<String>| contextcore_core::query::TaskSelector { key: key.to_owned(), source };
-        let found = match self.reads.task(&selector(None)) {
-            // Several sources have one with this key: the one of the project that is meant.
-            Err(error) if error.kind() == ErrorKind::Config => self.task_among(key, error)?,
-            found => found?,
-        };
-        if self.caller.sees(&found.task.project_id) || self.caller.sees(&found.task.project) {
-            return Ok(found);
-        }
-        Err(no_task(key))
+    /// The task of this key, if the caller may see it: of the project that is meant, if that has one.
+    pub(crate) fn task(&self, key: &str) -> Result<ShowView, Problem> {
+        self.task_of(key, None)
     }
 
-    fn task_among(
-        &self,
-        key: &str,
-        error: contextcore_core::Error,
-    ) -> Result<contextcore_core::query::ShowView, Problem> {
-        let text = error.full();
-        let names = text.split("in each of ").nth(1).and_then(|rest| rest.split(':').next()).unwrap_or_default();
-        for source in names.split(", ").filter(|name| !name.is_empty()) {
-            let selector =
-                contextcore_core::query::TaskSelector { key: key.to_owned(), source: Some(source.to_owned()) };
-            let found = self.reads.task(&selector)?;
-            let project = self.caller.project.as_deref();
-            let is_meant = project.is_none_or(|project| project.eq_ignore_ascii_case(&found.task.project_id));
-            if is_meant && self.caller.sees(&found.task.project_id) {
-                return Ok(found);
-            }
+    /// The same in a project, if one is given.
+    pub(crate) fn task_of(&self, key: &str, project: Option<&str>) -> Result<ShowView, Problem> {
+        if let Some(project) = project {
+            let project = self.visible(project)?;
+            return self.task_in(self.reads, key, &project)?.ok_or_else(|| no_task(key));
         }
-        // Which sources there are is no matter of who sees one of them.
-        Err(if self.caller.is_restricted() { no_task(key) } else { error.into() })
+        match &self.caller.projects {
+            Some(projects) if self.caller.is_restricted() => self.task_among(key, projects),
+            _ => match self.reads.task(&TaskSelector::of(key)) {
+                // Several sources or projects have one with this key.
+                Err(error) if error.kind() == ErrorKind::Config => self.task_among(key, &self.known_projects()?),
+                found => Ok(found?),
+            },
+        }
+    }
+
+    /// The same after a change of it was written, which was after what is read was opened. What cannot be read is not there yet.
+    pub(crate) fn task_after(&self, key: &str, project: &str) -> Result<Option<ShowView>, Problem> {
+        let all = self.backend.open()?;
+        Ok(self.task_in(&Scoped { all: &*all, caller: self.caller }, key, project).ok().flatten())
+    }
+
+    /// The task of this key in a project, in what was opened.
+    fn task_in(&self, reads: &dyn Reads, key: &str, project: &str) -> Result<Option<ShowView>, Problem> {
+        match reads.task(&TaskSelector::of(key).in_project(project)) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            // What is not known of the project at all has no task either; which sources there are is no matter of who sees one of them.
+            Err(error) if error.kind() == ErrorKind::Config && error.full().contains("there is no ") => Ok(None),
+            Err(error) if error.kind() == ErrorKind::Config => Err(Problem::usage(format!(
+                "`{key}` is the key of several tasks of `{project}`: give the own id that their tool has"
+            ))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The task of this key in one of the projects: that of the caller, else the only one that is not deleted.
+    fn task_among(&self, key: &str, projects: &[String]) -> Result<ShowView, Problem> {
+        if let Some(project) = &self.caller.project
+            && let Some(found) = self.task_in(self.reads, key, project)?
+        {
+            return Ok(found);
+        }
+        let mut found = Vec::new();
+        for project in projects {
+            found.extend(self.task_in(self.reads, key, project)?.map(|view| (project.as_str(), view)));
+        }
+        if found.iter().any(|(_, view)| view.task.deleted.is_none()) {
+            found.retain(|(_, view)| view.task.deleted.is_none());
+        }
+        // A project of the portfolio and one of a tool may be the same.
+        found.dedup_by(|one, other| one.1.task.span_id == other.1.task.span_id);
+        let names: Vec<&str> = found.iter().map(|(project, _)| *project).collect();
+        if names.len() > 1 {
+            let names = names.join(", ");
+            return Err(Problem::usage(format!("`{key}` is a task of each of {names}: name one with `project`")));
+        }
+        found.pop().map(|(_, view)| view).ok_or_else(|| no_task(key))
     }
 }
 

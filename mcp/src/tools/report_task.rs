@@ -82,24 +82,20 @@ pub(super) fn answer(call: &Call<'_>, arguments: &Map<String, Value>) -> Result<
     let operation = operation(Arguments { key: key.clone(), ..given })?;
     let written = call.write(&project, operation)?;
     // What is read was opened before the operation was written.
-    let after = if written.is_visible { after(call, &key)? } else { None };
+    let after = if written.is_visible { after(call, &key, &project)? } else { None };
     let task = after.filter(|view| call.caller.sees(&view.task.project_id) || call.caller.sees(&view.task.project));
     let task = task.map(|view| task::whole(&view, call.now));
     Ok(Answer::new(json!({"key": key, "accepted": true, "visible": task.is_some(), "task": task}), &[]))
 }
 
 /// The task as it is now, if it shows what was just reported: that of a tool does once the report became work on it.
-fn after(call: &Call<'_>, key: &str) -> Result<Option<ShowView>, Problem> {
+fn after(call: &Call<'_>, key: &str, project: &str) -> Result<Option<ShowView>, Problem> {
     let reads = call.backend.open()?;
     let shows = |view: &ShowView| {
         let is_ours = |event: &EventView| event.kind == EventKind::Artifact && event.at >= call.now;
         reads.is_reported(&view.task.source) || view.task.timeline.iter().any(is_ours)
     };
-    Ok(reads.task(&selector(key)).ok().filter(shows))
-}
-
-fn selector(key: &str) -> contextcore_core::query::TaskSelector {
-    contextcore_core::query::TaskSelector { key: key.to_owned(), source: None }
+    Ok(call.task_after(key, project)?.filter(shows))
 }
 
 fn check_arguments(op: &str, arguments: &Map<String, Value>) -> Result<(), Problem> {

@@ -218,6 +218,15 @@ impl GuidanceItem {
         said(self) == said(other)
     }
 
+    /// The repository that a forge has it in, if one has.
+    #[must_use]
+    pub fn repository(&self) -> Option<&str> {
+        match &self.source {
+            GuidanceSource::Forge { repository, .. } => Some(repository),
+            _ => None,
+        }
+    }
+
     /// Its id within its source.
     #[must_use]
     pub fn local_id(&self) -> &str {

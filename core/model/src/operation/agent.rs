@@ -10,12 +10,20 @@ const PREFIX: &str = "agent.";
 const AGENT: &str = "agent";
 
 impl Operation {
-    /// What shows that an agent reported this operation: an event beside those that say that work began, went on or ended.
+    /// What shows that an agent reported this operation: an event beside those that change a task. A comment is no work on it, and an
+    /// event says itself what it means.
     #[must_use]
     pub fn evidence_of(&self, agent: &str) -> Option<Self> {
-        let is_work = matches!(self, Self::Start(_) | Self::Status(_) | Self::Complete(_));
-        let task = self.task().filter(|_| is_work)?;
+        let is_said = matches!(self, Self::Comment(_) | Self::Event(_));
+        let task = self.task().filter(|_| !is_said)?;
         Some(Self::Event(TaskEvent::of_agent(task, agent)))
+    }
+
+    /// The operation with what shows that an agent reported it.
+    #[must_use]
+    pub fn with_evidence_of(self, agent: &str) -> Vec<Self> {
+        let evidence = self.evidence_of(agent);
+        std::iter::once(self).chain(evidence).collect()
     }
 }
 
@@ -42,7 +50,7 @@ impl TaskEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operation::{TaskOnly, TaskProgress};
+    use crate::operation::TaskOnly;
 
     #[test]
     fn what_an_agent_reports_of_its_work_is_evidence() {
@@ -50,8 +58,33 @@ mod tests {
         let Some(Operation::Event(event)) = complete.evidence_of("claude-code") else { panic!("no event") };
         assert_eq!((event.task.as_str(), event.name.as_str()), ("A-1", "agent.assisted"));
         assert_eq!(event.agent_evidence(), Some(agents::artifact(AgentAssisted::Assisted, "claude-code", "")));
-        let progress = Operation::Progress(TaskProgress { task: "A-1".into(), percent: 5.0 });
-        assert_eq!(progress.evidence_of("claude-code"), None, "said at the beginning");
+    }
+
+    #[test]
+    fn whatever_changes_a_task_is_evidence_and_what_is_only_said_is_none() {
+        let (task, progress) = ("A-1".to_owned(), r#"{"op":"task.progress","task":"A-1","percent":5}"#);
+        for json in [
+            r#"{"op":"task.start","task":"A-1"}"#,
+            r#"{"op":"task.update","task":"A-1"}"#,
+            r#"{"op":"task.status","task":"A-1","status":"done"}"#,
+            r#"{"op":"task.block","task":"A-1"}"#,
+            r#"{"op":"task.unblock","task":"A-1"}"#,
+            r#"{"op":"task.cancel","task":"A-1"}"#,
+            r#"{"op":"task.link","task":"A-1","kind":"pr","ref":"7"}"#,
+            progress,
+        ] {
+            let operation: Operation = serde_json::from_str(json).unwrap();
+            let evidence = Operation::Event(TaskEvent::of_agent(&task, "claude-code"));
+            assert_eq!(operation.clone().with_evidence_of("claude-code"), [operation, evidence], "{json}");
+        }
+        for json in [
+            r#"{"op":"task.comment","task":"A-1","text":"x"}"#,
+            r#"{"op":"task.event","task":"A-1","name":"agent.none"}"#,
+            r#"{"op":"sprint.start","sprint":"s"}"#,
+        ] {
+            let operation: Operation = serde_json::from_str(json).unwrap();
+            assert_eq!(operation.evidence_of("claude-code"), None, "{json}");
+        }
     }
 
     #[test]
