@@ -91,6 +91,90 @@ fn an_owner_that_was_taken_over_writes_nothing_for_that_source_and_keeps_the_oth
     assert_eq!(two.metadata::<u64>("test", "x").unwrap(), Some(3));
 }
 
+/// As after a pause that is longer than a lease, in which the other kind of owner took over.
+#[test]
+fn who_had_everything_writes_nothing_once_others_share_it() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("whole_stale");
+    let one = connected(server, &schema);
+    assert!(one.take_lease().unwrap());
+    count(&one, "a", "x").unwrap();
+    expire(server, &schema);
+    let two = joined(server, &schema, &["a"]);
+    count(&two, "a", "x").unwrap();
+    assert!(one.lease().unwrap().is_exclusive(), "it still believes that it has everything");
+    assert!(!renews(&one), "what it asks for more time for is another's");
+    let error = count(&one, "a", "x").unwrap_err();
+    assert_eq!(error.context("standby"), Some("true"), "{error}");
+    assert!(one.is_standby());
+    count(&two, "a", "x").unwrap();
+    assert_eq!(two.metadata::<u64>("test", "x").unwrap(), Some(3));
+}
+
+#[test]
+fn who_shared_a_store_writes_nothing_once_another_has_everything() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("share_stale");
+    let (one, two) = (joined(server, &schema, &["a", "b"]), connected(server, &schema));
+    count(&one, "a", "x").unwrap();
+    expire(server, &schema);
+    assert!(two.take_lease().unwrap());
+    count(&two, "a", "x").unwrap();
+    assert_eq!(held(&one).len(), 2, "it still believes that it has both");
+    assert!(!renews(&one), "what it asks for more time for is another's");
+    take(&one, &["c"]);
+    assert!(!held(&one).contains(&source("c")), "it takes nothing more");
+    for of in ["a", "b"] {
+        let error = count(&one, of, "x").unwrap_err();
+        assert_eq!(error.context("standby"), Some("true"), "{error}");
+    }
+    let unfenced = one.begin().and_then(|mut transaction| {
+        transaction.put_metadata("test", "x", &9_u64)?;
+        transaction.commit()
+    });
+    assert_eq!(unfenced.unwrap_err().context("standby"), Some("true"), "nor what belongs to no unit");
+    count(&two, "a", "x").unwrap();
+    assert_eq!(two.metadata::<u64>("test", "x").unwrap(), Some(3));
+}
+
+/// Whether anything that a process believes to hold can be renewed.
+fn renews(store: &Store) -> bool {
+    let lease = store.lease().unwrap();
+    let (state, held) = (Arc::clone(&lease.state), lease.state.current().unwrap());
+    !lease.client.wait(async move { state.extend(&held).await }).unwrap().unwrap().is_empty()
+}
+
+/// Many take the store and share it at once, as when `sync` runs while replicas start: one kind gets it, and no statement fails.
+#[test]
+fn taking_everything_and_sharing_it_at_once_never_fails() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("race");
+    let stores: Vec<Store> = (0..4).map(|_| connected(server, &schema)).collect();
+    std::thread::scope(|scope| {
+        for (at, store) in stores.iter().enumerate() {
+            scope.spawn(move || {
+                for _ in 0..40 {
+                    let is_whole = at % 2 == 0;
+                    let has = if is_whole { store.take_lease().unwrap() } else { store.join(&units()).unwrap() };
+                    if has && !is_whole {
+                        take(store, &["a", "b"]);
+                    }
+                    if has {
+                        count(store, "a", "x")
+                            .map(drop)
+                            .or_else(|error| match error.context("standby") {
+                                Some(_) if !is_whole => Ok(()),
+                                _ => Err(error),
+                            })
+                            .unwrap();
+                    }
+                    store.lease().unwrap().release();
+                }
+            });
+        }
+    });
+}
+
 /// What each process reads in a transaction nobody changes before it commits, whichever source it writes for.
 #[test]
 fn writes_of_several_processes_lose_nothing_and_their_order_is_one() {

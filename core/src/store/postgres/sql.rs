@@ -97,13 +97,11 @@ impl Sql {
         let pairs = format!("SELECT key, value FROM {kv} WHERE source = ''");
         let inbox = table(schema, "inbox");
         let now = "clock_timestamp()";
-        let until = "clock_timestamp() + $3::bigint * interval '1 millisecond'";
+        let until = UNTIL;
         let left = "greatest(0, least(ceil(extract(epoch FROM expires - clock_timestamp()) * 1000), 9e15))::bigint";
         let may_write = format!("(SELECT min_writer FROM {lease} WHERE name = '') <= $4");
-        // In the order of names, in which two replicas cannot wait for each other.
-        let mine = format!(
-            "SELECT name FROM {lease} WHERE name = ANY($5) AND nonce IN ($1, $2) ORDER BY name FOR NO KEY UPDATE"
-        );
+        let mine =
+            format!("SELECT name FROM {lease} WHERE name = ANY($5) AND nonce IN ($1, $2) {ORDER} FOR NO KEY UPDATE");
         Self {
             schema: schema.to_owned(),
             get_many: format!("{pairs} AND key = ANY($1)"),
@@ -122,21 +120,9 @@ impl Sql {
             lease: format!("SELECT token, owner, {left}, format, min_writer FROM {lease} WHERE name = ''"),
             committed: format!("SELECT committed FROM {lease} WHERE name = $1"),
             line: line(&lease),
-            acquire: format!(
-                "UPDATE {lease} SET token = token + 1, nonce = $1, owner = $2, expires = {until}
-                 WHERE name = '' AND expires <= {now} AND min_writer <= $4
-                   AND NOT EXISTS (SELECT 1 FROM {lease} AS other WHERE other.name <> '' AND other.expires > {now})
-                 RETURNING token, committed"
-            ),
+            acquire: acquire(&lease),
             is_alone: format!("SELECT NOT EXISTS (SELECT 1 FROM {lease} WHERE name <> '' AND expires > {now})"),
-            join: format!(
-                "INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer, units)
-                 SELECT $5, 1, $1, $2, {until}, 0, 0, $6 FROM {lease} AS whole
-                 WHERE whole.name = '' AND whole.expires <= {now} AND whole.min_writer <= $4
-                 ON CONFLICT (name) DO UPDATE SET token = {lease}.token + 1, nonce = EXCLUDED.nonce, owner = EXCLUDED.owner,
-                     expires = EXCLUDED.expires, units = EXCLUDED.units
-                 WHERE {lease}.expires <= {now} RETURNING token, committed"
-            ),
+            join: join(&lease),
             describe: format!(
                 "WITH mine AS ({mine}) UPDATE {lease} AS own SET units = $6 FROM mine
                  WHERE own.name = mine.name AND own.nonce IN ($1, $2) AND {may_write} AND $3::bigint > 0 RETURNING own.name"
@@ -144,11 +130,14 @@ impl Sql {
             make_head: format!("INSERT INTO {kv} VALUES ('', $1, $2) ON CONFLICT DO NOTHING"),
             has_no_owner: format!("SELECT EXISTS (SELECT 1 FROM {lease} WHERE name = '' AND expires <= {now})"),
             survey: format!("SELECT name, token, owner, {left}, units, wanted FROM {lease} WHERE name <> '' ORDER BY name"),
+            // The lease of the replica is locked until what it takes can be seen: whoever takes the whole store locks it too.
             take: format!(
-                "INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer)
+                "WITH me AS MATERIALIZED (
+                     SELECT 1 FROM {lease} WHERE name = $5 AND nonce = $1 AND expires > {now} FOR SHARE
+                 )
+                 INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer)
                  SELECT wanted, 1, $1, $2, {until}, 0, 0 FROM unnest($6::text[]) AS wanted
-                 WHERE EXISTS (SELECT 1 FROM {lease} AS me WHERE me.name = $5 AND me.nonce = $1 AND me.expires > {now})
-                   AND {may_write}
+                 WHERE EXISTS (SELECT 1 FROM me) AND {may_write}
                  ORDER BY wanted
                  ON CONFLICT (name) DO UPDATE SET token = {lease}.token + 1, nonce = EXCLUDED.nonce, owner = EXCLUDED.owner,
                      expires = EXCLUDED.expires
@@ -243,6 +232,50 @@ impl Sql {
     pub(super) fn drop_beside(&self) -> String {
         format!("DROP TABLE IF EXISTS {}", table(&self.schema, BESIDE))
     }
+}
+
+/// When a lease ends that is taken or renewed now.
+const UNTIL: &str = "clock_timestamp() + $3::bigint * interval '1 millisecond'";
+
+/// The order in which every statement locks rows of leases, so that no two wait for each other: replicas, units, and the one of the
+/// whole store last.
+const ORDER: &str = "ORDER BY name = '', starts_with(name, 'replica/') DESC, name";
+
+/// Takes the lease of the whole store. What replicas held before proves nothing any more: one that was paused still believes in it.
+fn acquire(lease: &str) -> String {
+    format!(
+        "WITH may AS MATERIALIZED (
+             SELECT 1 FROM {lease} WHERE name = '' AND expires <= clock_timestamp() AND min_writer <= $4
+               AND NOT EXISTS (SELECT 1 FROM {lease} AS other WHERE other.name <> '' AND other.expires > clock_timestamp())
+         ), former AS MATERIALIZED (
+             SELECT name FROM {lease} WHERE name <> '' AND expires <= clock_timestamp() AND EXISTS (SELECT 1 FROM may)
+             {ORDER} FOR NO KEY UPDATE
+         ), fenced AS (
+             UPDATE {lease} AS old SET nonce = $1 FROM former WHERE old.name = former.name RETURNING 1
+         ), before AS MATERIALIZED (
+             SELECT count(*) FROM fenced
+         )
+         UPDATE {lease} AS whole SET token = token + 1, nonce = $1, owner = $2, expires = {UNTIL} FROM before
+         WHERE whole.name = '' AND whole.expires <= clock_timestamp() AND whole.min_writer <= $4 AND EXISTS (SELECT 1 FROM may)
+         RETURNING token, committed"
+    )
+}
+
+/// Joins those that share the store. What the last owner of the whole store held proves nothing any more.
+fn join(lease: &str) -> String {
+    format!(
+        "WITH joined AS (
+             INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer, units)
+             SELECT $5, 1, $1, $2, {UNTIL}, 0, 0, $6 FROM {lease} AS whole
+             WHERE whole.name = '' AND whole.expires <= clock_timestamp() AND whole.min_writer <= $4
+             ON CONFLICT (name) DO UPDATE SET token = {lease}.token + 1, nonce = EXCLUDED.nonce, owner = EXCLUDED.owner,
+                 expires = EXCLUDED.expires, units = EXCLUDED.units, wanted = ''
+             WHERE {lease}.expires <= clock_timestamp() RETURNING token, committed
+         ), fenced AS (
+             UPDATE {lease} AS whole SET nonce = $1 FROM joined WHERE whole.name = '' AND whole.expires <= clock_timestamp()
+         )
+         SELECT token, committed FROM joined"
+    )
 }
 
 /// The name of a table that is filled to take the place of the store's.
