@@ -140,6 +140,11 @@ fn unreachable(cause: &str) -> Option<&'static str> {
             "the server has no TLS; set it up there, or allow plain text with sslmode=disable in `store.postgres.url`",
         );
     }
+    if cause.contains("password missing") {
+        return Some(
+            "PostgreSQL asks for a password, and `store.postgres.url` has none; as in postgres://USER:PASSWORD@HOST/DATABASE",
+        );
+    }
     Some(certificate_advice(cause).map_or(
         "PostgreSQL does not answer; start it, or correct `store.postgres.url` (nothing was lost, the next run continues)",
         |advice| match advice.contains("ca_file") {

@@ -104,6 +104,9 @@ impl PgKv {
             if from >= FORMAT {
                 return Ok(opened);
             }
+            if from == 0 {
+                opened.check_encoding()?;
+            }
             let has_schema = from > 0 || opened.has_schema()?;
             match opened.client.script(opened.sql.migrate(from, has_schema)) {
                 // Another process may have done it at the same time.
@@ -143,6 +146,18 @@ impl PgKv {
         };
         check_writer(writer)?;
         Ok(Some(format))
+    }
+
+    /// What people write is in every language.
+    fn check_encoding(&self) -> Result<()> {
+        let rows = self.client.read(self.sql.encoding, Vec::new())?;
+        let encoding: String = rows.first().map(|row| row.get(0)).unwrap_or_default();
+        if encoding == "UTF8" {
+            return Ok(());
+        }
+        let text = "make the tables of the store: the encoding of the database is not UTF8; use another database, made with \
+                    CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0";
+        Err(Error::new(ErrorKind::Store, text).with("encoding", encoding).with("database", self.place()))
     }
 
     fn has_schema(&self) -> Result<bool> {
