@@ -183,8 +183,8 @@ impl PgKv {
         self.lease.proof(None)?;
         let run = |script| self.client.script(script).map_err(|failure| self.failed(failure, "make a table"));
         run(self.sql.make_beside())?;
-        let grants = self.client.read(&self.sql.grants(), Vec::new())?;
-        run(grants.first().map(|row| row.get(0)).unwrap_or_default())?;
+        let alike = self.client.read(&self.sql.alike(), Vec::new())?;
+        run(alike.first().map(|row| row.get(0)).unwrap_or_default())?;
         let sql = Arc::new(Sql::new(schema, true));
         let (client, lease) = (Arc::clone(&self.client), Arc::clone(&self.lease));
         Ok(Self { client, sql, lease, is_unsure: AtomicBool::default(), is_beside: true, is_read: false, moment: None })

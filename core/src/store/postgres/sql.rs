@@ -204,17 +204,19 @@ impl Sql {
         format!("BEGIN; DROP TABLE IF EXISTS {beside}; CREATE TABLE {beside} (LIKE {kv} INCLUDING ALL); COMMIT;")
     }
 
-    /// The statements that grant on that table what is granted on the store's.
-    pub(super) fn grants(&self) -> String {
-        let (beside, kv) = (table(&self.schema, BESIDE), table(&self.schema, "kv"));
+    /// The statements that give that table what `LIKE` leaves out of the store's: its options, such as `fillfactor`, and what is granted
+    /// on it.
+    pub(super) fn alike(&self) -> String {
+        let beside = table(&self.schema, BESIDE).replace('\'', "''").replace('%', "%%");
+        let kv = table(&self.schema, "kv").replace('\'', "''");
         format!(
-            "SELECT coalesce(string_agg(format('GRANT %s ON {} TO %s;', granted.privilege_type,
+            "SELECT coalesce((SELECT format('ALTER TABLE {beside} SET (%s);', array_to_string(reloptions, ', '))
+                 FROM pg_class WHERE oid = '{kv}'::regclass AND reloptions IS NOT NULL), '')
+             || coalesce(string_agg(format('GRANT %s ON {beside} TO %s;', granted.privilege_type,
                  CASE granted.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(role.rolname) END), ' '), '')
              FROM pg_class AS known CROSS JOIN LATERAL aclexplode(known.relacl) AS granted
              LEFT JOIN pg_roles AS role ON role.oid = granted.grantee
-             WHERE known.oid = '{}'::regclass AND granted.grantee <> known.relowner",
-            beside.replace('\'', "''").replace('%', "%%"),
-            kv.replace('\'', "''")
+             WHERE known.oid = '{kv}'::regclass AND granted.grantee <> known.relowner"
         )
     }
 

@@ -430,7 +430,12 @@ fn users_need_no_more_than_is_documented_and_an_import_keeps_what_they_were_gran
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {service}"
     )));
     assert!(store.take_lease().unwrap());
+    drop(server.sql(&format!("ALTER TABLE {schema}.kv SET (autovacuum_vacuum_threshold = 7)")));
+    let options = || server.sql(&format!("SELECT reloptions FROM pg_class WHERE oid = '{schema}.kv'::regclass"));
+    let before = options();
+    assert!(before.contains("fillfactor=80") && before.contains("autovacuum_vacuum_threshold=7"), "{before}");
     Store::import(&Destination::Database(&store), &mut filled.as_slice()).unwrap();
+    assert_eq!(options(), before, "how the table is kept is what it was");
     store.lease().unwrap().release();
     let service = open(&service_url).unwrap();
     assert!(service.take_lease().unwrap());
