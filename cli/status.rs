@@ -1,6 +1,7 @@
 //! `contextcore status`: the state of each source and backend.
 
 use contextcore_core::Millis;
+use contextcore_core::engine::placement;
 use contextcore_core::model::printable;
 use contextcore_core::query::{
     BackendView, Coverage, DeadLetterView, LeaseView, Problem, ProblemPart, QuarantinedView, SourceView, StatusView,
@@ -114,7 +115,11 @@ fn lease(lease: &LeaseView) -> String {
 /// Which replica has a source.
 pub(crate) fn owner(lease: &LeaseView) -> String {
     let owner = lease.owner.as_deref().unwrap_or("none now");
-    match lease.wanted.as_deref().filter(|wanted| lease.owner.as_deref() != Some(wanted)) {
+    match lease
+        .wanted
+        .as_deref()
+        .filter(|wanted| lease.owner.as_deref().map(placement::host) != Some(placement::host(wanted)))
+    {
         Some(wanted) => format!("{owner}; {wanted} was chosen"),
         None => owner.to_owned(),
     }
