@@ -99,6 +99,10 @@ fn render(view: &StatusView, all: bool, width: Option<usize>) -> String {
     }
     text.push_str(&format!("store {}, {}\n", view.store.path, humanize::bytes(view.store.bytes)));
     text.push_str(&view.store.lease.as_ref().map(lease).unwrap_or_default());
+    if view.store.waiting > 0 {
+        let waiting = humanize::plural(view.store.waiting, "report");
+        text.push_str(&format!("{waiting} acknowledged, not read by their source yet\n"));
+    }
     text
 }
 
@@ -246,7 +250,10 @@ mod tests {
         let (store, config, _dir) = fixture::world();
         prepare(&store);
         let view = Viewer::new(&store, &config, fixture::NOW).status().unwrap();
-        StatusView { store: StoreView { path: "./data".into(), bytes, lease: None, replicas: Vec::new() }, ..view }
+        StatusView {
+            store: StoreView { path: "./data".into(), bytes, lease: None, replicas: Vec::new(), waiting: 0 },
+            ..view
+        }
     }
 
     #[test]

@@ -178,6 +178,14 @@ pub struct StoreView {
     /// The processes that share it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<ReplicaView>,
+    /// Reports that were acknowledged and wait for the process that has their source.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waiting: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The right to write to a store in a database, or to work on one source in it.
@@ -232,7 +240,8 @@ impl Viewer<'_> {
             wanted: None,
         };
         let lease = self.store.lease().map(|lease| lease.holder()).transpose()?.map(view);
-        Ok(StoreView { path: self.store.place(), bytes: self.store.size_on_disk()?, lease, replicas: replicas(rows) })
+        let (path, bytes, waiting) = (self.store.place(), self.store.size_on_disk()?, self.store.waiting_deliveries()?);
+        Ok(StoreView { path, bytes, lease, replicas: replicas(rows), waiting })
     }
 
     fn backends(&self, sources: &[SourceView]) -> Result<Vec<BackendView>> {

@@ -34,7 +34,8 @@ use self::held::Proof;
 use self::lease::check_writer;
 pub use self::lease::{Holder, Lease, LeaseRow, Working};
 use self::remembered::{Reading, Tenure};
-use self::sql::{FORMAT, Sql, WRITER};
+use self::sql::{FORMAT, INBOX, Sql, WRITER};
+use super::delivered::Delivered;
 use super::format;
 use super::kv::{self, Batch, Guard, KeyRange, Kv, Pair, WriteTurn};
 use super::unit::Unit;
@@ -451,6 +452,15 @@ impl Kv for PgKv {
     fn size(&self) -> Result<u64> {
         let rows = self.client.read(&self.sql.size, Vec::new())?;
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
+    }
+
+    fn inbox(&self) -> Result<Vec<Delivered>> {
+        // The tables of the first version have none, and what is filled is to be read back as it was written.
+        if self.is_beside || self.version()?.is_none_or(|version| version < INBOX) {
+            return Ok(Vec::new());
+        }
+        let rows = self.client.read(&self.sql.inbox, Vec::new())?;
+        Ok(rows.iter().map(|row| Delivered { id: row.get(0), source: row.get(1), body: row.get(2) }).collect())
     }
 
     fn check_writable(&self) -> Result<()> {

@@ -4,10 +4,14 @@
 //! transaction another connection. What writes is one statement, which is a transaction by itself: no client can pause within it
 //! and hold a lock. The one exception is the [turn] of a writer among several, which ends by itself when its process pauses.
 
+use super::super::key::Kind;
 use super::super::kv::Guard;
 
 /// The version of the tables that this program makes.
 pub(super) const FORMAT: i32 = 2;
+
+/// The first version that has an inbox.
+pub(super) const INBOX: i32 = 2;
 
 /// The version that a lease row asks of whoever writes. Raised with a change of the tables that older programs cannot write to.
 pub(super) const WRITER: i32 = 2;
@@ -82,6 +86,8 @@ pub(super) struct Sql {
     pub(super) deliver: String,
     pub(super) delivered: String,
     pub(super) is_delivered: String,
+    pub(super) inbox: String,
+    pub(super) waiting: String,
     pub(super) taken_in: String,
     pub(super) turn: String,
     pub(super) unheeded: String,
@@ -168,6 +174,8 @@ impl Sql {
             deliver: format!("INSERT INTO {inbox} (id, source, body) VALUES ($1::text::uuid, $2, $3) ON CONFLICT DO NOTHING"),
             delivered: format!("SELECT id::text, body FROM {inbox} WHERE source = $1 ORDER BY received, id LIMIT $2"),
             is_delivered: format!("SELECT NOT EXISTS (SELECT 1 FROM {inbox} WHERE id = $1::text::uuid)"),
+            inbox: format!("SELECT id::text, source, body FROM {inbox} ORDER BY received, id"),
+            waiting: format!("SELECT count(*) FROM {inbox}"),
             taken_in: format!("DELETE FROM {inbox} WHERE id = ANY($1::text[]::uuid[])"),
             turn: turn(schema, &kv),
             unheeded: format!("SELECT source FROM {wakes} WHERE source = ANY($1)"),
@@ -220,14 +228,18 @@ impl Sql {
         )
     }
 
-    /// Puts that table in the place of the store's, unless the lease was lost.
+    /// Puts that table in the place of the store's, unless the lease was lost. What was delivered and not stored yet waits again.
     pub(super) fn replace(&self, token: i64, nonce: i64) -> String {
-        let (beside, kv, lease) =
-            (table(&self.schema, BESIDE), table(&self.schema, "kv"), table(&self.schema, "lease"));
+        let [beside, kv, lease, inbox] = [BESIDE, "kv", "lease", "inbox"].map(|name| table(&self.schema, name));
+        let delivered = format!("source = '' AND key >= '\\x{0:02x}' AND key < '\\x{1:02x}'", DELIVERED, DELIVERED + 1);
         // A division by zero is what stops it: `DO` blocks need a language that a database may not have.
         format!(
             "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL lock_timeout = '10s';
              SELECT 1 / count(*) FROM (SELECT 1 FROM {lease} WHERE name = '' AND token = {token} AND nonce = {nonce} FOR SHARE) held;
+             INSERT INTO {inbox} (id, source, body) SELECT (pair.told->>'id')::uuid, pair.told->>'source', pair.told->>'body'
+             FROM (SELECT convert_from(value, 'UTF8')::json AS told FROM {beside} WHERE {delivered} ORDER BY key) AS pair
+             ON CONFLICT DO NOTHING;
+             DELETE FROM {beside} WHERE {delivered};
              DROP TABLE {kv}; ALTER TABLE {beside} RENAME TO kv; COMMIT;"
         )
     }
@@ -281,6 +293,9 @@ fn join(lease: &str) -> String {
          SELECT token, committed FROM joined"
     )
 }
+
+/// What the keys of deliveries begin with.
+const DELIVERED: u8 = Kind::Delivered as u8;
 
 /// The name of a table that is filled to take the place of the store's.
 const BESIDE: &str = "kv_incoming";

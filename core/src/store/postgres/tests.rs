@@ -273,6 +273,48 @@ fn each_call_is_one_statement_also_on_a_slow_network() {
     }
 }
 
+fn without_password(url: &str) -> String {
+    let (start, rest) = (url.find("postgres:").unwrap(), url.find('@').unwrap());
+    let user = url[start..].find("//").unwrap() + start + 2;
+    format!("{}postgres{}", &url[..user], &url[rest..])
+}
+
+/// What was acknowledged is in a copy and in an export, and waits wherever it is brought.
+#[test]
+fn what_was_delivered_and_is_not_stored_yet_moves_with_the_store() {
+    let Some(server) = Postgres::shared() else { return };
+    let at = |name: &str| {
+        let store = connected(server, &server.schema(name));
+        assert!(store.take_lease().unwrap());
+        store
+    };
+    let from = at("delivered");
+    let ids = [9, 1].map(|number| format!("00000000-0000-0000-0000-00000000000{number}"));
+    for id in &ids {
+        from.lease().unwrap().deliver(id, "agents", &format!("a \"line\" of ä {id}\n")).unwrap();
+    }
+    let waiting = |store: &Store| store.lease().unwrap().delivered("agents", 9).unwrap();
+    let before = waiting(&from);
+    assert_eq!(before.iter().map(|(id, _)| id).collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
+    let export = store_tests::exported(&from);
+    let (copied, imported, dir) = (at("copied"), at("imported"), tempfile::tempdir().unwrap());
+    from.copy(&Destination::Database(&copied)).unwrap();
+    Store::import(&Destination::Database(&imported), &mut export.as_slice()).unwrap();
+    for store in [&copied, &imported] {
+        assert_eq!((waiting(store), store.waiting_deliveries().unwrap()), (before.clone(), 2));
+        assert!(store.brought().unwrap().is_empty() && store_tests::exported(store) == export);
+    }
+    let path = dir.path().join("data");
+    from.copy(&Destination::Directory(&path)).unwrap();
+    let directory = super::super::reopen::opened(&path).unwrap();
+    let found: Vec<_> = directory.brought().unwrap().into_iter().map(|(_, found)| (found.id, found.body)).collect();
+    assert_eq!((found, directory.waiting_deliveries().unwrap()), (before.clone(), 2));
+    assert!(directory.verify().unwrap().problems.is_empty() && store_tests::exported(&directory) == export);
+    let back = at("back");
+    directory.copy(&Destination::Database(&back)).unwrap();
+    assert_eq!(waiting(&back), before);
+}
+
 #[test]
 fn what_cannot_be_opened_says_what_to_do() {
     let Some(server) = Postgres::shared() else { return };
@@ -283,6 +325,7 @@ fn what_cannot_be_opened_says_what_to_do() {
     let cases = [
         (wrong, "does not let this user in"),
         (url.replace("//postgres:", "//stranger:"), "does not let this user in"),
+        (without_password(&url), "asks for a password"),
         (format!("{}no_such_database", url.strip_suffix("postgres").unwrap()), "there is no such database"),
         (format!("{url}?sslmode=require"), "the server has no TLS"),
         (url.replace(&server.port().to_string(), "1"), "PostgreSQL does not answer"),
