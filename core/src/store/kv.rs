@@ -92,6 +92,11 @@ pub trait Kv: Send + Sync {
     fn inbox(&self) -> Result<Vec<Delivered>> {
         Ok(Vec::new())
     }
+
+    /// Why the last write failed, or the last attempt to get the right to write, if that is known. The next one may succeed.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The turn of a writer. It ends when this is dropped.

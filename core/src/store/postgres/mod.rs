@@ -1,6 +1,6 @@
 //! The store in PostgreSQL: one table of keys and values, which several processes read and write.
 //!
-//! [`sql`] has the statements and tables, [`client`] the connections and their thread, [`lease`] and [`held`] who may write what, [`mail`] what replicas ask of each other, [`remembered`] what a replica
+//! [`sql`] has the statements and tables, [`client`] the connections and their thread, [`hosts`] how they are made, [`lease`] and [`held`] who may write what, [`mail`] what replicas ask of each other, [`remembered`] what a replica
 //! need not read again, [`failure`] what an error means. Each call of [`Kv`] is one statement, and a write is one transaction without a pause in it.
 //!
 //! A write whose answer got lost may have taken effect, and may even do so later. So before anything else the nonce of the lease
@@ -9,6 +9,7 @@
 mod client;
 mod failure;
 mod held;
+mod hosts;
 mod lease;
 mod mail;
 mod remembered;
@@ -121,7 +122,7 @@ impl PgKv {
     }
 
     fn connect(url: &str, schema: &str, length: Duration) -> Result<Self> {
-        let (client, sql) = (Arc::new(Client::new(url)?), Arc::new(Sql::new(schema, false)));
+        let (client, sql) = (Arc::new(Client::new(url, length)?), Arc::new(Sql::new(schema, false)));
         let lease = Arc::new(Lease::new(&client, &sql, length));
         Ok(Self {
             client,
@@ -435,6 +436,7 @@ impl Kv for PgKv {
         let remembered = &self.lease.state.remembered;
         remembered.before(&batch);
         let written = self.write(&batch, guard);
+        self.lease.state.note(written.as_ref());
         remembered.after(&batch, written.is_ok(), |source| self.lease.tenure(&Unit::source(source)));
         written
     }
@@ -461,6 +463,10 @@ impl Kv for PgKv {
         }
         let rows = self.client.read(&self.sql.inbox, Vec::new())?;
         Ok(rows.iter().map(|row| Delivered { id: row.get(0), source: row.get(1), body: row.get(2) }).collect())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.lease.state.trouble()
     }
 
     fn check_writable(&self) -> Result<()> {

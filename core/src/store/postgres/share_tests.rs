@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use contextcore_postgres::{Postgres, Proxy};
 
-use super::super::{Cursor, Quarantined, Store, Unit};
+use super::super::{Cursor, LeaseRow, Quarantined, Store, Unit};
 use super::tests::{LONG, config, connected, expire};
 use crate::model::error::{Error, Result};
 use crate::model::secret::Secret;
@@ -407,6 +407,32 @@ fn what_is_delivered_waits_for_the_owner_and_is_forgotten_once() {
     assert!(!theirs.is_taken_in(id).unwrap());
     mine.taken_in(vec![id.to_owned()]).unwrap();
     assert!(theirs.is_taken_in(id).unwrap() && mine.delivered("a", 9).unwrap().is_empty());
+}
+
+/// What a replica could not write, the others and `status` see.
+#[test]
+fn a_replica_that_cannot_write_says_why_with_its_lease() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("trouble");
+    let one = joined(server, &schema, &["a"]);
+    let said = || -> Vec<String> {
+        assert!(renews(&one));
+        let rows = one.lease().unwrap().survey().unwrap();
+        rows.into_iter().filter(LeaseRow::is_live_replica).map(|row| row.wanted).collect()
+    };
+    count(&one, "a", "x").unwrap();
+    assert_eq!(said(), [""]);
+    drop(server.sql(&format!(
+        "CREATE FUNCTION {schema}.no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+         END $$;
+         CREATE TRIGGER no_room BEFORE INSERT ON {schema}.kv FOR EACH ROW EXECUTE FUNCTION {schema}.no_room()"
+    )));
+    count(&one, "a", "x").unwrap_err();
+    assert!(said()[0].contains("the disk of PostgreSQL is full"), "{:?}", said());
+    drop(server.sql(&format!("DROP TRIGGER no_room ON {schema}.kv")));
+    count(&one, "a", "x").unwrap();
+    assert_eq!(said(), [""]);
 }
 
 /// A store of the version before has its tables brought up to date; its program may not write any more.

@@ -156,7 +156,8 @@ impl Sql {
                  VALUES ($1, 0, 0, '', 'epoch', 0, 0, $2) ON CONFLICT (name) DO UPDATE SET wanted = EXCLUDED.wanted"
             ),
             renew: format!(
-                "WITH mine AS ({mine}) UPDATE {lease} AS kept SET expires = {until} FROM mine
+                "WITH mine AS ({mine}) UPDATE {lease} AS kept SET expires = {until},
+                     wanted = CASE WHEN starts_with(kept.name, 'replica/') THEN $6 ELSE kept.wanted END FROM mine
                  WHERE kept.name = mine.name AND kept.nonce IN ($1, $2) AND {may_write} RETURNING kept.name"
             ),
             rotate: format!(

@@ -1,12 +1,12 @@
 //! What only this engine has: leases, fences, lost answers, and what goes over the network. On a real server.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contextcore_postgres::{Bouncer, Postgres, Proxy};
 
 use super::super::kv::{Batch, Guard, Kv};
-use super::super::{Destination, MemoryKv, Store, tests as store_tests};
+use super::super::{Destination, MemoryKv, Store, Unit, tests as store_tests};
 use super::PgKv;
 use crate::model::config::{PostgresConfig, SecretRef};
 use crate::model::error::{Error, ErrorKind};
@@ -250,8 +250,61 @@ fn a_full_disk_there_is_said_and_nothing_is_lost() {
     let error = kv.write_batch(batch([2]), &Guard::at(0)).unwrap_err();
     assert!(error.to_string().contains("the disk of PostgreSQL is full"), "{error}");
     assert_eq!(kv.get_many(&[vec![1], vec![2]]).unwrap(), [Some(vec![1]), None]);
+    assert!(kv.trouble().unwrap().contains("the disk of PostgreSQL is full"), "who asks is told");
+    kv.check_writable().unwrap();
     drop(server.sql(&format!("DROP TRIGGER no_room ON {schema}.kv")));
     kv.write_batch(batch([2]), &Guard::at(0)).unwrap();
+    assert_eq!(kv.trouble(), None);
+}
+
+#[test]
+fn a_database_in_another_encoding_is_refused_at_the_beginning() {
+    let Some(server) = Postgres::shared() else { return };
+    drop(server.sql("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"));
+    let url = format!("{}latin", server.url().strip_suffix("postgres").unwrap());
+    let error = PgKv::prepare(&url, "encoding", LONG).map(drop).unwrap_err();
+    assert!(error.full().contains("ENCODING 'UTF8'") && error.full().contains("LATIN1"), "{}", error.full());
+}
+
+/// One that accepts connections and then says nothing, as behind a load balancer without a server, or one that hangs.
+#[test]
+fn a_silent_database_is_an_error_soon_and_is_worked_with_again_once_it_answers() {
+    let Some(server) = Postgres::shared() else { return };
+    let proxy = Proxy::start(server.port(), Duration::ZERO);
+    let url = format!("{}?connect_timeout=1", server.url_at(proxy.port()));
+    let config = PostgresConfig { lease_ttl: Duration::from_secs(3), ..config(&server.schema("silent")) };
+    let store = Store::connect_to_write(&config, &Secret::new(url.clone())).unwrap();
+    assert!(store.join(&[Unit::source("a")]).unwrap());
+    proxy.set_silent(true);
+    let begun = Instant::now();
+    while !store.is_standby() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "its lease never ends");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let error = store.join(&[Unit::source("a")]).unwrap_err();
+    assert!(error.to_string().contains("says nothing"), "{error}");
+    assert!(store.trouble().unwrap().contains("says nothing"));
+    let opened = Store::connect(&config, &Secret::new(url)).map(drop).unwrap_err();
+    assert!(opened.to_string().contains("says nothing"), "{opened}");
+    store.lease().unwrap().release();
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    proxy.set_silent(false);
+    while !store.join(&[Unit::source("a")]).unwrap_or(false) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never joins again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(store.trouble(), None);
+}
+
+#[test]
+fn a_host_that_says_nothing_is_passed_over() {
+    let Some(server) = Postgres::shared() else { return };
+    let proxy = Proxy::start(server.port(), Duration::ZERO);
+    proxy.set_silent(true);
+    let both = format!("127.0.0.1:{},127.0.0.1:{}", proxy.port(), server.port());
+    let url = server.url().replace(&format!("127.0.0.1:{}", server.port()), &both);
+    let url = format!("{url}?connect_timeout=1&target_session_attrs=read-write");
+    drop(PgKv::prepare(&url, &server.schema("passed"), LONG).unwrap());
 }
 
 #[test]
