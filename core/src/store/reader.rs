@@ -120,7 +120,7 @@ impl Store {
         self.kv.check_writable()
     }
 
-    /// Why a database refused the last write of this process, or its last wish to take part; `None` when it did not.
+    /// Why a database refused the last write of this process, or its last request to take part; `None` when it did not.
     pub fn trouble(&self) -> Option<String> {
         self.kv.trouble()
     }

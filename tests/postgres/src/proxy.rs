@@ -101,7 +101,7 @@ impl Proxy {
 }
 
 impl Proxy {
-    /// Whether connections are accepted and hear nothing. One that was made meanwhile never hears anything.
+    /// Whether connections are accepted and get no answer. One that was made meanwhile never gets any.
     pub fn set_silent(&self, is_silent: bool) {
         self.shared.is_silent.store(is_silent, Ordering::SeqCst);
     }

@@ -77,7 +77,7 @@ pub(super) struct Proof {
 }
 
 impl State {
-    /// Notes whether the database accepted a write or the wish to take part. Another owner of a lease is no trouble of it.
+    /// Notes whether the database accepted a write or the request to take part. Another owner of a lease is no trouble of it.
     pub(super) fn note<T>(&self, done: Result<&T, &Error>) {
         *lock(&self.trouble) = done.err().filter(|error| !is_of_others(error)).map(Error::full);
     }
@@ -215,6 +215,16 @@ impl State {
         (extended.is_ok() || Instant::now() < held.until).then_some(extended)
     }
 
+    /// After the database refused a write, tries whether it takes one again: this process may have nothing to write for long.
+    pub(super) async fn try_to_write(&self) {
+        let until = || (Instant::now() + self.length / RETRIES).into();
+        if self.trouble().is_some() && self.connections.query_until(until(), &self.sql.try_to_write, &[]).await.is_ok()
+        {
+            *lock(&self.trouble) = None;
+            drop(self.connections.query_until(until(), &self.sql.tried_to_write, &[]).await);
+        }
+    }
+
     /// Whether another nonce is in use by now.
     pub(super) fn has_changed(&self, held: &Held) -> bool {
         lock(&self.held).as_ref().is_some_and(|now| (now.nonce, now.next) != (held.nonce, held.next))
@@ -332,6 +342,7 @@ pub(super) async fn renew(lease: Weak<State>, begun: Held) {
                 for (name, token) in held.tokens.iter().filter(|(name, _)| !kept.contains(*name)) {
                     state.lose_one(name, *token);
                 }
+                state.try_to_write().await;
             }
             // The nonce changed meanwhile, which is no loss.
             Some(Ok(_)) if state.has_changed(&held) => is_failing = true,

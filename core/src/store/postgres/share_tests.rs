@@ -429,10 +429,18 @@ fn a_replica_that_cannot_write_says_why_with_its_lease() {
          CREATE TRIGGER no_room BEFORE INSERT ON {schema}.kv FOR EACH ROW EXECUTE FUNCTION {schema}.no_room()"
     )));
     count(&one, "a", "x").unwrap_err();
+    let try_to_write = || {
+        let lease = one.lease().unwrap();
+        let state = Arc::clone(&lease.state);
+        lease.client.wait(async move { state.try_to_write().await }).unwrap();
+    };
+    try_to_write();
     assert!(said()[0].contains("the disk of PostgreSQL is full"), "{:?}", said());
     drop(server.sql(&format!("DROP TRIGGER no_room ON {schema}.kv")));
+    try_to_write();
+    assert_eq!(said(), [""], "also without a write of its own");
+    assert_eq!(server.sql(&format!("SELECT count(*) FROM {schema}.kv WHERE source <> ''")), "0");
     count(&one, "a", "x").unwrap();
-    assert_eq!(said(), [""]);
 }
 
 /// A store of the version before has its tables brought up to date; its program may not write any more.

@@ -79,6 +79,8 @@ pub(super) struct Sql {
     pub(super) take: String,
     pub(super) want: String,
     pub(super) renew: String,
+    pub(super) try_to_write: String,
+    pub(super) tried_to_write: String,
     pub(super) rotate: String,
     pub(super) release: String,
     pub(super) wake: String,
@@ -160,6 +162,12 @@ impl Sql {
                      wanted = CASE WHEN starts_with(kept.name, 'replica/') THEN $6 ELSE kept.wanted END FROM mine
                  WHERE kept.name = mine.name AND kept.nonce IN ($1, $2) AND {may_write} RETURNING kept.name"
             ),
+            // No store reads what is under another source than the empty one. It is large enough to need room.
+            try_to_write: format!(
+                "INSERT INTO {kv} VALUES ('trial', '\\x00', convert_to(repeat('x', 65536), 'UTF8'))
+                 ON CONFLICT (source, key) DO UPDATE SET value = EXCLUDED.value"
+            ),
+            tried_to_write: format!("DELETE FROM {kv} WHERE source = 'trial'"),
             rotate: format!(
                 "WITH mine AS ({mine}) UPDATE {lease} AS kept SET nonce = $2 FROM mine
                  WHERE kept.name = mine.name AND kept.nonce IN ($1, $2) AND {may_write} AND $3::bigint > 0 RETURNING kept.name"
@@ -237,8 +245,8 @@ impl Sql {
         format!(
             "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL lock_timeout = '10s';
              SELECT 1 / count(*) FROM (SELECT 1 FROM {lease} WHERE name = '' AND token = {token} AND nonce = {nonce} FOR SHARE) held;
-             INSERT INTO {inbox} (id, source, body) SELECT (pair.told->>'id')::uuid, pair.told->>'source', pair.told->>'body'
-             FROM (SELECT convert_from(value, 'UTF8')::json AS told FROM {beside} WHERE {delivered} ORDER BY key) AS pair
+             INSERT INTO {inbox} (id, source, body) SELECT (pair.found->>'id')::uuid, pair.found->>'source', pair.found->>'body'
+             FROM (SELECT convert_from(value, 'UTF8')::json AS found FROM {beside} WHERE {delivered} ORDER BY key) AS pair
              ON CONFLICT DO NOTHING;
              DELETE FROM {beside} WHERE {delivered};
              DROP TABLE {kv}; ALTER TABLE {beside} RENAME TO kv; COMMIT;"

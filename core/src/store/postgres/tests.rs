@@ -250,7 +250,7 @@ fn a_full_disk_there_is_said_and_nothing_is_lost() {
     let error = kv.write_batch(batch([2]), &Guard::at(0)).unwrap_err();
     assert!(error.to_string().contains("the disk of PostgreSQL is full"), "{error}");
     assert_eq!(kv.get_many(&[vec![1], vec![2]]).unwrap(), [Some(vec![1]), None]);
-    assert!(kv.trouble().unwrap().contains("the disk of PostgreSQL is full"), "who asks is told");
+    assert!(kv.trouble().unwrap().contains("the disk of PostgreSQL is full"), "who asks learns why");
     kv.check_writable().unwrap();
     drop(server.sql(&format!("DROP TRIGGER no_room ON {schema}.kv")));
     kv.write_batch(batch([2]), &Guard::at(0)).unwrap();
