@@ -132,7 +132,7 @@ fn target(rows: &[LeaseRow], unit: &Unit, to: Option<&str>, from: Option<&str>) 
             .map(str::to_owned)
             .ok_or_else(|| Failure::usage("there is no other replica that has this source configured"));
     };
-    let host = |name: &str| name.split(" (pid ").next() == Some(to);
+    let host = |name: &str| placement::host(name) == to;
     let meant: Vec<&str> = match able.iter().find(|name| **name == to) {
         Some(name) => vec![name],
         None => able.iter().copied().filter(|name| host(name)).collect(),

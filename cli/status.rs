@@ -1,6 +1,7 @@
 //! `contextcore status`: the state of each source and backend.
 
 use contextcore_core::Millis;
+use contextcore_core::engine::placement;
 use contextcore_core::model::printable;
 use contextcore_core::query::{
     BackendView, Coverage, DeadLetterView, LeaseView, Problem, ProblemPart, QuarantinedView, SourceView, StatusView,
@@ -112,6 +113,10 @@ fn render(view: &StatusView, all: bool, width: Option<usize>) -> String {
     }
     text.push_str(&format!("store {}, {}\n", view.store.path, humanize::bytes(view.store.bytes)));
     text.push_str(&view.store.lease.as_ref().map(lease).unwrap_or_default());
+    if view.store.waiting > 0 {
+        let waiting = humanize::plural(view.store.waiting, "report");
+        text.push_str(&format!("{waiting} acknowledged, not read by their source yet\n"));
+    }
     text
 }
 
@@ -128,7 +133,11 @@ fn lease(lease: &LeaseView) -> String {
 /// Which replica has a source.
 pub(crate) fn owner(lease: &LeaseView) -> String {
     let owner = lease.owner.as_deref().unwrap_or("none now");
-    match lease.wanted.as_deref().filter(|wanted| lease.owner.as_deref() != Some(wanted)) {
+    match lease
+        .wanted
+        .as_deref()
+        .filter(|wanted| lease.owner.as_deref().map(placement::host) != Some(placement::host(wanted)))
+    {
         Some(wanted) => format!("{owner}; {wanted} was chosen"),
         None => owner.to_owned(),
     }
@@ -256,7 +265,10 @@ mod tests {
         let (store, config, _dir) = fixture::world();
         prepare(&store);
         let view = Viewer::new(&store, &config, fixture::NOW).status().unwrap();
-        StatusView { store: StoreView { path: "./data".into(), bytes, lease: None, replicas: Vec::new() }, ..view }
+        StatusView {
+            store: StoreView { path: "./data".into(), bytes, lease: None, replicas: Vec::new(), waiting: 0 },
+            ..view
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! Signals are received on a thread of their own, so that the second one works also while the program computes.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use futures::future::Either;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -14,11 +16,19 @@ use crate::failure::{Exit, Failure};
 /// The request that came, once there was one.
 type Requested = watch::Receiver<Option<Exit>>;
 
+/// How long a request to stop may take.
+static LIMIT: OnceLock<Duration> = OnceLock::new();
+
 static REQUESTED: OnceLock<Requested> = OnceLock::new();
 
 /// How a command ends that was asked to stop; `None` when nobody asked.
 pub(crate) fn requested() -> Option<Exit> {
     *REQUESTED.get()?.borrow()
+}
+
+/// Has a request to stop end the process after this time at the latest, whatever is waited for then: a service promises to end.
+pub(crate) fn within(limit: Duration) {
+    LIMIT.get_or_init(|| limit);
 }
 
 /// Runs `work`. On a request to stop it cancels `cancel` and waits until `work` has ended cleanly.
@@ -71,7 +81,14 @@ async fn receive(requests: &watch::Sender<Option<Exit>>, ready: &std::sync::mpsc
     };
     drop(ready.send(Ok(())));
     loop {
+        let limit = LIMIT.get().copied().filter(|_| requests.borrow().is_some());
+        let late = limit
+            .map_or_else(|| Either::Left(std::future::pending()), |limit| Either::Right(tokio::time::sleep(limit)));
         let exit = tokio::select! {
+            () = late => {
+                eprintln!("stopped while something was waited for that does not answer; what is stored is whole");
+                std::process::exit(Exit::Done.code().into());
+            }
             _ = interrupt.recv() => Exit::Interrupted,
             _ = terminate.recv() => Exit::Terminated,
         };

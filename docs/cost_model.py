@@ -52,9 +52,17 @@ SERIES = 2_000_000  # active series of one Prometheus with 16 GB
 CORES = 1.0  # of each replica; what one source needs cannot be spread
 
 
+def amount(text):
+    """A number that can be counted with: not less than nothing, and not without end."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError(text)
+    return number
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    number = {"type": float, "metavar": "N"}
+    number = {"type": amount, "metavar": "N"}
     for name in ("jira", "github", "linear"):
         parser.add_argument(f"--{name}", default=0, help=f"sources of kind {name}", **number)
     parser.add_argument("--projects", default=1, help="projects over all sources", **number)
@@ -65,7 +73,7 @@ def arguments():
     parser.add_argument("--replicas", default=2, help="replicas that share the sources", **number)
     parser.add_argument("--poll", default=5, help="minutes between polls", **number)
     parser.add_argument("--metrics", default=60, help="seconds between metrics (export.metrics.interval)", **number)
-    parser.add_argument("--snapshots", default=15, help="minutes between snapshots (export.snapshots.interval)", **number)
+    parser.add_argument("--snapshots", default=15, help="minutes between snapshots (export.snapshot.interval)", **number)
     parser.add_argument("--days", default=365, help="days that backends keep", **number)
     parser.add_argument("-o", "--output", choices=("text", "json", "markdown"), default="text")
     given = parser.parse_args()

@@ -80,11 +80,32 @@ fn only_the_limits_of_tools_that_are_there_are_shown_the_tightest_first() {
     assert!(shares.is_sorted_by(|one, other| one >= other), "{shares:?}");
 }
 
+/// A key that it names is one that a configuration may have.
+#[test]
+fn its_help_names_keys_that_there_are() {
+    let (_, help, _) = run(&["--help"]);
+    let schema = std::fs::read_to_string(root().join("config/schema.json")).unwrap();
+    let words = help.split(|sign: char| !(sign.is_alphanumeric() || "._".contains(sign)));
+    let keys: Vec<&str> = words.filter(|word| word.starts_with("export.")).collect();
+    assert_eq!(keys.len(), 2, "{help}");
+    for part in keys.iter().flat_map(|key| key.split('.')) {
+        assert!(schema.contains(&format!("\"{part}\": {{")), "{part}");
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_refused() {
-    for wrong in
-        [&["--tasks", "10"][..], &["--jira", "1", "--poll", "0"], &["--jira", "1", "--tasks", "5", "--open", "6"]]
-    {
+    for wrong in [
+        &["--tasks", "10"][..],
+        &["--jira", "1", "--poll", "0"],
+        &["--jira", "1", "--tasks", "5", "--open", "6"],
+        &["--jira", "1", "--tasks", "-5", "--open", "-6"],
+        &["--jira", "1", "--projects=-1"],
+        &["--jira", "1", "--changes-a-day", "nan"],
+        &["--jira", "nan"],
+        &["--jira", "1", "--days", "inf"],
+        &["--jira", "1", "--replicas", "many"],
+    ] {
         let (code, _, err) = run(wrong);
         assert!(code == Some(2) && err.contains("error:") && !err.contains("Traceback"), "{wrong:?}: {err}");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use contextcore_postgres::{Bouncer, Postgres};
+use contextcore_postgres::{Bouncer, Postgres, Proxy};
 use serde_json::{Value, json};
 
 use crate::rig::{Installation, Service, Setup, Tool, sample, until};
@@ -174,6 +174,65 @@ async fn a_service_outlives_its_database() {
     service.stop();
     home.sync();
     assert!(!home.tasks().is_empty());
+}
+
+/// It accepts connections and says nothing, as behind a balancer without a server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_outlives_a_database_that_says_nothing_and_can_be_stopped_meanwhile() {
+    let Some(server) = Postgres::shared() else { return };
+    let proxy = Proxy::start(server.port(), Duration::ZERO);
+    let (_tool, mut home) = sample().await;
+    let url = format!("{}?connect_timeout=1", server.url_at(proxy.port()));
+    move_in(&mut home, &url, &server.schema("silent"), SHORT);
+    let mut service = Service::start(&home);
+    let owner = next_owner(&home, "");
+    service.until("/readyz", "200");
+    proxy.set_silent(true);
+    service.run.wait_for("the lease of the store was lost", PATIENCE);
+    let ready = service.until("/readyz", "503");
+    assert!(ready.contains("says nothing"), "{ready}");
+    for command in ["status", "sync"] {
+        let ran = home.run(&[command]);
+        assert!(ran.code == Some(1) && ran.last_error().contains("says nothing"), "{command}: {}", ran.err);
+    }
+    proxy.set_silent(false);
+    assert_eq!(next_owner(&home, ""), owner, "the same process goes on");
+    service.until("/readyz", "200");
+    proxy.set_silent(true);
+    service.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_refuses_every_write_makes_the_service_not_ready() {
+    let Some(server) = Postgres::shared() else { return };
+    let (_tool, mut home) = sample().await;
+    let schema = server.schema("refuses");
+    move_in(&mut home, &server.url(), &schema, SHORT);
+    let mut service = Service::start(&home);
+    next_owner(&home, "");
+    service.until("/readyz", "200");
+    let poll = || {
+        drop(server.sql(&format!("INSERT INTO {schema}.wakes (source) VALUES ('acme-jira') ON CONFLICT DO NOTHING")))
+    };
+    drop(server.sql(&format!(
+        "CREATE FUNCTION {schema}.no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+         END $$;
+         CREATE TRIGGER no_room BEFORE INSERT ON {schema}.kv FOR EACH ROW EXECUTE FUNCTION {schema}.no_room()"
+    )));
+    poll();
+    let ready = service.until("/readyz", "503");
+    assert!(ready.contains("the disk of PostgreSQL is full"), "{ready}");
+    until("status says why", || {
+        let status = home.run(&["status", "-o", "json"]).json();
+        status["sources"][0]["last_error"]
+            .as_str()
+            .is_some_and(|error| error.contains("the disk of PostgreSQL is full"))
+    });
+    drop(server.sql(&format!("DROP TRIGGER no_room ON {schema}.kv")));
+    poll();
+    service.until("/readyz", "200");
+    service.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

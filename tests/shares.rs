@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::database::{PATIENCE, move_in};
 use crate::rig::{Installation, NOW, Service, Setup, Tool};
+use crate::webhooks::{self, sign};
 
 /// So long that only a replica that gives it back can be followed by another.
 const LONG: &str = "lease_ttl: 90s";
@@ -60,7 +61,9 @@ impl Tools {
             ..Setup::default()
         };
         let mut home = self.jira.home_with(&setup).await;
-        for (name, secret) in [("GITHUB", Github::TOKEN), ("LINEAR", Linear::KEY), ("OPS", TOKEN)] {
+        for (name, secret) in
+            [("GITHUB", Github::TOKEN), ("LINEAR", Linear::KEY), ("OPS", TOKEN), ("HOOK", webhooks::SECRET)]
+        {
             home.variables.push((name.to_owned(), secret.to_owned()));
         }
         let file = home.path().join("work.jsonl");
@@ -70,7 +73,7 @@ impl Tools {
         };
         std::fs::write(&file, (0..50).map(|number| format!("{}\n", line(number))).collect::<String>()).unwrap();
         let more = format!(
-            "  - {{name: ops-jira, kind: jira, url: '{jira}', auth: {{email: {email}, token: {{env: JIRA_TOKEN}}}}, projects: [OPS], {EACH}}}
+            "  - {{name: ops-jira, kind: jira, url: '{jira}', auth: {{email: {email}, token: {{env: JIRA_TOKEN}}}}, projects: [OPS], webhook: {{secret: {{env: HOOK}}}}, {EACH}}}
   - {{name: plat-jira, kind: jira, url: '{jira}', auth: {{email: {email}, token: {{env: JIRA_TOKEN}}}}, projects: [PLAT], {EACH}}}
   - {{name: code, kind: github, url: '{github}', auth: {{token: {{env: GITHUB}}}}, projects: [acme/1], repositories: [acme/web, acme/api], {EACH}}}
   - {{name: apps, kind: linear, url: '{linear}', auth: {{token: {{env: LINEAR}}}}, projects: [APP], {EACH}}}
@@ -325,6 +328,19 @@ async fn sources_move_on_request_and_any_replica_takes_reports_and_webhooks() {
         let tasks = home.tasks();
         ["A-1", "A-2"].iter().all(|id| tasks.iter().any(|task| task["id"] == *id))
     });
+
+    let has_hooked = owner_of("ops-jira");
+    for (name, replica) in [("one", &one), ("two", &two)] {
+        let whose = if has_hooked.contains(&replica.name()) { "its own" } else { "another's" };
+        tools.jira.jira.take_requests();
+        let headers =
+            format!("X-Hub-Signature: {}\r\nX-Atlassian-Webhook-Identifier: {name}\r\n", sign(webhooks::EVENT));
+        let answer = replica.service.request("POST", "/webhooks/ops-jira", &headers, webhooks::EVENT);
+        assert!(answer.is_some_and(|(status, _)| status.contains("202")), "{name} takes a webhook of {whose} source");
+        crate::rig::until(&format!("a webhook at {name}, of {whose} source, has it read"), || {
+            tools.jira.jira.requests().iter().any(|request| request.path().contains("/search"))
+        });
+    }
 
     let file = home.path().join("work.jsonl");
     let more = format!("  - {{name: more, kind: file, path: '{}', {NEVER}}}\n", file.display());

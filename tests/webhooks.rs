@@ -6,7 +6,7 @@ use ring::hmac;
 
 use crate::rig::{Installation, LIMIT, Service, Setup, Tool};
 
-const SECRET: &str = "what the tool signs with";
+pub(crate) const SECRET: &str = "what the tool signs with";
 
 /// A service whose schedule never comes, so that only calls make it poll.
 async fn service(tool: &Tool) -> (Installation, Service) {
@@ -31,7 +31,7 @@ async fn service_of(tool: &Tool, home: Installation) -> (Installation, Service) 
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
-fn sign(body: &[u8]) -> String {
+pub(crate) fn sign(body: &[u8]) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), body);
     format!("sha256={}", tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
@@ -42,7 +42,7 @@ fn post(service: &Service, path: &str, headers: Headers<'_>, body: &[u8]) -> Str
     service.request("POST", path, &lines, body).map(|(status, _)| status).unwrap_or_default()
 }
 
-const EVENT: &[u8] = br#"{"webhookEvent": "jira:issue_updated", "issue": {"id": "10042"}}"#;
+pub(crate) const EVENT: &[u8] = br#"{"webhookEvent": "jira:issue_updated", "issue": {"id": "10042"}}"#;
 
 fn call(service: &Service, delivery: &str) -> String {
     let headers = [("X-Hub-Signature", &*sign(EVENT)), ("X-Atlassian-Webhook-Identifier", delivery)];

@@ -53,6 +53,11 @@ async fn readyz(State(engine): State<Arc<Engine>>) -> Response {
 /// Why the service is not ready, a line each.
 fn reasons(engine: &Engine) -> Result<Vec<String>, Error> {
     let mut reasons = Vec::new();
+    // A database that can be read may refuse what is written all the same, as one whose disk is full.
+    reasons.extend(engine.store.trouble());
+    if !reasons.is_empty() {
+        return Ok(reasons);
+    }
     if engine.store.is_standby() {
         // It answers questions. What is wrong with sources and backends concerns the replica that has the lease.
         return engine.store.head().map(|_| reasons);

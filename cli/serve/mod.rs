@@ -14,6 +14,7 @@ mod proof;
 mod webhook;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contextcore_core::config::Config;
@@ -31,6 +32,7 @@ use crate::self_metrics::SelfMetrics;
 use crate::{host, progress, stop};
 
 pub(crate) async fn run(context: &Context) -> Outcome {
+    stop::within(STOP);
     let config = context.config_for_network()?;
     app::chosen(&config, &[])?;
     let mut endpoints = Endpoints::default();
@@ -42,6 +44,9 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     endpoints.close().await;
     ended.map(|()| Exit::Done)
 }
+
+/// A service ends within ten seconds after it was asked to.
+const STOP: Duration = Duration::from_millis(9_500);
 
 fn start(engine: &Arc<Engine>) -> Result<Service, Error> {
     let own_metrics = SelfMetrics::start(&engine.config().export.otlp);

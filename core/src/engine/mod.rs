@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::inbox::Taken;
 use crate::clock;
 use crate::config::{Config, Privacy, SourceConfig};
 use crate::export::otlp::RetryPolicy;
@@ -121,10 +122,10 @@ impl Engine {
                 lock(&source.portfolio).clone_from(&self.config().projects);
                 lock(&source.insights).clone_from(&self.config().insights);
                 let mut warnings = if options.dry_run { Vec::new() } else { self.inherit(&source).await };
-                let delivered = if options.dry_run { Ok(Vec::new()) } else { self.take_delivered(&source) };
+                let delivered = if options.dry_run { Ok(Taken::Ids(Vec::new())) } else { self.take_delivered(&source) };
                 let mut report = sync::sync_source(&store, &source, &options, &*self.progress, cancel).await;
                 match delivered {
-                    Ok(ids) => self.forget_delivered(ids, &report),
+                    Ok(taken) => self.forget_delivered(taken, &report),
                     Err(error) => warnings.push(error.full()),
                 }
                 report.warnings.append(&mut warnings);

@@ -37,10 +37,19 @@ pub fn changes(me: &str, rows: &[LeaseRow], known: &[Unit], held: &BTreeSet<Unit
     changes
 }
 
-/// The replica that shall have a unit.
+/// The replica that shall have a unit: the one that is wanted, or one that follows it on its host, or the first in line.
 pub fn owner<'a>(unit: &Unit, replicas: impl Iterator<Item = &'a str>, wanted: &str) -> Option<&'a str> {
     let ranked = ranked(unit, replicas);
-    ranked.iter().copied().find(|replica| *replica == wanted).or_else(|| ranked.first().copied())
+    let is_wanted = |replica: &&str| *replica == wanted;
+    // One that was started again has another number, or another name while its former self counts as alive.
+    let follows = |replica: &&str| !wanted.is_empty() && host(replica) == host(wanted);
+    let chosen = ranked.iter().copied().find(is_wanted).or_else(|| ranked.iter().copied().find(follows));
+    chosen.or_else(|| ranked.first().copied())
+}
+
+/// The host in the name of a replica, such as `host (pid 7)`: in containers, the name of the pod.
+pub fn host(replica: &str) -> &str {
+    replica.split(" (pid ").next().unwrap_or(replica)
 }
 
 /// Replicas in the order in which they get a unit.
@@ -141,6 +150,24 @@ mod tests {
         assert_eq!(owner(&unit, ["one", "two"].into_iter(), other), Some(other));
         assert_eq!(owner(&unit, ["one", "two"].into_iter(), "gone"), Some(first));
         assert_eq!(owner(&unit, std::iter::empty(), "gone"), None);
+    }
+
+    /// A process has another number after a start, or none that differs but a namesake that is not gone yet.
+    #[test]
+    fn what_a_person_wants_counts_for_the_next_process_on_that_host() {
+        let unit = Unit::source("a");
+        let own = |live: &[&str], wanted: &str| owner(&unit, live.iter().copied(), wanted).unwrap().to_owned();
+        for wanted in ["one (pid 7)", "two (pid 7)"] {
+            let again = wanted.replace("7", "8");
+            let namesake = format!("{wanted} #2");
+            assert_eq!(own(&["one (pid 7)", "two (pid 7)", &namesake], wanted), wanted);
+            let other = if wanted.starts_with("one") { "two (pid 7)" } else { "one (pid 7)" };
+            assert_eq!(own(&[other, &again], wanted), again);
+            assert_eq!(own(&[other, &namesake], wanted), namesake);
+        }
+        let live = ["one (pid 1)", "two (pid 1)"];
+        assert_eq!(own(&live, ""), ranked(&unit, live.into_iter())[0], "nobody said");
+        assert_eq!(own(&live, "three (pid 1)"), ranked(&unit, live.into_iter())[0]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::viewer::Viewer;
 use crate::config::{SignalTarget, SourceConfig};
 use crate::export::otlp::Signal;
 use crate::export::{backend_status, exported_to};
-use crate::model::error::Result;
+use crate::model::error::{ErrorKind, Result};
 use crate::model::time::Millis;
 use crate::store::{Holder, LeaseRow, Listed, Quarantined, SourceStatus, Store, Unit};
 
@@ -181,6 +181,14 @@ pub struct StoreView {
     /// The processes that share it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<ReplicaView>,
+    /// Reports that were acknowledged and wait for the process that has their source.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waiting: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The right to write to a store in a database, or to work on one source in it.
@@ -208,6 +216,9 @@ pub struct ReplicaView {
     pub sources: usize,
     /// Seconds for which it counts as alive unless it says so again.
     pub seconds_left: u64,
+    /// Why it could not write to the store last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 impl Viewer<'_> {
@@ -235,7 +246,8 @@ impl Viewer<'_> {
             wanted: None,
         };
         let lease = self.store.lease().map(|lease| lease.holder()).transpose()?.map(view);
-        Ok(StoreView { path: self.store.place(), bytes: self.store.size_on_disk()?, lease, replicas: replicas(rows) })
+        let (path, bytes, waiting) = (self.store.place(), self.store.size_on_disk()?, self.store.waiting_deliveries()?);
+        Ok(StoreView { path, bytes, lease, replicas: replicas(rows), waiting })
     }
 
     fn backends(&self, sources: &[SourceView]) -> Result<Vec<BackendView>> {
@@ -258,7 +270,11 @@ impl Viewer<'_> {
 
     fn source_view(&self, source: &SourceConfig, rows: &[LeaseRow]) -> Result<SourceView> {
         let name = source.name.as_str();
-        let status = self.store.source_status(name)?;
+        let mut status = self.store.source_status(name)?;
+        if let Some(trouble) = trouble(name, rows) {
+            status.last_error = Some(trouble.to_owned());
+            status.last_error_kind = Some(ErrorKind::Store);
+        }
         let backlog = |signal: &Signal| Ok((signal.as_str().to_owned(), self.store.backlog(*signal, name)?));
         let quarantined = self.store.quarantined_records(Some(name))?;
         let coverage = coverage(self.store, name, &status, &quarantined)?;
@@ -289,7 +305,6 @@ impl Viewer<'_> {
         let unit = Some(Unit::source(source));
         let row = rows.iter().find(|row| row.unit == unit)?;
         let name = self.store.lease().map(|lease| lease.name()).unwrap_or_default();
-        let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         Some(LeaseView {
             owner: said(&row.owner),
             token: row.token,
@@ -300,13 +315,30 @@ impl Viewer<'_> {
     }
 }
 
+fn said(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Why the replica that has a source cannot write what it reads: the state of the source in the store is as old as its last success.
+fn trouble<'a>(source: &str, rows: &'a [LeaseRow]) -> Option<&'a str> {
+    let unit = Some(Unit::source(source));
+    let owner = &rows.iter().find(|row| row.unit == unit)?.owner;
+    let replica = rows.iter().find(|row| row.is_live_replica() && row.owner == *owner)?;
+    Some(replica.wanted.as_str()).filter(|text| !text.is_empty())
+}
+
 /// The processes that share a store.
 fn replicas(rows: &[LeaseRow]) -> Vec<ReplicaView> {
     let has =
         |owner: &str| rows.iter().filter(|row| matches!(row.unit, Some(Unit::Source(_))) && row.owner == owner).count();
     let live = rows.iter().filter(|row| row.is_live_replica());
-    live.map(|row| ReplicaView { name: row.owner.clone(), sources: has(&row.owner), seconds_left: row.left.as_secs() })
-        .collect()
+    live.map(|row| ReplicaView {
+        name: row.owner.clone(),
+        sources: has(&row.owner),
+        seconds_left: row.left.as_secs(),
+        trouble: said(&row.wanted),
+    })
+    .collect()
 }
 
 impl From<Quarantined> for QuarantinedView {

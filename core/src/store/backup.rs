@@ -15,7 +15,7 @@ use super::copy::{Counts, Destination};
 use super::files;
 use super::format;
 use super::forms;
-use super::kv::{Batch, Guard, KeyRange, Pair};
+use super::kv::{Batch, Guard, Pair};
 use super::reader::Store;
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -61,7 +61,7 @@ impl Store {
 
     fn write_export(&self, out: &mut dyn Write) -> Result<Counts> {
         let mut expected = Counts::default();
-        self.without_secrets().try_for_each(|pair| pair.map(|(key, _)| expected.add(&key)))?;
+        self.without_secrets()?.try_for_each(|pair| pair.map(|(key, _)| expected.add(&key)))?;
         let mut out = Hashed { out, hash: blake3::Hasher::new() };
         let counts = write_lines(self, expected, &mut out)?;
         let end = to_json(&End { counts, blake3: out.hash.finalize().to_hex().to_string() })?;
@@ -69,9 +69,9 @@ impl Store {
         Ok(counts)
     }
 
-    fn without_secrets(&self) -> impl Iterator<Item = Result<Pair>> {
+    fn without_secrets(&self) -> Result<impl Iterator<Item = Result<Pair>> + use<>> {
         let secret = forms::place();
-        self.pages(KeyRange::all()).filter(move |pair| pair.as_ref().map_or(true, |(key, _)| *key != secret))
+        Ok(self.everything()?.filter(move |pair| pair.as_ref().map_or(true, |(key, _)| *key != secret)))
     }
 
     /// Makes a store from an export. A store that is there may hold no task and no insight, and is replaced.
@@ -154,7 +154,7 @@ fn write_lines(store: &Store, expected: Counts, out: &mut Hashed<'_>) -> Result<
     let holds = to_json(&expected)?;
     write!(out, "{HEADER} {VERSION}\n{HOLDS}{holds}\n").map_err(unwritten)?;
     let mut counts = Counts::default();
-    for pair in store.without_secrets() {
+    for pair in store.without_secrets()? {
         let (key, value) = pair?;
         counts.add(&key);
         writeln!(out, "{} {}", BASE64.encode(key), BASE64.encode(value)).map_err(unwritten)?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::Fresh;
 use super::key::Kind;
-use super::kv::{Batch, Guard, KeyRange};
+use super::kv::{Batch, Guard, KeyRange, Pair};
 use super::reader::Store;
 use crate::lock;
 use crate::model::error::{Error, ErrorKind, Result};
@@ -75,8 +75,8 @@ impl Store {
         let _writer = lock(&self.writer);
         to.fill("copy", self.size_on_disk()?, |fresh| {
             self.copy_to(fresh)?;
-            let (counts, hash) = self.summed()?;
-            if fresh.summed()? != (counts, hash) {
+            let (counts, hash) = summed(self.everything()?)?;
+            if summed(fresh.pages(KeyRange::all()))? != (counts, hash) {
                 return Err(Error::new(
                     ErrorKind::Store,
                     "copy the store: what was read back differs; nothing was copied",
@@ -89,7 +89,7 @@ impl Store {
     /// Writes every key of this store into another, which is empty.
     pub(super) fn copy_to(&self, fresh: &Self) -> Result<()> {
         let (mut batch, mut bytes) = (Batch::new(), 0);
-        for pair in self.pages(KeyRange::all()) {
+        for pair in self.everything()? {
             let (key, value) = pair?;
             bytes += key.len() + value.len();
             batch.push((key, Some(value)));
@@ -101,17 +101,17 @@ impl Store {
         }
         fresh.kv.write_batch(batch, &Guard::at(fresh.head()?))
     }
+}
 
-    /// How much it holds, and a hash of all of it.
-    fn summed(&self) -> Result<(Counts, blake3::Hash)> {
-        let (mut counts, mut hash) = (Counts::default(), blake3::Hasher::new());
-        for pair in self.pages(KeyRange::all()) {
-            let (key, value) = pair?;
-            counts.add(&key);
-            for part in [key, value] {
-                hash.update(&(part.len() as u64).to_be_bytes()).update(&part);
-            }
+/// How much these are, and a hash of all of them.
+fn summed(pairs: impl Iterator<Item = Result<Pair>>) -> Result<(Counts, blake3::Hash)> {
+    let (mut counts, mut hash) = (Counts::default(), blake3::Hasher::new());
+    for pair in pairs {
+        let (key, value) = pair?;
+        counts.add(&key);
+        for part in [key, value] {
+            hash.update(&(part.len() as u64).to_be_bytes()).update(&part);
         }
-        Ok((counts, hash.finalize()))
     }
+    Ok((counts, hash.finalize()))
 }

@@ -59,6 +59,8 @@ pub(crate) enum Kind {
     Insight = b'i',
     /// `waiting project type id` -> nothing: insights that wait for somebody, end by themselves, or are kept for some time only
     WaitingInsight = b'g',
+    /// `delivered place id` -> what was reported and is not stored yet (JSON), where a copy or an import brought it; after all other kinds
+    Delivered = b'{',
 }
 
 /// The groups of small named values that only the process that reads a source writes, each under the name of the source.
@@ -207,8 +209,8 @@ mod tests {
     fn the_bytes_of_the_kinds_do_not_change() {
         let kinds = every!(Kind: Meta, Task, Sprint, Journal, Cursor, Open, Ended, Name, Child, Member, Rollup, Totals,
             Changed, Quarantined, DeadLetter, DeadRequest, Position, Seen, Pending, Dependent, Part, Exported, Reported,
-            Insight, WaitingInsight);
-        assert_eq!(&kinds.map(|kind| kind as u8), b"mtsjcoekprunhadbxywzqfvig");
+            Insight, WaitingInsight, Delivered);
+        assert_eq!(&kinds.map(|kind| kind as u8), b"mtsjcoekprunhadbxywzqfvig{");
     }
 
     /// The kinds of errors are stored by name, in the status of a source.

@@ -15,6 +15,7 @@
 
 use std::sync::Arc;
 
+use super::delivered::Delivered;
 use super::format;
 use super::key::{Key, Kind};
 use super::unit::Unit;
@@ -82,6 +83,19 @@ pub trait Kv: Send + Sync {
     /// When there is no room for it. The error says what to do.
     fn check_writable(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// What was reported to any process that shares the engine and is not stored yet, in the order of its arrival.
+    ///
+    /// # Errors
+    /// When the engine cannot be read.
+    fn inbox(&self) -> Result<Vec<Delivered>> {
+        Ok(Vec::new())
+    }
+
+    /// Why the last write failed, or the last attempt to get the right to write, if that is known. The next one may succeed.
+    fn trouble(&self) -> Option<String> {
+        None
     }
 }
 

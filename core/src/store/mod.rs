@@ -14,6 +14,7 @@ mod copy;
 pub(crate) mod counting;
 mod database;
 mod dead;
+mod delivered;
 mod directory;
 mod files;
 pub(crate) mod footprint;
@@ -40,6 +41,7 @@ pub use self::backup::Imported;
 pub use self::copies::Copies;
 pub use self::copy::{Counts, Destination};
 pub use self::dead::DeadId;
+pub use self::delivered::Delivered;
 #[cfg(test)]
 pub(crate) use self::directory::on_disk;
 pub(crate) use self::insight_totals::ACTIVE_FOR;

@@ -120,6 +120,11 @@ impl Store {
         self.kv.check_writable()
     }
 
+    /// Why a database refused the last write of this process, or its last request to take part; `None` when it did not.
+    pub fn trouble(&self) -> Option<String> {
+        self.kv.trouble()
+    }
+
     pub(super) fn raw(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.kv.get(key)
     }

@@ -28,6 +28,7 @@ struct Shared {
     statements: AtomicU64,
     connections: AtomicU64,
     is_down: AtomicBool,
+    is_silent: AtomicBool,
     cut: Mutex<Cut>,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -47,6 +48,7 @@ impl Proxy {
             statements: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             is_down: AtomicBool::new(false),
+            is_silent: AtomicBool::new(false),
             cut: Mutex::new(Cut::Never),
             open: Mutex::default(),
         });
@@ -98,10 +100,20 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// Whether connections are accepted and get no answer. One that was made meanwhile never gets any.
+    pub fn set_silent(&self, is_silent: bool) {
+        self.shared.is_silent.store(is_silent, Ordering::SeqCst);
+    }
+}
+
 impl Shared {
     fn pass(self: &Arc<Self>, client: TcpStream) {
         if self.is_down.load(Ordering::SeqCst) {
             return;
+        }
+        if self.is_silent.load(Ordering::SeqCst) {
+            return self.open.lock().unwrap().push(client);
         }
         let Ok(server) = TcpStream::connect(self.server) else { return };
         self.connections.fetch_add(1, Ordering::SeqCst);
@@ -136,6 +148,9 @@ impl Shared {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             let answer = &buffer[..length];
+            while self.is_silent.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(20));
+            }
             if !self.delay.is_zero() {
                 thread::sleep(self.delay);
             }

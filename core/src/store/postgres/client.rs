@@ -10,11 +10,12 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, R
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use tokio::sync::oneshot;
 use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage};
 
 use super::failure::{Failure, Reason};
+use super::hosts::Hosts;
 use super::url::Target;
 use crate::model::error::{Error, ErrorKind, Result};
 
@@ -52,29 +53,32 @@ pub(super) struct Client {
     target: Arc<Target>,
 }
 
-/// A pool of connections.
+/// A pool of connections. Nothing here waits for good: a server may accept connections, and say nothing.
 pub(super) struct Connections {
     pool: Pool,
+    /// How long a statement may take.
+    limit: Duration,
 }
 
 impl Client {
-    /// Connects when the first statement is sent.
-    pub(super) fn new(url: &str) -> Result<Self> {
-        Self::at(Arc::new(Target::parse(url)?), CONNECTIONS)
+    /// Connects when the first statement is sent. What concerns a lease is given up after its `length`, when it is of no use any more.
+    pub(super) fn new(url: &str, length: Duration) -> Result<Self> {
+        Self::at(Arc::new(Target::parse(url)?), CONNECTIONS, length.min(STATEMENT))
     }
 
     /// A connection of its own, in a transaction that reads everything as of one moment.
     pub(super) fn frozen(&self) -> Result<Self, Failure> {
         let broken = |error: Error| Failure::NotSent(Reason::Connection(error.full()));
-        let frozen = Self::at(Arc::clone(&self.target), 1).map_err(broken)?;
+        let frozen = Self::at(Arc::clone(&self.target), 1, STATEMENT).map_err(broken)?;
         frozen.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned())?;
         Ok(frozen)
     }
 
-    fn at(target: Arc<Target>, connections: usize) -> Result<Self> {
+    fn at(target: Arc<Target>, connections: usize, limit: Duration) -> Result<Self> {
         let failed = |error| Error::new(ErrorKind::Internal, "start the thread of the database").caused_by(error);
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("postgres").enable_all().build();
-        let (queries, lease) = (Connections::new(&target, connections)?, Connections::new(&target, 1)?);
+        let queries = Connections::new(&target, connections, STATEMENT)?;
+        let lease = Connections::new(&target, 1, limit)?;
         let (queries, lease) = (Arc::new(queries), Arc::new(lease));
         Ok(Self { runtime: Some(runtime.map_err(failed)?), queries, lease, target })
     }
@@ -141,12 +145,18 @@ impl Drop for Client {
 }
 
 impl Connections {
-    fn new(target: &Target, number: usize) -> Result<Self> {
+    fn new(target: &Target, number: usize, limit: Duration) -> Result<Self> {
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(target.config.clone(), target.tls()?, config);
-        let builder = Pool::builder(manager).max_size(number).runtime(PoolRuntime::Tokio1).wait_timeout(Some(WAIT));
+        let manager = Manager::from_connect(target.config.clone(), Hosts::new(target)?, config);
+        let builder = Pool::builder(manager).max_size(number).runtime(PoolRuntime::Tokio1);
+        let builder = builder.wait_timeout(Some(WAIT.min(limit))).create_timeout(Some(target.patience()));
         let failed = |error| Error::new(ErrorKind::Internal, "set up the connections").caused_by(error);
-        Ok(Self { pool: builder.build().map_err(failed)? })
+        Ok(Self { pool: builder.build().map_err(failed)?, limit })
+    }
+
+    /// A connection that nobody uses.
+    async fn client(&self) -> Result<Object, Failure> {
+        self.pool.get().await.map_err(Failure::of_pool)
     }
 
     /// The rows of a statement that may be repeated.
@@ -154,7 +164,7 @@ impl Connections {
         let mut tries = 1;
         loop {
             match self.query(sql, values).await {
-                Err(failure) if failure.is_of_the_connection() && tries < TRIES => {
+                Err(failure) if failure.may_end_at_once() && tries < TRIES => {
                     tokio::time::sleep(PAUSE * tries).await;
                     tries += 1;
                 }
@@ -163,13 +173,25 @@ impl Connections {
         }
     }
 
-    /// The rows of a statement, which is sent once, as a whole and in one round trip. It is not prepared under a name: behind a
-    /// pooler the name could be that of another client's statement.
+    /// The rows of a statement, which is sent once, as a whole and in one round trip.
     pub(super) async fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Failure> {
+        let client = self.client().await?;
+        self.ask(client, Instant::now() + self.limit, sql, values).await
+    }
+
+    /// The same, given up at some moment. A connection whose answer nobody waits for any more is closed: the next statement would wait
+    /// behind it.
+    pub(super) async fn query_until(&self, until: Instant, sql: &str, values: &[Value]) -> Result<Vec<Row>, Failure> {
+        let silent = |_| Failure::NotSent(Reason::Silence("no connection in time".to_owned()));
+        let client = timeout_at(until, self.client()).await.map_err(silent)??;
+        self.ask(client, until, sql, values).await
+    }
+
+    /// It is not prepared under a name: behind a pooler the name could be that of another client's statement.
+    async fn ask(&self, client: Object, until: Instant, sql: &str, values: &[Value]) -> Result<Vec<Row>, Failure> {
         let plain = values.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()));
         let typed: Vec<(&(dyn ToSql + Sync), Type)> = plain.collect();
-        let client = self.pool.get().await.map_err(Failure::of_pool)?;
-        let answer = timeout(STATEMENT, client.query_typed(sql, &typed)).await;
+        let answer = timeout_at(until, client.query_typed(sql, &typed)).await;
         self.finish(client, answer)
     }
 
@@ -178,7 +200,7 @@ impl Connections {
         let mut tries = 1;
         loop {
             match self.begin(sql).await {
-                Err(failure) if failure.is_of_the_connection() && tries < TRIES => {
+                Err(failure) if failure.may_end_at_once() && tries < TRIES => {
                     tokio::time::sleep(PAUSE * tries).await;
                     tries += 1;
                 }
@@ -188,12 +210,12 @@ impl Connections {
     }
 
     async fn begin(&self, sql: &str) -> Result<(Option<String>, Open), Failure> {
-        let client = self.pool.get().await.map_err(Failure::of_pool)?;
-        let messages = match timeout(STATEMENT, client.simple_query(sql)).await {
+        let client = self.client().await?;
+        let messages = match timeout(self.limit, client.simple_query(sql)).await {
             Ok(Ok(messages)) => messages,
             failed => {
                 if failed.is_ok() {
-                    drop(timeout(STATEMENT, client.batch_execute("ROLLBACK")).await);
+                    self.roll_back(&client).await;
                 }
                 return self.finish(client, failed).map(|_| (None, Open(oneshot::channel().0)));
             }
@@ -208,13 +230,17 @@ impl Connections {
     }
 
     async fn script(&self, sql: &str) -> Result<(), Failure> {
-        let client = self.pool.get().await.map_err(Failure::of_pool)?;
-        let answer = timeout(STATEMENT, client.batch_execute(sql)).await;
+        let client = self.client().await?;
+        let answer = timeout(self.limit, client.batch_execute(sql)).await;
         if matches!(answer, Ok(Err(_))) {
-            // Its transaction failed and is still open.
-            drop(timeout(STATEMENT, client.batch_execute("ROLLBACK")).await);
+            self.roll_back(&client).await;
         }
         self.finish(client, answer)
+    }
+
+    /// Ends a transaction that failed and is still open.
+    async fn roll_back(&self, client: &Object) {
+        drop(timeout(self.limit, client.batch_execute("ROLLBACK")).await);
     }
 
     /// What an answer means. A connection that gave none, or that shall not be used again, is closed.
@@ -226,7 +252,7 @@ impl Connections {
         let failure = match answer {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => Failure::of_statement(&error),
-            Err(_) => Failure::Unknown(Reason::Connection(format!("no answer in {} s", STATEMENT.as_secs()))),
+            Err(_) => Failure::Unknown(Reason::Silence("no answer in time".to_owned())),
         };
         if failure.is_of_the_connection() {
             drop(Object::take(client));

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use deadpool_postgres::PoolError;
+use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::{DbError, SqlState};
 
 use crate::http::tls::certificate_advice;
@@ -26,6 +26,8 @@ pub(super) enum Reason {
     Server(Box<DbError>),
     /// The connection did.
     Connection(String),
+    /// Nobody said anything for as long as is waited.
+    Silence(String),
 }
 
 impl Failure {
@@ -33,8 +35,11 @@ impl Failure {
     pub(super) fn of_pool(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => Self::NotSent(reason(&error)),
+            PoolError::Timeout(TimeoutType::Wait) => {
+                Self::NotSent(Reason::Silence("every connection is busy or being made".to_owned()))
+            }
             PoolError::Timeout(_) => {
-                Self::NotSent(Reason::Connection("every connection is busy or being made".to_owned()))
+                Self::NotSent(Reason::Silence("a connection was begun and got no answer".to_owned()))
             }
             error => Self::NotSent(Reason::Connection(error.to_string())),
         }
@@ -48,10 +53,16 @@ impl Failure {
         }
     }
 
-    /// Whether the next connection may succeed at once.
+    /// Whether the next connection may succeed at once. Behind a silence would only be another one.
+    pub(super) fn may_end_at_once(&self) -> bool {
+        self.is_of_the_connection()
+            && !matches!(self, Self::NotSent(Reason::Silence(_)) | Self::Unknown(Reason::Silence(_)))
+    }
+
+    /// Whether it is the connection that failed.
     pub(super) fn is_of_the_connection(&self) -> bool {
         match self {
-            Self::NotSent(Reason::Connection(_)) | Self::Unknown(_) => true,
+            Self::NotSent(Reason::Connection(_) | Reason::Silence(_)) | Self::Unknown(_) => true,
             Self::NotSent(Reason::Server(db)) => *db.code() == SqlState::CANNOT_CONNECT_NOW,
             // A server that became a standby.
             Self::Refused(db) => *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION,
@@ -67,6 +78,7 @@ impl Failure {
             Self::NotSent(Reason::Connection(cause)) | Self::Unknown(Reason::Connection(cause)) => {
                 (unreachable(&cause), cause)
             }
+            Self::NotSent(Reason::Silence(cause)) | Self::Unknown(Reason::Silence(cause)) => (Some(SILENT), cause),
         };
         let text = text.unwrap_or("PostgreSQL refused it");
         let error = Error::new(ErrorKind::Store, format!("{doing}: {text}")).with("database", place).caused_by(cause);
@@ -133,11 +145,20 @@ fn advice(code: &SqlState) -> Option<&'static str> {
     })
 }
 
+/// What can be done where somebody accepts connections, or has.
+const SILENT: &str = "PostgreSQL does not answer: it was reached and says nothing; see what it waits for, and what is between here and there \
+                      (nothing was lost, the next run continues)";
+
 /// What can be done where no server answers.
 fn unreachable(cause: &str) -> Option<&'static str> {
     if cause.contains("does not support TLS") {
         return Some(
             "the server has no TLS; set it up there, or allow plain text with sslmode=disable in `store.postgres.url`",
+        );
+    }
+    if cause.contains("password missing") {
+        return Some(
+            "PostgreSQL asks for a password, and `store.postgres.url` has none; as in postgres://USER:PASSWORD@HOST/DATABASE",
         );
     }
     Some(certificate_advice(cause).map_or(

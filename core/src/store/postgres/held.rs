@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::remembered::{Remembered, Tenure};
 use super::sql::{Sql, WRITER};
 use crate::lock;
+use crate::model::error::Error;
 
 /// A lease is renewed this often within its length.
 const RENEWALS: u32 = 3;
@@ -46,6 +47,8 @@ pub(super) struct State {
     pub(super) head: AtomicU64,
     /// What nobody else writes while it is held.
     pub(super) remembered: Remembered,
+    /// Why the last attempt to write or to take part failed, if the database is why.
+    pub(super) trouble: Mutex<Option<String>>,
 }
 
 /// What this process holds.
@@ -74,6 +77,15 @@ pub(super) struct Proof {
 }
 
 impl State {
+    /// Notes whether the database accepted a write or the request to take part. Another owner of a lease is no trouble of it.
+    pub(super) fn note<T>(&self, done: Result<&T, &Error>) {
+        *lock(&self.trouble) = done.err().filter(|error| !is_of_others(error)).map(Error::full);
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
+    }
+
     pub(super) fn current(&self) -> Option<Held> {
         lock(&self.held).clone().filter(|held| Instant::now() < held.until)
     }
@@ -186,8 +198,9 @@ impl State {
     /// Asks for more time. Returns the leases that are still held.
     pub(super) async fn extend(&self, held: &Held) -> Result<BTreeSet<String>, Failure> {
         let asked = Instant::now();
-        let values = self.values(held, held.tokens.keys().cloned().collect());
-        let rows = self.connections.query(&self.sql.renew, &values).await?;
+        let mut values = self.values(held, held.tokens.keys().cloned().collect());
+        values.push(text(self.trouble().unwrap_or_default()));
+        let rows = self.connections.query_until(held.until.into(), &self.sql.renew, &values).await?;
         let kept: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
         let is_whole = kept.iter().any(|name| is_first(name));
         if let Some(now) = lock(&self.held).as_mut().filter(|now| is_whole && now.is_of(held)) {
@@ -198,8 +211,18 @@ impl State {
 
     /// Asks for more time, as long as there is some left; `None` when there was not enough.
     pub(super) async fn renewal(&self, held: &Held) -> Option<Result<BTreeSet<String>, Failure>> {
-        let left = held.until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-        tokio::time::timeout(left, self.extend(held)).await.ok()
+        let extended = self.extend(held).await;
+        (extended.is_ok() || Instant::now() < held.until).then_some(extended)
+    }
+
+    /// After the database refused a write, tries whether it takes one again: this process may have nothing to write for long.
+    pub(super) async fn try_to_write(&self) {
+        let until = || (Instant::now() + self.length / RETRIES).into();
+        if self.trouble().is_some() && self.connections.query_until(until(), &self.sql.try_to_write, &[]).await.is_ok()
+        {
+            *lock(&self.trouble) = None;
+            drop(self.connections.query_until(until(), &self.sql.tried_to_write, &[]).await);
+        }
     }
 
     /// Whether another nonce is in use by now.
@@ -284,6 +307,11 @@ impl Held {
     }
 }
 
+/// Whether a write failed because of what other processes do.
+fn is_of_others(error: &Error) -> bool {
+    ["conflict", "standby"].iter().any(|key| error.context(key).is_some())
+}
+
 /// The token of a lease that was just taken, and the number of the last commit under it.
 fn token_of(row: &Row) -> (i64, i64) {
     (row.get(0), row.get(1))
@@ -314,6 +342,7 @@ pub(super) async fn renew(lease: Weak<State>, begun: Held) {
                 for (name, token) in held.tokens.iter().filter(|(name, _)| !kept.contains(*name)) {
                     state.lose_one(name, *token);
                 }
+                state.try_to_write().await;
             }
             // The nonce changed meanwhile, which is no loss.
             Some(Ok(_)) if state.has_changed(&held) => is_failing = true,

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_postgres::Row;
 
 use super::super::unit::Unit;
@@ -60,7 +61,7 @@ pub struct LeaseRow {
     pub left: Duration,
     /// The units that a replica knows.
     pub units: BTreeSet<Unit>,
-    /// The replica that somebody wants to have the unit; empty when nobody said.
+    /// The replica that somebody wants to have the unit, or why a replica could not write last; empty when there is nothing to say.
     pub wanted: String,
 }
 
@@ -98,6 +99,7 @@ impl Lease {
             working: watch::Sender::default(),
             head: AtomicU64::new(0),
             remembered: Remembered::default(),
+            trouble: Mutex::default(),
         };
         Self { client: Arc::clone(client), state: Arc::new(state) }
     }
@@ -126,19 +128,25 @@ impl Lease {
             Some(_) if self.is_exclusive() => Ok(true),
             Some(held) => {
                 let described = self.client.wait(async move { state.describe(&held, units).await })?;
-                described.map_err(|failure| failure.into_error("say which sources it reads", self.client.place()))
+                self.noted(described, "say which sources it reads")
             }
         }
     }
 
     fn begin(&self, taking: impl Future<Output = Result<bool, Failure>> + Send + 'static) -> Result<bool> {
         let taken = self.client.wait(taking)?;
-        let is_taken =
-            taken.map_err(|failure| failure.into_error("take the lease of the store", self.client.place()))?;
+        let is_taken = self.noted(taken, "take the lease of the store")?;
         if is_taken && let (Some(handle), Some(held)) = (self.client.handle(), self.state.current()) {
             handle.spawn(renew(Arc::downgrade(&self.state), held));
         }
         Ok(is_taken)
+    }
+
+    /// Notes whether the database did what it was asked.
+    fn noted<T>(&self, done: Result<T, Failure>, doing: &str) -> Result<T> {
+        let done = done.map_err(|failure| failure.into_error(doing, self.client.place()));
+        self.state.note(done.as_ref());
+        done
     }
 
     /// Takes the leases of those of these units that nobody holds.
@@ -185,7 +193,7 @@ impl Lease {
         let state = Arc::clone(&self.state);
         let released = self.client.wait(async move {
             let values = state.values(&held, names);
-            tokio::time::timeout(RELEASE, state.connections.query(&state.sql.release, &values)).await.is_ok()
+            state.connections.query_until(Instant::now() + RELEASE, &state.sql.release, &values).await.is_ok()
         });
         tracing::debug!(?released, "gave leases back");
     }

@@ -73,6 +73,15 @@ impl Lease {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
+    /// How many deliveries wait for the replicas that have their sources.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Store`] when the database does not answer.
+    pub fn waiting(&self) -> Result<u64> {
+        let rows = self.client.read(&self.state.sql.waiting, Vec::new())?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
+    }
+
     /// Whether what was delivered under this id has been stored.
     ///
     /// # Errors

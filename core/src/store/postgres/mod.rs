@@ -1,6 +1,6 @@
 //! The store in PostgreSQL: one table of keys and values, which several processes read and write.
 //!
-//! [`sql`] has the statements and tables, [`client`] the connections and their thread, [`lease`] and [`held`] who may write what, [`mail`] what replicas ask of each other, [`remembered`] what a replica
+//! [`sql`] has the statements and tables, [`client`] the connections and their thread, [`hosts`] how they are made, [`lease`] and [`held`] who may write what, [`mail`] what replicas ask of each other, [`remembered`] what a replica
 //! need not read again, [`failure`] what an error means. Each call of [`Kv`] is one statement, and a write is one transaction without a pause in it.
 //!
 //! A write whose answer got lost may have taken effect, and may even do so later. So before anything else the nonce of the lease
@@ -9,6 +9,7 @@
 mod client;
 mod failure;
 mod held;
+mod hosts;
 mod lease;
 mod mail;
 mod remembered;
@@ -34,7 +35,8 @@ use self::held::Proof;
 use self::lease::check_writer;
 pub use self::lease::{Holder, Lease, LeaseRow, Working};
 use self::remembered::{Reading, Tenure};
-use self::sql::{FORMAT, Sql, WRITER};
+use self::sql::{FORMAT, INBOX, Sql, WRITER};
+use super::delivered::Delivered;
 use super::format;
 use super::kv::{self, Batch, Guard, KeyRange, Kv, Pair, WriteTurn};
 use super::unit::Unit;
@@ -104,6 +106,9 @@ impl PgKv {
             if from >= FORMAT {
                 return Ok(opened);
             }
+            if from == 0 {
+                opened.check_encoding()?;
+            }
             let has_schema = from > 0 || opened.has_schema()?;
             match opened.client.script(opened.sql.migrate(from, has_schema)) {
                 // Another process may have done it at the same time.
@@ -117,7 +122,7 @@ impl PgKv {
     }
 
     fn connect(url: &str, schema: &str, length: Duration) -> Result<Self> {
-        let (client, sql) = (Arc::new(Client::new(url)?), Arc::new(Sql::new(schema, false)));
+        let (client, sql) = (Arc::new(Client::new(url, length)?), Arc::new(Sql::new(schema, false)));
         let lease = Arc::new(Lease::new(&client, &sql, length));
         Ok(Self {
             client,
@@ -145,6 +150,18 @@ impl PgKv {
         Ok(Some(format))
     }
 
+    /// What people write is in every language.
+    fn check_encoding(&self) -> Result<()> {
+        let rows = self.client.read(self.sql.encoding, Vec::new())?;
+        let encoding: String = rows.first().map(|row| row.get(0)).unwrap_or_default();
+        if encoding == "UTF8" {
+            return Ok(());
+        }
+        let text = "make the tables of the store: the encoding of the database is not UTF8; use another database, made with \
+                    CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0";
+        Err(Error::new(ErrorKind::Store, text).with("encoding", encoding).with("database", self.place()))
+    }
+
     fn has_schema(&self) -> Result<bool> {
         let name: Value = (Box::new(self.sql.schema()), Type::TEXT);
         Ok(self.client.read(self.sql.has_schema, vec![name])?.first().is_some_and(|row: &Row| row.get(0)))
@@ -168,8 +185,8 @@ impl PgKv {
         self.lease.proof(None)?;
         let run = |script| self.client.script(script).map_err(|failure| self.failed(failure, "make a table"));
         run(self.sql.make_beside())?;
-        let grants = self.client.read(&self.sql.grants(), Vec::new())?;
-        run(grants.first().map(|row| row.get(0)).unwrap_or_default())?;
+        let alike = self.client.read(&self.sql.alike(), Vec::new())?;
+        run(alike.first().map(|row| row.get(0)).unwrap_or_default())?;
         let sql = Arc::new(Sql::new(schema, true));
         let (client, lease) = (Arc::clone(&self.client), Arc::clone(&self.lease));
         Ok(Self { client, sql, lease, is_unsure: AtomicBool::default(), is_beside: true, is_read: false, moment: None })
@@ -419,6 +436,7 @@ impl Kv for PgKv {
         let remembered = &self.lease.state.remembered;
         remembered.before(&batch);
         let written = self.write(&batch, guard);
+        self.lease.state.note(written.as_ref());
         remembered.after(&batch, written.is_ok(), |source| self.lease.tenure(&Unit::source(source)));
         written
     }
@@ -436,6 +454,19 @@ impl Kv for PgKv {
     fn size(&self) -> Result<u64> {
         let rows = self.client.read(&self.sql.size, Vec::new())?;
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
+    }
+
+    fn inbox(&self) -> Result<Vec<Delivered>> {
+        // The tables of the first version have none, and what is filled is to be read back as it was written.
+        if self.is_beside || self.version()?.is_none_or(|version| version < INBOX) {
+            return Ok(Vec::new());
+        }
+        let rows = self.client.read(&self.sql.inbox, Vec::new())?;
+        Ok(rows.iter().map(|row| Delivered { id: row.get(0), source: row.get(1), body: row.get(2) }).collect())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.lease.state.trouble()
     }
 
     fn check_writable(&self) -> Result<()> {

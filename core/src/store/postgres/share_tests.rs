@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use contextcore_postgres::{Postgres, Proxy};
 
-use super::super::{Cursor, Quarantined, Store, Unit};
+use super::super::{Cursor, LeaseRow, Quarantined, Store, Unit};
 use super::tests::{LONG, config, connected, expire};
 use crate::model::error::{Error, Result};
 use crate::model::secret::Secret;
@@ -89,6 +89,90 @@ fn an_owner_that_was_taken_over_writes_nothing_for_that_source_and_keeps_the_oth
     count(&one, "b", "x").unwrap();
     count(&two, "a", "x").unwrap();
     assert_eq!(two.metadata::<u64>("test", "x").unwrap(), Some(3));
+}
+
+/// As after a pause that is longer than a lease, in which the other kind of owner took over.
+#[test]
+fn who_had_everything_writes_nothing_once_others_share_it() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("whole_stale");
+    let one = connected(server, &schema);
+    assert!(one.take_lease().unwrap());
+    count(&one, "a", "x").unwrap();
+    expire(server, &schema);
+    let two = joined(server, &schema, &["a"]);
+    count(&two, "a", "x").unwrap();
+    assert!(one.lease().unwrap().is_exclusive(), "it still believes that it has everything");
+    assert!(!renews(&one), "what it asks for more time for is another's");
+    let error = count(&one, "a", "x").unwrap_err();
+    assert_eq!(error.context("standby"), Some("true"), "{error}");
+    assert!(one.is_standby());
+    count(&two, "a", "x").unwrap();
+    assert_eq!(two.metadata::<u64>("test", "x").unwrap(), Some(3));
+}
+
+#[test]
+fn who_shared_a_store_writes_nothing_once_another_has_everything() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("share_stale");
+    let (one, two) = (joined(server, &schema, &["a", "b"]), connected(server, &schema));
+    count(&one, "a", "x").unwrap();
+    expire(server, &schema);
+    assert!(two.take_lease().unwrap());
+    count(&two, "a", "x").unwrap();
+    assert_eq!(held(&one).len(), 2, "it still believes that it has both");
+    assert!(!renews(&one), "what it asks for more time for is another's");
+    take(&one, &["c"]);
+    assert!(!held(&one).contains(&source("c")), "it takes nothing more");
+    for of in ["a", "b"] {
+        let error = count(&one, of, "x").unwrap_err();
+        assert_eq!(error.context("standby"), Some("true"), "{error}");
+    }
+    let unfenced = one.begin().and_then(|mut transaction| {
+        transaction.put_metadata("test", "x", &9_u64)?;
+        transaction.commit()
+    });
+    assert_eq!(unfenced.unwrap_err().context("standby"), Some("true"), "nor what belongs to no unit");
+    count(&two, "a", "x").unwrap();
+    assert_eq!(two.metadata::<u64>("test", "x").unwrap(), Some(3));
+}
+
+/// Whether anything that a process believes to hold can be renewed.
+fn renews(store: &Store) -> bool {
+    let lease = store.lease().unwrap();
+    let (state, held) = (Arc::clone(&lease.state), lease.state.current().unwrap());
+    !lease.client.wait(async move { state.extend(&held).await }).unwrap().unwrap().is_empty()
+}
+
+/// Many take the store and share it at once, as when `sync` runs while replicas start: one kind gets it, and no statement fails.
+#[test]
+fn taking_everything_and_sharing_it_at_once_never_fails() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("race");
+    let stores: Vec<Store> = (0..4).map(|_| connected(server, &schema)).collect();
+    std::thread::scope(|scope| {
+        for (at, store) in stores.iter().enumerate() {
+            scope.spawn(move || {
+                for _ in 0..40 {
+                    let is_whole = at % 2 == 0;
+                    let has = if is_whole { store.take_lease().unwrap() } else { store.join(&units()).unwrap() };
+                    if has && !is_whole {
+                        take(store, &["a", "b"]);
+                    }
+                    if has {
+                        count(store, "a", "x")
+                            .map(drop)
+                            .or_else(|error| match error.context("standby") {
+                                Some(_) if !is_whole => Ok(()),
+                                _ => Err(error),
+                            })
+                            .unwrap();
+                    }
+                    store.lease().unwrap().release();
+                }
+            });
+        }
+    });
 }
 
 /// What each process reads in a transaction nobody changes before it commits, whichever source it writes for.
@@ -323,6 +407,40 @@ fn what_is_delivered_waits_for_the_owner_and_is_forgotten_once() {
     assert!(!theirs.is_taken_in(id).unwrap());
     mine.taken_in(vec![id.to_owned()]).unwrap();
     assert!(theirs.is_taken_in(id).unwrap() && mine.delivered("a", 9).unwrap().is_empty());
+}
+
+/// What a replica could not write, the others and `status` see.
+#[test]
+fn a_replica_that_cannot_write_says_why_with_its_lease() {
+    let Some(server) = Postgres::shared() else { return };
+    let schema = server.schema("trouble");
+    let one = joined(server, &schema, &["a"]);
+    let said = || -> Vec<String> {
+        assert!(renews(&one));
+        let rows = one.lease().unwrap().survey().unwrap();
+        rows.into_iter().filter(LeaseRow::is_live_replica).map(|row| row.wanted).collect()
+    };
+    count(&one, "a", "x").unwrap();
+    assert_eq!(said(), [""]);
+    drop(server.sql(&format!(
+        "CREATE FUNCTION {schema}.no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
+         END $$;
+         CREATE TRIGGER no_room BEFORE INSERT ON {schema}.kv FOR EACH ROW EXECUTE FUNCTION {schema}.no_room()"
+    )));
+    count(&one, "a", "x").unwrap_err();
+    let try_to_write = || {
+        let lease = one.lease().unwrap();
+        let state = Arc::clone(&lease.state);
+        lease.client.wait(async move { state.try_to_write().await }).unwrap();
+    };
+    try_to_write();
+    assert!(said()[0].contains("the disk of PostgreSQL is full"), "{:?}", said());
+    drop(server.sql(&format!("DROP TRIGGER no_room ON {schema}.kv")));
+    try_to_write();
+    assert_eq!(said(), [""], "also without a write of its own");
+    assert_eq!(server.sql(&format!("SELECT count(*) FROM {schema}.kv WHERE source <> ''")), "0");
+    count(&one, "a", "x").unwrap();
 }
 
 /// A store of the version before has its tables brought up to date; its program may not write any more.

@@ -4,10 +4,14 @@
 //! transaction another connection. What writes is one statement, which is a transaction by itself: no client can pause within it
 //! and hold a lock. The one exception is the [turn] of a writer among several, which ends by itself when its process pauses.
 
+use super::super::key::Kind;
 use super::super::kv::Guard;
 
 /// The version of the tables that this program makes.
 pub(super) const FORMAT: i32 = 2;
+
+/// The first version that has an inbox.
+pub(super) const INBOX: i32 = 2;
 
 /// The version that a lease row asks of whoever writes. Raised with a change of the tables that older programs cannot write to.
 pub(super) const WRITER: i32 = 2;
@@ -61,6 +65,7 @@ pub(super) struct Sql {
     pub(super) size: String,
     pub(super) exists: String,
     pub(super) has_schema: &'static str,
+    pub(super) encoding: &'static str,
     pub(super) lease: String,
     pub(super) committed: String,
     pub(super) line: String,
@@ -74,6 +79,8 @@ pub(super) struct Sql {
     pub(super) take: String,
     pub(super) want: String,
     pub(super) renew: String,
+    pub(super) try_to_write: String,
+    pub(super) tried_to_write: String,
     pub(super) rotate: String,
     pub(super) release: String,
     pub(super) wake: String,
@@ -81,6 +88,8 @@ pub(super) struct Sql {
     pub(super) deliver: String,
     pub(super) delivered: String,
     pub(super) is_delivered: String,
+    pub(super) inbox: String,
+    pub(super) waiting: String,
     pub(super) taken_in: String,
     pub(super) turn: String,
     pub(super) unheeded: String,
@@ -97,13 +106,11 @@ impl Sql {
         let pairs = format!("SELECT key, value FROM {kv} WHERE source = ''");
         let inbox = table(schema, "inbox");
         let now = "clock_timestamp()";
-        let until = "clock_timestamp() + $3::bigint * interval '1 millisecond'";
+        let until = UNTIL;
         let left = "greatest(0, least(ceil(extract(epoch FROM expires - clock_timestamp()) * 1000), 9e15))::bigint";
         let may_write = format!("(SELECT min_writer FROM {lease} WHERE name = '') <= $4");
-        // In the order of names, in which two replicas cannot wait for each other.
-        let mine = format!(
-            "SELECT name FROM {lease} WHERE name = ANY($5) AND nonce IN ($1, $2) ORDER BY name FOR NO KEY UPDATE"
-        );
+        let mine =
+            format!("SELECT name FROM {lease} WHERE name = ANY($5) AND nonce IN ($1, $2) {ORDER} FOR NO KEY UPDATE");
         Self {
             schema: schema.to_owned(),
             get_many: format!("{pairs} AND key = ANY($1)"),
@@ -118,25 +125,14 @@ impl Sql {
             write: write(&lease, &kv),
             size: format!("SELECT pg_total_relation_size('{}'::regclass)", kv.replace('\'', "''")),
             exists: "SELECT to_regclass($1) IS NOT NULL".to_owned(),
+            encoding: "SELECT current_setting('server_encoding')",
             has_schema: "SELECT to_regnamespace($1) IS NOT NULL",
             lease: format!("SELECT token, owner, {left}, format, min_writer FROM {lease} WHERE name = ''"),
             committed: format!("SELECT committed FROM {lease} WHERE name = $1"),
             line: line(&lease),
-            acquire: format!(
-                "UPDATE {lease} SET token = token + 1, nonce = $1, owner = $2, expires = {until}
-                 WHERE name = '' AND expires <= {now} AND min_writer <= $4
-                   AND NOT EXISTS (SELECT 1 FROM {lease} AS other WHERE other.name <> '' AND other.expires > {now})
-                 RETURNING token, committed"
-            ),
+            acquire: acquire(&lease),
             is_alone: format!("SELECT NOT EXISTS (SELECT 1 FROM {lease} WHERE name <> '' AND expires > {now})"),
-            join: format!(
-                "INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer, units)
-                 SELECT $5, 1, $1, $2, {until}, 0, 0, $6 FROM {lease} AS whole
-                 WHERE whole.name = '' AND whole.expires <= {now} AND whole.min_writer <= $4
-                 ON CONFLICT (name) DO UPDATE SET token = {lease}.token + 1, nonce = EXCLUDED.nonce, owner = EXCLUDED.owner,
-                     expires = EXCLUDED.expires, units = EXCLUDED.units
-                 WHERE {lease}.expires <= {now} RETURNING token, committed"
-            ),
+            join: join(&lease),
             describe: format!(
                 "WITH mine AS ({mine}) UPDATE {lease} AS own SET units = $6 FROM mine
                  WHERE own.name = mine.name AND own.nonce IN ($1, $2) AND {may_write} AND $3::bigint > 0 RETURNING own.name"
@@ -144,11 +140,14 @@ impl Sql {
             make_head: format!("INSERT INTO {kv} VALUES ('', $1, $2) ON CONFLICT DO NOTHING"),
             has_no_owner: format!("SELECT EXISTS (SELECT 1 FROM {lease} WHERE name = '' AND expires <= {now})"),
             survey: format!("SELECT name, token, owner, {left}, units, wanted FROM {lease} WHERE name <> '' ORDER BY name"),
+            // The lease of the replica is locked until what it takes can be seen: whoever takes the whole store locks it too.
             take: format!(
-                "INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer)
+                "WITH me AS MATERIALIZED (
+                     SELECT 1 FROM {lease} WHERE name = $5 AND nonce = $1 AND expires > {now} FOR SHARE
+                 )
+                 INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer)
                  SELECT wanted, 1, $1, $2, {until}, 0, 0 FROM unnest($6::text[]) AS wanted
-                 WHERE EXISTS (SELECT 1 FROM {lease} AS me WHERE me.name = $5 AND me.nonce = $1 AND me.expires > {now})
-                   AND {may_write}
+                 WHERE EXISTS (SELECT 1 FROM me) AND {may_write}
                  ORDER BY wanted
                  ON CONFLICT (name) DO UPDATE SET token = {lease}.token + 1, nonce = EXCLUDED.nonce, owner = EXCLUDED.owner,
                      expires = EXCLUDED.expires
@@ -159,9 +158,16 @@ impl Sql {
                  VALUES ($1, 0, 0, '', 'epoch', 0, 0, $2) ON CONFLICT (name) DO UPDATE SET wanted = EXCLUDED.wanted"
             ),
             renew: format!(
-                "WITH mine AS ({mine}) UPDATE {lease} AS kept SET expires = {until} FROM mine
+                "WITH mine AS ({mine}) UPDATE {lease} AS kept SET expires = {until},
+                     wanted = CASE WHEN starts_with(kept.name, 'replica/') THEN $6 ELSE kept.wanted END FROM mine
                  WHERE kept.name = mine.name AND kept.nonce IN ($1, $2) AND {may_write} RETURNING kept.name"
             ),
+            // No store reads what is under another source than the empty one. It is large enough to need room.
+            try_to_write: format!(
+                "INSERT INTO {kv} VALUES ('trial', '\\x00', convert_to(repeat('x', 65536), 'UTF8'))
+                 ON CONFLICT (source, key) DO UPDATE SET value = EXCLUDED.value"
+            ),
+            tried_to_write: format!("DELETE FROM {kv} WHERE source = 'trial'"),
             rotate: format!(
                 "WITH mine AS ({mine}) UPDATE {lease} AS kept SET nonce = $2 FROM mine
                  WHERE kept.name = mine.name AND kept.nonce IN ($1, $2) AND {may_write} AND $3::bigint > 0 RETURNING kept.name"
@@ -177,6 +183,8 @@ impl Sql {
             deliver: format!("INSERT INTO {inbox} (id, source, body) VALUES ($1::text::uuid, $2, $3) ON CONFLICT DO NOTHING"),
             delivered: format!("SELECT id::text, body FROM {inbox} WHERE source = $1 ORDER BY received, id LIMIT $2"),
             is_delivered: format!("SELECT NOT EXISTS (SELECT 1 FROM {inbox} WHERE id = $1::text::uuid)"),
+            inbox: format!("SELECT id::text, source, body FROM {inbox} ORDER BY received, id"),
+            waiting: format!("SELECT count(*) FROM {inbox}"),
             taken_in: format!("DELETE FROM {inbox} WHERE id = ANY($1::text[]::uuid[])"),
             turn: turn(schema, &kv),
             unheeded: format!("SELECT source FROM {wakes} WHERE source = ANY($1)"),
@@ -213,28 +221,34 @@ impl Sql {
         format!("BEGIN; DROP TABLE IF EXISTS {beside}; CREATE TABLE {beside} (LIKE {kv} INCLUDING ALL); COMMIT;")
     }
 
-    /// The statements that grant on that table what is granted on the store's.
-    pub(super) fn grants(&self) -> String {
-        let (beside, kv) = (table(&self.schema, BESIDE), table(&self.schema, "kv"));
+    /// The statements that give that table what `LIKE` leaves out of the store's: its options, such as `fillfactor`, and what is granted
+    /// on it.
+    pub(super) fn alike(&self) -> String {
+        let beside = table(&self.schema, BESIDE).replace('\'', "''").replace('%', "%%");
+        let kv = table(&self.schema, "kv").replace('\'', "''");
         format!(
-            "SELECT coalesce(string_agg(format('GRANT %s ON {} TO %s;', granted.privilege_type,
+            "SELECT coalesce((SELECT format('ALTER TABLE {beside} SET (%s);', array_to_string(reloptions, ', '))
+                 FROM pg_class WHERE oid = '{kv}'::regclass AND reloptions IS NOT NULL), '')
+             || coalesce(string_agg(format('GRANT %s ON {beside} TO %s;', granted.privilege_type,
                  CASE granted.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(role.rolname) END), ' '), '')
              FROM pg_class AS known CROSS JOIN LATERAL aclexplode(known.relacl) AS granted
              LEFT JOIN pg_roles AS role ON role.oid = granted.grantee
-             WHERE known.oid = '{}'::regclass AND granted.grantee <> known.relowner",
-            beside.replace('\'', "''").replace('%', "%%"),
-            kv.replace('\'', "''")
+             WHERE known.oid = '{kv}'::regclass AND granted.grantee <> known.relowner"
         )
     }
 
-    /// Puts that table in the place of the store's, unless the lease was lost.
+    /// Puts that table in the place of the store's, unless the lease was lost. What was delivered and not stored yet waits again.
     pub(super) fn replace(&self, token: i64, nonce: i64) -> String {
-        let (beside, kv, lease) =
-            (table(&self.schema, BESIDE), table(&self.schema, "kv"), table(&self.schema, "lease"));
+        let [beside, kv, lease, inbox] = [BESIDE, "kv", "lease", "inbox"].map(|name| table(&self.schema, name));
+        let delivered = format!("source = '' AND key >= '\\x{0:02x}' AND key < '\\x{1:02x}'", DELIVERED, DELIVERED + 1);
         // A division by zero is what stops it: `DO` blocks need a language that a database may not have.
         format!(
             "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL lock_timeout = '10s';
              SELECT 1 / count(*) FROM (SELECT 1 FROM {lease} WHERE name = '' AND token = {token} AND nonce = {nonce} FOR SHARE) held;
+             INSERT INTO {inbox} (id, source, body) SELECT (pair.found->>'id')::uuid, pair.found->>'source', pair.found->>'body'
+             FROM (SELECT convert_from(value, 'UTF8')::json AS found FROM {beside} WHERE {delivered} ORDER BY key) AS pair
+             ON CONFLICT DO NOTHING;
+             DELETE FROM {beside} WHERE {delivered};
              DROP TABLE {kv}; ALTER TABLE {beside} RENAME TO kv; COMMIT;"
         )
     }
@@ -244,6 +258,53 @@ impl Sql {
         format!("DROP TABLE IF EXISTS {}", table(&self.schema, BESIDE))
     }
 }
+
+/// When a lease ends that is taken or renewed now.
+const UNTIL: &str = "clock_timestamp() + $3::bigint * interval '1 millisecond'";
+
+/// The order in which every statement locks rows of leases, so that no two wait for each other: replicas, units, and the one of the
+/// whole store last.
+const ORDER: &str = "ORDER BY name = '', starts_with(name, 'replica/') DESC, name";
+
+/// Takes the lease of the whole store. What replicas held before proves nothing any more: one that was paused still believes in it.
+fn acquire(lease: &str) -> String {
+    format!(
+        "WITH may AS MATERIALIZED (
+             SELECT 1 FROM {lease} WHERE name = '' AND expires <= clock_timestamp() AND min_writer <= $4
+               AND NOT EXISTS (SELECT 1 FROM {lease} AS other WHERE other.name <> '' AND other.expires > clock_timestamp())
+         ), former AS MATERIALIZED (
+             SELECT name FROM {lease} WHERE name <> '' AND expires <= clock_timestamp() AND EXISTS (SELECT 1 FROM may)
+             {ORDER} FOR NO KEY UPDATE
+         ), fenced AS (
+             UPDATE {lease} AS old SET nonce = $1 FROM former WHERE old.name = former.name RETURNING 1
+         ), before AS MATERIALIZED (
+             SELECT count(*) FROM fenced
+         )
+         UPDATE {lease} AS whole SET token = token + 1, nonce = $1, owner = $2, expires = {UNTIL} FROM before
+         WHERE whole.name = '' AND whole.expires <= clock_timestamp() AND whole.min_writer <= $4 AND EXISTS (SELECT 1 FROM may)
+         RETURNING token, committed"
+    )
+}
+
+/// Joins those that share the store. What the last owner of the whole store held proves nothing any more.
+fn join(lease: &str) -> String {
+    format!(
+        "WITH joined AS (
+             INSERT INTO {lease} (name, token, nonce, owner, expires, format, min_writer, units)
+             SELECT $5, 1, $1, $2, {UNTIL}, 0, 0, $6 FROM {lease} AS whole
+             WHERE whole.name = '' AND whole.expires <= clock_timestamp() AND whole.min_writer <= $4
+             ON CONFLICT (name) DO UPDATE SET token = {lease}.token + 1, nonce = EXCLUDED.nonce, owner = EXCLUDED.owner,
+                 expires = EXCLUDED.expires, units = EXCLUDED.units, wanted = ''
+             WHERE {lease}.expires <= clock_timestamp() RETURNING token, committed
+         ), fenced AS (
+             UPDATE {lease} AS whole SET nonce = $1 FROM joined WHERE whole.name = '' AND whole.expires <= clock_timestamp()
+         )
+         SELECT token, committed FROM joined"
+    )
+}
+
+/// What the keys of deliveries begin with.
+const DELIVERED: u8 = Kind::Delivered as u8;
 
 /// The name of a table that is filled to take the place of the store's.
 const BESIDE: &str = "kv_incoming";

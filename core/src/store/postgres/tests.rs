@@ -1,12 +1,12 @@
 //! What only this engine has: leases, fences, lost answers, and what goes over the network. On a real server.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contextcore_postgres::{Bouncer, Postgres, Proxy};
 
 use super::super::kv::{Batch, Guard, Kv};
-use super::super::{Destination, MemoryKv, Store, tests as store_tests};
+use super::super::{Destination, MemoryKv, Store, Unit, tests as store_tests};
 use super::PgKv;
 use crate::model::config::{PostgresConfig, SecretRef};
 use crate::model::error::{Error, ErrorKind};
@@ -250,8 +250,61 @@ fn a_full_disk_there_is_said_and_nothing_is_lost() {
     let error = kv.write_batch(batch([2]), &Guard::at(0)).unwrap_err();
     assert!(error.to_string().contains("the disk of PostgreSQL is full"), "{error}");
     assert_eq!(kv.get_many(&[vec![1], vec![2]]).unwrap(), [Some(vec![1]), None]);
+    assert!(kv.trouble().unwrap().contains("the disk of PostgreSQL is full"), "who asks learns why");
+    kv.check_writable().unwrap();
     drop(server.sql(&format!("DROP TRIGGER no_room ON {schema}.kv")));
     kv.write_batch(batch([2]), &Guard::at(0)).unwrap();
+    assert_eq!(kv.trouble(), None);
+}
+
+#[test]
+fn a_database_in_another_encoding_is_refused_at_the_beginning() {
+    let Some(server) = Postgres::shared() else { return };
+    drop(server.sql("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"));
+    let url = format!("{}latin", server.url().strip_suffix("postgres").unwrap());
+    let error = PgKv::prepare(&url, "encoding", LONG).map(drop).unwrap_err();
+    assert!(error.full().contains("ENCODING 'UTF8'") && error.full().contains("LATIN1"), "{}", error.full());
+}
+
+/// One that accepts connections and then says nothing, as behind a load balancer without a server, or one that hangs.
+#[test]
+fn a_silent_database_is_an_error_soon_and_is_worked_with_again_once_it_answers() {
+    let Some(server) = Postgres::shared() else { return };
+    let proxy = Proxy::start(server.port(), Duration::ZERO);
+    let url = format!("{}?connect_timeout=1", server.url_at(proxy.port()));
+    let config = PostgresConfig { lease_ttl: Duration::from_secs(3), ..config(&server.schema("silent")) };
+    let store = Store::connect_to_write(&config, &Secret::new(url.clone())).unwrap();
+    assert!(store.join(&[Unit::source("a")]).unwrap());
+    proxy.set_silent(true);
+    let begun = Instant::now();
+    while !store.is_standby() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "its lease never ends");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let error = store.join(&[Unit::source("a")]).unwrap_err();
+    assert!(error.to_string().contains("says nothing"), "{error}");
+    assert!(store.trouble().unwrap().contains("says nothing"));
+    let opened = Store::connect(&config, &Secret::new(url)).map(drop).unwrap_err();
+    assert!(opened.to_string().contains("says nothing"), "{opened}");
+    store.lease().unwrap().release();
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    proxy.set_silent(false);
+    while !store.join(&[Unit::source("a")]).unwrap_or(false) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never joins again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(store.trouble(), None);
+}
+
+#[test]
+fn a_host_that_says_nothing_is_passed_over() {
+    let Some(server) = Postgres::shared() else { return };
+    let proxy = Proxy::start(server.port(), Duration::ZERO);
+    proxy.set_silent(true);
+    let both = format!("127.0.0.1:{},127.0.0.1:{}", proxy.port(), server.port());
+    let url = server.url().replace(&format!("127.0.0.1:{}", server.port()), &both);
+    let url = format!("{url}?connect_timeout=1&target_session_attrs=read-write");
+    drop(PgKv::prepare(&url, &server.schema("passed"), LONG).unwrap());
 }
 
 #[test]
@@ -273,6 +326,48 @@ fn each_call_is_one_statement_also_on_a_slow_network() {
     }
 }
 
+fn without_password(url: &str) -> String {
+    let (start, rest) = (url.find("postgres:").unwrap(), url.find('@').unwrap());
+    let user = url[start..].find("//").unwrap() + start + 2;
+    format!("{}postgres{}", &url[..user], &url[rest..])
+}
+
+/// What was acknowledged is in a copy and in an export, and waits wherever it is brought.
+#[test]
+fn what_was_delivered_and_is_not_stored_yet_moves_with_the_store() {
+    let Some(server) = Postgres::shared() else { return };
+    let at = |name: &str| {
+        let store = connected(server, &server.schema(name));
+        assert!(store.take_lease().unwrap());
+        store
+    };
+    let from = at("delivered");
+    let ids = [9, 1].map(|number| format!("00000000-0000-0000-0000-00000000000{number}"));
+    for id in &ids {
+        from.lease().unwrap().deliver(id, "agents", &format!("a \"line\" of ä {id}\n")).unwrap();
+    }
+    let waiting = |store: &Store| store.lease().unwrap().delivered("agents", 9).unwrap();
+    let before = waiting(&from);
+    assert_eq!(before.iter().map(|(id, _)| id).collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
+    let export = store_tests::exported(&from);
+    let (copied, imported, dir) = (at("copied"), at("imported"), tempfile::tempdir().unwrap());
+    from.copy(&Destination::Database(&copied)).unwrap();
+    Store::import(&Destination::Database(&imported), &mut export.as_slice()).unwrap();
+    for store in [&copied, &imported] {
+        assert_eq!((waiting(store), store.waiting_deliveries().unwrap()), (before.clone(), 2));
+        assert!(store.brought().unwrap().is_empty() && store_tests::exported(store) == export);
+    }
+    let path = dir.path().join("data");
+    from.copy(&Destination::Directory(&path)).unwrap();
+    let directory = super::super::reopen::opened(&path).unwrap();
+    let found: Vec<_> = directory.brought().unwrap().into_iter().map(|(_, found)| (found.id, found.body)).collect();
+    assert_eq!((found, directory.waiting_deliveries().unwrap()), (before.clone(), 2));
+    assert!(directory.verify().unwrap().problems.is_empty() && store_tests::exported(&directory) == export);
+    let back = at("back");
+    directory.copy(&Destination::Database(&back)).unwrap();
+    assert_eq!(waiting(&back), before);
+}
+
 #[test]
 fn what_cannot_be_opened_says_what_to_do() {
     let Some(server) = Postgres::shared() else { return };
@@ -283,6 +378,7 @@ fn what_cannot_be_opened_says_what_to_do() {
     let cases = [
         (wrong, "does not let this user in"),
         (url.replace("//postgres:", "//stranger:"), "does not let this user in"),
+        (without_password(&url), "asks for a password"),
         (format!("{}no_such_database", url.strip_suffix("postgres").unwrap()), "there is no such database"),
         (format!("{url}?sslmode=require"), "the server has no TLS"),
         (url.replace(&server.port().to_string(), "1"), "PostgreSQL does not answer"),
@@ -430,7 +526,12 @@ fn users_need_no_more_than_is_documented_and_an_import_keeps_what_they_were_gran
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {service}"
     )));
     assert!(store.take_lease().unwrap());
+    drop(server.sql(&format!("ALTER TABLE {schema}.kv SET (autovacuum_vacuum_threshold = 7)")));
+    let options = || server.sql(&format!("SELECT reloptions FROM pg_class WHERE oid = '{schema}.kv'::regclass"));
+    let before = options();
+    assert!(before.contains("fillfactor=80") && before.contains("autovacuum_vacuum_threshold=7"), "{before}");
     Store::import(&Destination::Database(&store), &mut filled.as_slice()).unwrap();
+    assert_eq!(options(), before, "how the table is kept is what it was");
     store.lease().unwrap().release();
     let service = open(&service_url).unwrap();
     assert!(service.take_lease().unwrap());

@@ -43,6 +43,7 @@ impl Target {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(wrong("it must begin with postgres://"));
         }
+        check_unambiguous(url)?;
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let (mut mode, mut roots, mut rest) = (None, None, Vec::new());
         for part in query.split('&').filter(|part| !part.is_empty()) {
@@ -85,6 +86,16 @@ impl Target {
         let config = builder.map_err(failed)?.with_root_certificates(trusted).with_no_client_auth();
         Ok(MakeRustlsConnect::new(config))
     }
+}
+
+/// A password may hold characters that mean something in a URL. Read wrongly, a part of it would be the name of a host, and be printed.
+fn check_unambiguous(url: &str) -> Result<()> {
+    let at = url.find('@');
+    let is_later = at.is_some_and(|at| url[at + 1..].contains('@'));
+    if is_later || at.zip(url.find('?')).is_some_and(|(at, question)| question < at) {
+        return Err(wrong("write `@` as %40 and `?` as %3F in the user, the password and the options"));
+    }
+    Ok(())
 }
 
 fn ssl_mode(value: &str) -> Result<SslMode> {
@@ -148,7 +159,9 @@ fn wrong(what: &str) -> Error {
 /// The reason without its parts that may quote the address.
 fn cause(error: &tokio_postgres::Error) -> String {
     use std::error::Error as _;
-    error.source().map(ToString::to_string).filter(|text| text.starts_with("unknown option")).unwrap_or_default()
+    let names =
+        |text: &String| ["unknown option", "invalid value for option"].iter().any(|start| text.starts_with(start));
+    error.source().map(ToString::to_string).filter(names).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -178,12 +191,31 @@ mod tests {
             ("postgres://u:hunter2@h/x?colour=hunter2", "unknown option `colour`"),
             ("postgres://u:hunter2@h:hunter2/x", "cannot be read"),
             ("postgres://", "names no host"),
+            ("postgres://u:p@hunter2@h/x", "write `@` as %40"),
+            ("postgres://u:p@hunter2@127.0.0.1:1/x?sslmode=disable", "write `@` as %40"),
+            ("postgres://u:5432?hunter2@h/x", "`?` as %3F"),
+            ("postgres://h/x?user=u&password=p@hunter2", "write `@` as %40"),
+            ("postgres://u:p@hunter2?a=1@h/x", "write `@` as %40"),
+            ("postgres://u:hunter2@h/x?target_session_attrs=hunter2", "target_session_attrs"),
+            ("postgres://u:hunter2@h/x?connect_timeout=soon", "connect_timeout"),
         ];
         for (url, expected) in wrong {
             let error = Target::parse(url).err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Config);
             assert!(error.full().contains(expected), "{url}: {}", error.full());
             assert!(!error.full().contains("hunter2"), "{}", error.full());
+        }
+    }
+
+    /// What other characters a password has stays in it.
+    #[test]
+    fn a_password_may_hold_other_characters_of_a_url() {
+        for (written, meant) in
+            [("a/b", "a/b"), ("a#b", "a#b"), ("a:b", "a:b"), ("a%40b%3Fc", "a@b?c"), ("a&b=c", "a&b=c")]
+        {
+            let target = Target::parse(&format!("postgres://u:{written}@h/x?application_name=a%40b")).unwrap();
+            assert_eq!(target.config.get_password(), Some(meant.as_bytes()));
+            assert_eq!(target.place, "postgres://h:5432/x");
         }
     }
 
