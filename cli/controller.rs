@@ -26,8 +26,15 @@ use crate::{humanize, terminal, visible};
 /// The file that stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
-pub(crate) async fn run(command: &Controller) -> Outcome {
+pub(crate) async fn run(command: &Controller, output: Output) -> Outcome {
+    if let Some(name) = of_one_form(command).filter(|_| output != Output::Table) {
+        return Err(Failure::usage(format!("`controller {name}` has one form: leave `--output` out")));
+    }
     match command {
+        Controller::Crd if output == Output::Json => write_raw(&format!("{:#}\n", crd::definition())),
+        Controller::Crd if output == Output::Csv => {
+            Err(Failure::usage("`controller crd` prints YAML, or JSON with `--output json`"))
+        }
         Controller::Run(arguments) => run::run(arguments).await,
         Controller::Crd => write(&crd::definition_yaml()),
         Controller::Validate(arguments) => {
@@ -57,6 +64,17 @@ pub(crate) async fn run(command: &Controller) -> Outcome {
             };
             finish(refused)
         }
+    }
+}
+
+/// The name of a command whose result has no other form.
+const fn of_one_form(command: &Controller) -> Option<&'static str> {
+    match command {
+        Controller::Run(_) => Some("run"),
+        Controller::Validate(_) => Some("validate"),
+        Controller::Doctor(_) => Some("doctor"),
+        Controller::Prune(_) => Some("prune"),
+        Controller::Crd | Controller::Render(_) => None,
     }
 }
 

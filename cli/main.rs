@@ -187,7 +187,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Dashboards(command) => dashboards::run(context, &command).await,
         Command::Store(command) => store::run(context, &command).await,
         #[cfg(feature = "kubernetes")]
-        Command::Controller(command) => controller::run(&command).await,
+        Command::Controller(command) => controller::run(&command, context.global.output).await,
         #[cfg(not(feature = "kubernetes"))]
         Command::Controller(_) => Err(failure::Failure::usage(
             "`controller` is not in this build: use the image, or `cargo build --features kubernetes`",

@@ -41,6 +41,18 @@ fn the_definition_is_the_committed_one() {
 
 #[cfg(feature = "kubernetes")]
 #[test]
+fn a_form_that_a_command_has_not_is_refused() {
+    let json = text(&run(&["crd", "-o", "json"]).stdout);
+    assert!(json.starts_with("{\n") && json.contains("projectcontexts.contextcore.io"), "{json:.80}");
+    for arguments in [&["crd", "-o", "csv"][..], &["validate", "-o", "json", "good.yaml"]] {
+        let refused = run(arguments);
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0), "{arguments:?}");
+        assert!(text(&refused.stderr).starts_with("error: `controller "), "{}", text(&refused.stderr));
+    }
+}
+
+#[cfg(feature = "kubernetes")]
+#[test]
 fn validate_names_file_line_and_field() {
     let good = run(&["validate", "good.yaml"]);
     assert_eq!((good.status.code(), text(&good.stdout).as_str()), (Some(0), "1 context valid\n"));

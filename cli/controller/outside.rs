@@ -83,11 +83,13 @@ impl Outside for Others {
 
     async fn record(&self, changes: Vec<ContextChange>) {
         for change in &changes {
+            let is_deleted = change.after.is_none();
             tracing::info!(
                 context = format!("{}/{}", change.namespace, change.name),
                 project = change.project,
-                manager = change.manager.as_deref().unwrap_or("unknown"),
-                paths = change.paths.join(","),
+                action = if is_deleted { "deleted" } else { "changed" },
+                manager = (!is_deleted).then(|| change.manager.as_deref().unwrap_or("unknown")),
+                paths = (!is_deleted).then(|| change.paths.join(",")),
                 "{CHANGED}"
             );
         }

@@ -4,7 +4,7 @@
 //! everything anew from all contexts. So a missed message heals by itself, and the order of messages does not matter.
 //!
 //! - `run` is the loop: watches, passes, the Lease, signals. `schedule` says when which pass is due.
-//! - `world` is what is known; `watch` and `guard` fill it. `means` is what passes work with.
+//! - `world` is what is known; `watch`, `follow` and `guard` fill it. `means` is what passes work with.
 //! - `passes` brings each context into force, `shared` what all share; `plan` decides about one object, `status` about a status.
 //! - `apply` writes. `results` and `backoff` remember what became of it, `trouble` has words for errors.
 //! - `unrecorded` is what the audit's backend does not have yet, and `audit` what statuses keep of it.
@@ -24,6 +24,7 @@ pub mod connect;
 pub mod diff;
 pub mod doctor;
 mod events;
+mod follow;
 mod guard;
 mod http;
 mod kinds;

@@ -17,6 +17,7 @@ mod escape;
 pub mod explain;
 pub mod grafana;
 pub mod import;
+mod labels;
 mod nearest;
 pub mod resource;
 mod schema;

@@ -49,12 +49,19 @@ pub(crate) const DATE: &str = concat!("^", day!(), "$");
 pub(crate) const TIME: &str = concat!("^", day!(), r"(T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ)?$");
 /// The name of an object in Kubernetes.
 const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+/// The value of a label, which may be empty.
+const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$";
 const REPOSITORY: &str = r"^[A-Za-z0-9][-A-Za-z0-9_.]*/[A-Za-z0-9_.][-A-Za-z0-9_.]*$";
 const PROJECT_ID: &str = "^[a-z0-9]([-a-z0-9._]{0,61}[a-z0-9])?$";
 
 /// One rule in CEL and what it says when it is broken.
 pub(crate) fn rule(rule: &str, message: &str) -> Value {
     json!({"rule": rule, "message": message})
+}
+
+/// The same about a field below, such as `.observability.metricsInterval`.
+pub(crate) fn rule_of(field: &str, rule: &str, message: &str) -> Value {
+    json!({"rule": rule, "message": message, "fieldPath": field})
 }
 
 /// A rule that no two items of a list have the same value of a field, for those that have it.
@@ -79,7 +86,8 @@ pub(crate) fn unique(field: &str, message: &str) -> Value {
     category = "contextcore",
     doc = "How much a service matters to the business. Its sampling, metrics interval, alerts and their routing follow from it."
 )]
-#[schemars(extend("x-kubernetes-validations" = [rule(
+#[schemars(extend("x-kubernetes-validations" = [rule_of(
+    ".observability.metricsInterval",
     "!has(self.requirements) || !has(self.observability) || !has(self.observability.metricsInterval) || \
      duration(self.observability.metricsInterval) <= duration('2m')",
     "observability.metricsInterval is above 2m: alerts on requirements would be hours late; write 2m or less",
@@ -259,6 +267,8 @@ pub struct Target {
 #[serde(rename_all = "camelCase")]
 pub struct Selector {
     /// All of these.
-    #[schemars(extend("minProperties" = 1, "maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 63}))]
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 16, "additionalProperties" = {
+        "type": "string", "maxLength": 63, "pattern": LABEL_VALUE,
+    }))]
     pub match_labels: std::collections::BTreeMap<String, String>,
 }

@@ -55,7 +55,7 @@ pub struct Settings {
     pub alerts: Alerts,
     /// How much a namespace may claim.
     pub limits: Limits,
-    /// Which namespaces may use a project id. An id that is not listed is free.
+    /// Which namespaces may use a project id, and what only it may include. An id that is not listed is free.
     pub projects: BTreeMap<String, ProjectLimit>,
 }
 
@@ -445,11 +445,25 @@ pub struct Limit {
     pub channels: Option<BTreeSet<String>>,
 }
 
-/// Who may use a project id.
+/// Who may use a project id, and what is kept for it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ProjectLimit {
     /// Contexts in these namespaces.
     #[schemars(inner(regex(pattern = shape::NAMESPACE)))]
     pub namespaces: BTreeSet<String>,
+    /// Native projects of sources that only this project may include.
+    pub include: Vec<Native>,
+}
+
+/// A native project of a source.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Native {
+    /// Name of the source in the configuration file.
+    #[schemars(length(min = 1))]
+    pub source: String,
+    /// The native project, such as a key of Jira.
+    #[schemars(length(min = 1))]
+    pub project: String,
 }

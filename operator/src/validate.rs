@@ -2,12 +2,14 @@
 //! wrong between contexts. Every problem names file, line and field and says what to do.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use serde_json::Value;
 
 use crate::crd;
 use crate::derive::{Derivation, Sli, derive};
+use crate::labels;
 use crate::resource::ProjectContext;
 use crate::schema;
 use crate::settings::Settings;
@@ -133,12 +135,18 @@ pub(crate) fn place(file: &str, line: Option<u64>, path: &str, message: &str) ->
 
 fn located(inputs: &[Input], imported: Vec<Located>) -> Result<Vec<Located>, Vec<String>> {
     let checker = Checker::new();
-    let (mut contexts, mut lines) = (imported, Vec::new());
+    let (mut contexts, mut lines, mut without) = (imported, Vec::new(), Vec::new());
     for input in inputs {
         match checker.file(input) {
+            Ok(found) if found.is_empty() => without.push(input),
             Ok(found) => contexts.extend(found),
             Err(found) => lines.extend(found),
         }
+    }
+    // A folder has other files too; none that is meant at all is a mistake.
+    if contexts.is_empty() && lines.is_empty() {
+        let nothing = |input: &Input| place(&input.file, None, "", "has no ProjectContext: is it the right file?");
+        lines.extend(without.into_iter().map(nothing));
     }
     lines.extend(defined_twice(&contexts));
     if lines.is_empty() { Ok(contexts) } else { Err(lines) }
@@ -176,14 +184,14 @@ impl Checker {
 
     fn file(&self, input: &Input) -> Result<Vec<Located>, Vec<String>> {
         let file = &input.file;
-        let documents =
-            yaml::documents(&input.text).map_err(|(line, message)| vec![place(file, line, "", &message)])?;
+        let documents = match yaml::documents(&input.text) {
+            Err(_) if is_of_another_format(file) => return Ok(Vec::new()),
+            read => read.map_err(|(line, message)| vec![place(file, line, "", &message)])?,
+        };
         let (mut contexts, mut problems) = (Vec::new(), Vec::new());
-        let mut count = 0;
         for document in documents {
             let (value, lines) = document;
             let objects = objects(value);
-            count += objects.iter().filter(|(_, object)| is_ours(object)).count();
             let mut found = Vec::new();
             for (prefix, object) in objects.into_iter().filter(|(_, object)| is_ours(object)) {
                 match self.object(object) {
@@ -195,9 +203,6 @@ impl Checker {
                 }
             }
             contexts.extend(with_lines(found, file, lines));
-        }
-        if count == 0 {
-            return Err(vec![place(file, None, "", "has no ProjectContext: is it the right file?")]);
         }
         problems.sort();
         if problems.is_empty() { Ok(contexts) } else { Err(problems.into_iter().map(|(_, line)| line).collect()) }
@@ -216,6 +221,10 @@ impl Checker {
         }
         let context: ProjectContext =
             serde_json::from_value(object).map_err(|error| vec![("spec".to_owned(), error.to_string())])?;
+        let wrong = labels::problems(&context);
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
         match context.spec.requirements.as_ref().and_then(|required| required.sli.as_ref()).map(Sli::check) {
             Some(Err(message)) => {
                 let (path, message) = field_of("InvalidSLI", &message);
@@ -253,6 +262,12 @@ fn objects(value: Value) -> Vec<(String, Value)> {
 fn is_ours(object: &Value) -> bool {
     let of_group = object["apiVersion"].as_str().is_some_and(|version| version.starts_with("contextcore.io/"));
     object["kind"] == KIND || of_group
+}
+
+/// Whether the name of a file says that it is neither YAML nor JSON.
+fn is_of_another_format(file: &str) -> bool {
+    let extension = Path::new(file).extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| !["yaml", "yml", "json"].contains(&extension.to_ascii_lowercase().as_str()))
 }
 
 /// What the schema does not say about the top of an object.

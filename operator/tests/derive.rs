@@ -280,7 +280,7 @@ fn objects_go_with_their_context_in_a_cluster() {
 
 #[test]
 fn an_unknown_channel_names_the_nearest() {
-    let settings = settings("channels: {commerce-oncall: {}}");
+    let settings = settings("channels: {commerce-oncall: {webhookConfigs: [{url: x}]}}");
     let of = |spec: Value| derive(&[context("n", "a", &spec)], &settings).outcomes.remove(0);
     let said = of(json!({"observability": {"alertChannels": ["comerce-oncall"]}}));
     let condition = said.status.conditions.iter().find(|found| found.kind == "RoutingReady").unwrap();

@@ -17,5 +17,6 @@ mod reference;
 mod rig;
 mod sampling;
 mod server;
+mod tenants;
 mod validate;
 mod vouched;

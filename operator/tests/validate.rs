@@ -170,7 +170,56 @@ fn what_is_wrong_between_contexts_or_with_the_settings_has_a_line_too() {
             "ctx.yaml:19: spec.project.id: other may not be used in namespace n: choose another id, or ask the platform team to add the namespace to `projects` of the settings (NotPermitted)",
         ]
     );
-    let settings = Settings::parse("s", "channels: {oncall: {}}").unwrap();
+    let settings = Settings::parse("s", "channels: {oncall: {webhookConfigs: [{url: x}]}}").unwrap();
     let (_, refused) = check(&[input(&text)], &settings).unwrap();
     assert!(refused[1].contains("ctx.yaml:20: spec.observability.alertChannels: there is no channel oncal: did you mean oncall? (UnknownChannel)"), "{refused:?}");
+}
+
+#[test]
+fn a_folder_may_have_other_files_too() {
+    let context = format!("{HEAD}metadata: {{name: a, namespace: n}}\nspec: {{project: {{id: shop}}}}\n");
+    let file = |name: &str, text: &str| Input { file: name.to_owned(), text: text.to_owned() };
+    let others = [
+        file("kustomization.yaml", "resources: [bp.yaml]\n"),
+        file("README.md", "# Contexts\n\n- `a`: the shop: [not YAML\n"),
+    ];
+    let [one, two] = others.clone();
+    let (derivation, refused) = check(&[file("bp.yaml", &context), one, two], &Settings::default()).unwrap();
+    assert_eq!((derivation.outcomes.len(), refused.len()), (1, 0));
+    let lines = check(&others, &Settings::default()).unwrap_err();
+    assert_eq!(
+        lines,
+        [
+            "kustomization.yaml: has no ProjectContext: is it the right file?",
+            "README.md: has no ProjectContext: is it the right file?",
+        ]
+    );
+    // What calls itself YAML has to be.
+    assert!(check(&[file("bp.yaml", &context), file("b.yaml", "a: [\n")], &Settings::default()).is_err());
+}
+
+#[test]
+fn labels_of_selectors_are_those_of_kubernetes() {
+    let targets = |labels: &str| {
+        lines(&format!(
+            "{HEAD}metadata: {{name: a}}\nspec:\n  project: {{id: shop}}\n  targets:\n  - kind: Job\n    selector:\n      matchLabels: {labels}\n"
+        ))
+    };
+    assert_eq!(targets("{app.kubernetes.io/name: a, tier: ''}"), Vec::<String>::new());
+    for (labels, wanted) in [
+        ("{tier: 'a b'}", "`a b` does not fit"),
+        ("{tier: -a}", "`-a` does not fit"),
+        ("{'a b': c}", "`a b` is not the name of a label"),
+        ("{'A/': c}", "`A/` is not the name of a label"),
+    ] {
+        let found = targets(labels).join("\n");
+        assert!(
+            found.starts_with("ctx.yaml:9: spec.targets[0].selector.matchLabels") && found.contains(wanted),
+            "{found}"
+        );
+    }
+    let scrape = lines(&format!(
+        "{HEAD}metadata: {{name: a}}\nspec:\n  project: {{id: shop}}\n  observability:\n    scrape: {{port: http, selector: {{'a,b': c}}}}\n"
+    ));
+    assert!(scrape.join("\n").starts_with("ctx.yaml:7: spec.observability.scrape.selector: `a,b`"), "{scrape:?}");
 }

@@ -83,19 +83,22 @@ impl Viewer<'_> {
         for source in &self.config.sources {
             for (repository, file) in self.store.guidance_files(&source.name)? {
                 if is_trusted(&self.config.guidance.trusted_refs, &file.branch) {
-                    let project = self.project_of_repository(&source.name, &repository);
-                    found.push(ForgeGuidance { project, repository, file });
+                    for project in self.projects_of_repository(&source.name, &repository) {
+                        found.push(ForgeGuidance { project, repository: repository.clone(), file: file.clone() });
+                    }
                 }
             }
         }
         Ok(found)
     }
 
-    /// The project that lists a repository; else the one that its issues belong to.
-    fn project_of_repository(&self, source: &str, repository: &str) -> String {
+    /// Every project that lists a repository, since several may share one and none may take it from another; without any, the one
+    /// that its issues belong to.
+    fn projects_of_repository(&self, source: &str, repository: &str) -> Vec<String> {
         let lists = |known: &String| known.eq_ignore_ascii_case(repository);
-        let listed = self.config.projects.iter().find(|project| project.repositories.iter().any(lists));
-        listed.map_or_else(|| self.project_id(source, repository), |project| project.id.clone())
+        let listed = self.config.projects.iter().filter(|project| project.repositories.iter().any(lists));
+        let ids: Vec<String> = listed.map(|project| project.id.clone()).collect();
+        if ids.is_empty() { vec![self.project_id(source, repository)] } else { ids }
     }
 }
 
@@ -273,7 +276,13 @@ mod tests {
         config.projects.push(ProjectConfig { id: "shop".into(), repositories: vec!["Acme/Shop".into()], ..project() });
         let store = crate::store::Store::over(std::sync::Arc::new(crate::store::MemoryKv::default())).unwrap();
         let viewer = Viewer::new(&store, &config, Millis(0));
-        assert_eq!(viewer.project_of_repository("gh", "acme/shop"), "shop");
-        assert_eq!(viewer.project_of_repository("gh", "acme/blog"), "acme/blog");
+        assert_eq!(viewer.projects_of_repository("gh", "acme/shop"), ["shop"]);
+        assert_eq!(viewer.projects_of_repository("gh", "acme/blog"), ["acme/blog"]);
+        // Whoever comes first takes nothing from another project.
+        config
+            .projects
+            .insert(0, ProjectConfig { id: "a".into(), repositories: vec!["acme/shop".into()], ..project() });
+        let viewer = Viewer::new(&store, &config, Millis(0));
+        assert_eq!(viewer.projects_of_repository("gh", "acme/shop"), ["a", "shop"]);
     }
 }

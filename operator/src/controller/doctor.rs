@@ -5,6 +5,7 @@ mod alertmanager;
 mod definitions;
 mod finding;
 mod labels;
+mod leftovers;
 mod prometheus;
 mod rights;
 mod scope;
@@ -37,6 +38,7 @@ pub async fn examine(
     let scope = Scope { client, settings, namespace, watched };
     let mut findings = definitions::definitions(&scope).await?;
     findings.extend(rights::rights(&scope).await?);
+    findings.extend(leftovers::leftovers(&scope).await);
     findings.push(running(client, namespace).await);
     findings.extend(collector(&scope).await);
     findings.extend(prometheus::prometheus(&scope).await);

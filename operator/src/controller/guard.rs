@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::kinds::Place;
 use super::world::SeenContext;
+use crate::labels;
 use crate::resource::{ProjectContext, ProjectContextStatus};
 
 /// Name of our definition.
@@ -24,7 +25,11 @@ pub(crate) fn read(object: DynamicObject) -> Option<(Place, SeenContext)> {
     let (uid, generation) = (metadata.uid.clone()?, metadata.generation.unwrap_or_default());
     let is_leaving = metadata.deletion_timestamp.is_some();
     let created = metadata.creation_timestamp.clone();
-    let context = spec(data["spec"].take()).map(|spec| Arc::new(ProjectContext { metadata, spec, status: None }));
+    let context = spec(data["spec"].take())
+        .map(|spec| Arc::new(ProjectContext { metadata, spec, status: None }))
+        .and_then(|context| {
+            labels::problems(&context).first().map_or(Ok(context), |(path, what)| Err(format!("{path}: {what}")))
+        });
     Some((place, SeenContext { uid, generation, created, context, status: Arc::new(status), manager, is_leaving }))
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn readiness(world: &World) -> Result<String, String> {
     let contexts: Vec<_> = world.streams.iter().filter(|(stream, _)| stream.source == Source::Contexts).collect();
     if world.knows_definitions() && !world.definitions.contains_key(DEFINITION) {
         return Err(format!(
-            "{DEFINITION} is not installed: `contextcore controller crd | kubectl apply --server-side -f -`"
+            "{DEFINITION} is not installed: `contextcore controller crd | kubectl apply --server-side --force-conflicts -f -`"
         ));
     }
     if contexts.is_empty() {
@@ -91,7 +91,7 @@ pub(crate) fn schema_difference(world: &World) -> Option<String> {
     (served.map(String::as_str) != Some(own)).then(|| {
         format!(
             "the definition of ProjectContext in the cluster ({}) is not that of this program ({own}): \
-             `contextcore controller crd | kubectl apply --server-side -f -`",
+             `contextcore controller crd | kubectl apply --server-side --force-conflicts -f -`",
             served.map_or("without a hash", String::as_str)
         )
     })
@@ -128,6 +128,6 @@ mod tests {
     #[test]
     fn another_schema_is_said_and_no_reason_to_restart() {
         let text = readiness(&world(Some("older"), Sync::Done)).unwrap();
-        assert!(text.starts_with("ok\n") && text.contains("kubectl apply --server-side"), "{text}");
+        assert!(text.starts_with("ok\n") && text.contains("kubectl apply --server-side --force-conflicts"), "{text}");
     }
 }

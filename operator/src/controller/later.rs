@@ -46,6 +46,11 @@ impl Later {
         self.0.remove(matter);
     }
 
+    /// Whether it failed before.
+    pub(crate) fn is_known(&self, matter: &Matter) -> bool {
+        self.0.contains_key(matter)
+    }
+
     /// A context is gone.
     pub(crate) fn forget_context(&mut self, place: &Place) {
         self.settle(&Matter::Status(place.clone()));
@@ -72,6 +77,11 @@ impl Later {
         for retry in self.0.values_mut() {
             retry.at = retry.at.filter(|at| *at > now);
         }
+    }
+
+    /// What made it fail is over: everything is tried at once, and begins with short pauses again.
+    pub(crate) fn hasten(&mut self) {
+        self.0.values_mut().for_each(|retry| *retry = Retry { attempts: 0, at: Some(Duration::ZERO) });
     }
 
     /// When the next thing is tried again.

@@ -18,6 +18,8 @@ pub const NAME: &str = "contextcore-controller";
 pub const DURATION: Duration = Duration::from_secs(15);
 /// Who could not renew it for this long gives up.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// Who has not been able to watch the contexts for this long leaves it to others.
+pub const MOST_BLIND: Duration = Duration::from_secs(60);
 /// How often it is renewed, or tried.
 pub const RETRY: Duration = Duration::from_secs(2);
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kube::Client;
+use tokio::sync::RwLock;
 
 use super::metrics::Metrics;
 use super::outside::Outside;
@@ -20,6 +21,8 @@ pub(crate) struct Passes {
     pub(crate) started: Instant,
     /// When a collector was last changed, which restarts it.
     pub(crate) rolled: Mutex<Option<Duration>>,
+    /// Passes hold it to read while they run; who gives the Lease back waits for them.
+    pub(crate) running: RwLock<()>,
 }
 
 impl Passes {

@@ -193,6 +193,7 @@ impl Passes {
             }
             let known = self.known(place, seen, context, objects).await?;
             let new = status::accepted(&outcome, Known { conflict, ..known });
+            let new = status::with_last_accepted(new, &seen.status);
             return self.write_status(place, seen, new, Some(context)).await;
         }
         // An older one kept its last good outputs, and they claim the same.

@@ -169,6 +169,14 @@ impl Results {
         self.records.insert(key.clone(), record);
     }
 
+    /// The watch of a kind works again: its objects that failed are tried at once, and begin with short pauses again.
+    pub(crate) fn hasten(&mut self, kind: Kind) {
+        let of_kind = self.records.iter_mut().filter(|(key, _)| key.kind == kind);
+        for (_, record) in of_kind.filter(|(_, record)| matches!(record.state, ObjectState::Failed(_))) {
+            (record.attempts, record.not_before) = (0, Duration::ZERO);
+        }
+    }
+
     /// When the next failed object is tried again.
     pub(crate) fn next_retry(&self, now: Duration) -> Option<Duration> {
         let is_open = |state: &ObjectState| matches!(state, ObjectState::Failed(_) | ObjectState::Taken(_));

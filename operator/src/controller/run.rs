@@ -2,9 +2,10 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kube::Client;
+use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
 use super::http::{self, Probes};
@@ -64,6 +65,7 @@ pub async fn run(
         identity: options.identity.clone(),
         started: Instant::now(),
         rolled: Mutex::new(None),
+        running: RwLock::new(()),
     });
     background.spawn(settle(Arc::clone(&passes)));
     let mut election = Election::new(client.clone(), &options.namespace, &options.identity);
@@ -128,6 +130,7 @@ async fn settle(passes: Arc<Passes>) {
 }
 
 async fn pass_of(passes: Arc<Passes>, pass: Pass) -> Pass {
+    let _running = passes.running.read().await;
     match pass {
         Pass::Contexts => passes.contexts().await,
         Pass::Shared => passes.shared().await,
@@ -167,8 +170,16 @@ fn say_difference(passes: &Passes, said: &mut Option<String>) {
 /// Takes the Lease and keeps it. Returns why it was lost.
 async fn hold(election: &mut Election, passes: Arc<Passes>) -> String {
     let mut failed = None;
+    let mut blind = None;
     loop {
         let led = election.is_leader();
+        if is_blind_for_long(&mut blind, &passes) {
+            if led && let Err(why) = step_down(election, &passes).await {
+                return why;
+            }
+            tokio::time::sleep(lease::RETRY).await;
+            continue;
+        }
         let turn = election.turn(passes.clock(), passes.outside.now());
         // An answer that comes after the deadline is no answer.
         match tokio::time::timeout(lease::RENEW_DEADLINE, turn).await {
@@ -193,6 +204,38 @@ async fn hold(election: &mut Election, passes: Arc<Passes>) -> String {
             passes.world.news.notify_one();
         }
         tokio::time::sleep(election.pause(passes.clock())).await;
+    }
+}
+
+/// Whether no context can be watched, and since when for long.
+fn is_blind_for_long(since: &mut Option<Duration>, passes: &Passes) -> bool {
+    let now = passes.clock();
+    if !passes.world.lock().is_blind() {
+        *since = None;
+        return false;
+    }
+    now.saturating_sub(*since.get_or_insert(now)) >= lease::MOST_BLIND
+}
+
+/// Gives the Lease back to somebody who may see more, once nothing is being written.
+///
+/// # Errors
+/// Why it could not.
+async fn step_down(election: &mut Election, passes: &Passes) -> Result<(), String> {
+    let seconds = lease::MOST_BLIND.as_secs();
+    tracing::warn!(
+        "no context could be watched for {seconds} s: this process leaves the Lease {} to others",
+        lease::NAME
+    );
+    passes.world.lock().step_down();
+    let release = async {
+        let _idle = passes.running.write().await;
+        election.release(passes.outside.now()).await
+    };
+    match tokio::time::timeout(lease::RETRY * 2, release).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(format!("the Lease was not given back: {}", trouble::of_lease(&error))),
+        Err(_) => Err("the Lease was not given back in time".to_owned()),
     }
 }
 

@@ -274,8 +274,12 @@ impl Passes {
                 }
                 Err(error) => {
                     self.metrics.error("delete");
-                    tracing::warn!("{}", trouble::of_write(&key, &error));
-                    self.world.lock().later.put_off(Matter::Removal(key), self.clock());
+                    let (why, matter) = (trouble::of_write(&key, &error), Matter::Removal(key));
+                    let mut world = self.world.lock();
+                    if !world.later.is_known(&matter) {
+                        tracing::warn!("{why}");
+                    }
+                    world.later.put_off(matter, self.clock());
                 }
             }
         }

@@ -67,6 +67,15 @@ pub(crate) fn accepted(outcome: &Outcome, known: Known) -> ProjectContextStatus 
     status
 }
 
+/// With the spec that was accepted last, while the newest is not: only so is it known later whether anything changed.
+pub(crate) fn with_last_accepted(mut new: ProjectContextStatus, old: &ProjectContextStatus) -> ProjectContextStatus {
+    if new.spec_digest.is_none() {
+        new.spec_digest.clone_from(&old.spec_digest);
+        new.accepted_spec.clone_from(&old.accepted_spec);
+    }
+    new
+}
+
 /// Cuts what the definition does not take, and says so: a status with more would not be written at all.
 fn fit(status: &mut ProjectContextStatus) {
     let mut cut = Vec::new();
@@ -303,6 +312,15 @@ mod tests {
         }
         let status = accepted(&outcome("Pending"), known(ObjectState::Pending));
         assert_eq!(found(&status, "Ready"), pair("Unknown", "Pending"));
+    }
+
+    #[test]
+    fn a_taken_name_does_not_lose_what_was_accepted() {
+        let old = ProjectContextStatus { spec_digest: Some("before".into()), ..ProjectContextStatus::default() };
+        let taken = accepted(&outcome("Pending"), known(ObjectState::Taken("m".into())));
+        assert_eq!(with_last_accepted(taken, &old).spec_digest.as_deref(), Some("before"));
+        let applied = accepted(&outcome("Pending"), known(ObjectState::Applied));
+        assert_eq!(with_last_accepted(applied, &old).spec_digest.as_deref(), Some("d"));
     }
 
     #[test]

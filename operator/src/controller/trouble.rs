@@ -9,15 +9,32 @@ use super::kinds::Key;
 /// What the controller must be allowed to do with its objects.
 const VERBS: &str = "get, list, watch, create, patch and delete";
 
+/// Why a watch does not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WatchTrouble {
+    pub(crate) message: String,
+    /// The API server answered so; else it was not reached.
+    pub(crate) is_answer: bool,
+}
+
 /// Why a watch does not work; `None`: it was closed, as the API server does after some minutes, and goes on.
-pub(crate) fn of_watch(error: &watcher::Error) -> Option<String> {
+pub(crate) fn of_watch(error: &watcher::Error) -> Option<WatchTrouble> {
+    let answer = |message: String| Some(WatchTrouble { message, is_answer: true });
     match error {
-        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => Some(match error {
-            Error::Api(status) if status.code == 403 => format!("{}: grant the controller {VERBS}", status.message),
-            Error::Api(status) => status.message.clone(),
-            other => format!("the API server cannot be reached: {}", chain(other)),
-        }),
-        watcher::Error::NoResourceVersion => Some("the API server does not serve a watch".to_owned()),
+        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => match error {
+            Error::Api(status) if status.code == 403 => {
+                answer(format!("{}: grant the controller {VERBS}", status.message))
+            }
+            // It starts, or ends.
+            Error::Api(status) => {
+                Some(WatchTrouble { message: status.message.clone(), is_answer: !matches!(status.code, 429 | 500..) })
+            }
+            other => {
+                let message = format!("the API server cannot be reached: {}", chain(other));
+                Some(WatchTrouble { message, is_answer: false })
+            }
+        },
+        watcher::Error::NoResourceVersion => answer("the API server does not serve a watch".to_owned()),
         watcher::Error::WatchError(_) | watcher::Error::WatchFailed(_) => None,
     }
 }
@@ -120,6 +137,6 @@ mod tests {
         let message = of_write(&key, &api(404, "namespaces \"shop\" not found"));
         assert!(message.contains("create it"), "{message}");
         let forbidden = watcher::Error::InitialListFailed(api(403, "configmaps is forbidden"));
-        assert!(of_watch(&forbidden).unwrap().contains("grant the controller"));
+        assert!(of_watch(&forbidden).unwrap().message.contains("grant the controller"));
     }
 }

@@ -3,22 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::DynamicObject;
 use kube::core::{ApiResource, PartialObjectMeta, Resource};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{Config, Event, watcher};
+use kube::runtime::watcher::Config;
 use kube::{Api, Client};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::child::Child;
+use super::follow::{Sink, follow};
 use super::guard;
 use super::kinds::{Key, Kind, Place};
 use super::options::Options;
-use super::trouble;
 use super::world::{Definition, SeenContext, Source, Stream, Sync, World};
 use crate::derive::{GATEWAY, MANAGED_BY, MANAGER};
 use crate::resource::ProjectContext;
@@ -136,40 +134,6 @@ where
     }
 }
 
-/// Takes what a watch brings.
-trait Sink<K>: Send + std::marker::Sync {
-    type Item: Send;
-
-    fn read(&self, object: K) -> Option<Self::Item>;
-    /// The complete list.
-    fn replace(&self, list: Vec<Self::Item>);
-    fn put(&self, item: Self::Item);
-    fn remove(&self, item: Self::Item);
-    fn failed(&self, message: String);
-}
-
-/// Follows a watch for ever. An error is noted until the next thing arrives; the pauses between attempts grow.
-async fn follow<K, S>(api: Api<K>, config: Config, sink: &S)
-where
-    K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
-    S: Sink<K>,
-{
-    let mut events = watcher(api, config).default_backoff().map_err(|error| trouble::of_watch(&error)).boxed();
-    let mut list = Vec::new();
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(Event::Init) => list.clear(),
-            Ok(Event::InitApply(object)) => list.extend(sink.read(object)),
-            Ok(Event::InitDone) => sink.replace(std::mem::take(&mut list)),
-            Ok(Event::Apply(object)) => sink.read(object).into_iter().for_each(|item| sink.put(item)),
-            Ok(Event::Delete(object)) => sink.read(object).into_iter().for_each(|item| sink.remove(item)),
-            // The API server closes watches now and then; that they go on is what counts.
-            Err(None) => {}
-            Err(Some(message)) => sink.failed(message),
-        }
-    }
-}
-
 struct Children {
     world: SharedWorld,
     kind: Kind,
@@ -203,8 +167,13 @@ impl Sink<PartialObjectMeta<DynamicObject>> for Children {
 }
 
 fn fail(world: &SharedWorld, stream: &Stream, message: String) {
-    tracing::warn!("{message}");
-    world.write(|world| world.set_sync(stream, Sync::Failed(message)));
+    let failed = Sync::Failed(message);
+    if let Sync::Failed(message) = &failed
+        && world.lock().streams.get(stream) != Some(&failed)
+    {
+        tracing::warn!("{message}");
+    }
+    world.write(|world| world.set_sync(stream, failed));
 }
 
 struct Contexts {

@@ -235,12 +235,30 @@ impl World {
 
     /// A stream works, or does not.
     pub(crate) fn set_sync(&mut self, stream: &Stream, sync: Sync) {
-        if let Some(known) = self.streams.get_mut(stream)
-            && *known != sync
-        {
-            *known = sync;
-            self.changes += 1;
+        let Some(known) = self.streams.get_mut(stream).filter(|known| **known != sync) else { return };
+        let is_back = matches!(known, Sync::Failed(_)) && sync == Sync::Done;
+        *known = sync;
+        self.changes += 1;
+        if is_back {
+            // What failed meanwhile need not wait for its time.
+            self.later.hasten();
+            if let Some(kind) = stream.kind() {
+                self.results.hasten(kind);
+            }
         }
+    }
+
+    /// Whether contexts are to be watched and none can be.
+    pub(crate) fn is_blind(&self) -> bool {
+        let mut watches = self.streams.iter().filter(|(stream, _)| stream.source == Source::Contexts).peekable();
+        watches.peek().is_some() && watches.all(|(_, sync)| matches!(sync, Sync::Failed(_)))
+    }
+
+    /// Somebody else writes now, and the audit of what happens meanwhile is theirs.
+    pub(crate) fn step_down(&mut self) {
+        self.is_leader = false;
+        self.audited.clear();
+        self.departed.clear();
     }
 
     /// A stream is wanted no more; what it brought is forgotten.
@@ -275,9 +293,11 @@ impl World {
         }
     }
 
-    /// Whether what is installed is known. Without the right to list definitions, everything counts as installed.
+    /// Whether what is installed is known, or was before its watch failed. Without the right to list definitions, everything counts
+    /// as installed.
     pub(crate) fn knows_definitions(&self) -> bool {
-        self.streams.iter().any(|(stream, sync)| stream.source == Source::Definitions && *sync == Sync::Done)
+        !self.definitions.is_empty()
+            || self.streams.iter().any(|(stream, sync)| stream.source == Source::Definitions && *sync == Sync::Done)
     }
 }
 
@@ -293,5 +313,37 @@ impl Stream {
             Source::Collector(_) => Some(Kind::OpenTelemetryCollector),
             Source::Definitions | Source::Settings(_) | Source::Contexts => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_can_watch_no_context_is_blind() {
+        let mut world = World::default();
+        assert!(!world.is_blind());
+        let (a, b) = (Stream::new(Source::Contexts, Some("a")), Stream::new(Source::Contexts, Some("b")));
+        world.streams.insert(a.clone(), Sync::Failed("x".into()));
+        world.streams.insert(b.clone(), Sync::Pending);
+        assert!(!world.is_blind(), "one may still come");
+        world.set_sync(&b, Sync::Failed("y".into()));
+        assert!(world.is_blind());
+        world.synced(&a);
+        assert!(!world.is_blind());
+    }
+
+    #[test]
+    fn what_failed_is_due_at_once_when_a_watch_is_back() {
+        let mut world = World::default();
+        let stream = Stream::new(Source::Contexts, None);
+        let place = Place { namespace: "a".into(), name: "b".into() };
+        let now = std::time::Duration::from_secs(60);
+        world.later.put_off(Matter::Status(place.clone()), now);
+        world.streams.insert(stream.clone(), Sync::Failed("x".into()));
+        assert!(!world.later.is_due(&Matter::Status(place.clone()), now));
+        world.synced(&stream);
+        assert!(world.later.is_due(&Matter::Status(place), now));
     }
 }

@@ -1,4 +1,5 @@
-//! Who claimed a workload first. Two contexts of one workload would sample it at two rates and alert on it twice.
+//! Who claimed a workload, or a native project of a source, first. Two contexts of one workload would sample it at two rates and alert
+//! on it twice; a native project of two projects would have its tasks reported as those of whoever is read first.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,11 @@ use crate::resource::{Target, TargetKind};
 
 /// What was claimed, and by which context.
 #[derive(Debug, Default)]
-pub(crate) struct Claims(BTreeMap<String, String>);
+pub(crate) struct Claims {
+    workloads: BTreeMap<String, String>,
+    /// By source and native project: the project that has it, and the context that says so.
+    native: BTreeMap<(String, String), (String, String)>,
+}
 
 impl Claims {
     /// Claims all that a context names; contexts are asked in the order of their age.
@@ -18,8 +23,9 @@ impl Claims {
     pub(crate) fn claim(&mut self, subject: &Subject) -> Result<(), Refusal> {
         let wanted = wanted(subject);
         let place = format!("{}/{}", subject.namespace, subject.name);
+        self.native_is_free(subject)?;
         for (key, what) in &wanted {
-            if let Some(other) = self.0.get(key) {
+            if let Some(other) = self.workloads.get(key) {
                 return Err(Refusal::new(
                     "ConflictingTarget",
                     format!(
@@ -28,7 +34,29 @@ impl Claims {
                 ));
             }
         }
-        self.0.extend(wanted.into_iter().map(|(key, _)| (key, place.clone())));
+        self.workloads.extend(wanted.into_iter().map(|(key, _)| (key, place.clone())));
+        for include in &subject.spec().project.include {
+            let key = (include.source.clone(), include.project.clone());
+            self.native.entry(key).or_insert_with(|| (subject.project().to_owned(), place.clone()));
+        }
+        Ok(())
+    }
+
+    /// Contexts of one project may include the same; those of another may not.
+    fn native_is_free(&self, subject: &Subject) -> Result<(), Refusal> {
+        for include in &subject.spec().project.include {
+            let known = self.native.get(&(include.source.clone(), include.project.clone()));
+            if let Some((project, other)) = known.filter(|(project, _)| project != subject.project()) {
+                return Err(Refusal::new(
+                    "ConflictingTarget",
+                    format!(
+                        "spec.project.include: {} of {} belongs to project {project} by {other}, which is older: remove it from \
+                         one of the two",
+                        include.project, include.source
+                    ),
+                ));
+            }
+        }
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use super::refusal::Refusal;
 use super::subject::Subject;
 use super::{Row, TABLE};
 use crate::resource::{Audit, Criticality, Derived, Observability, Placement, Priority, Source, Sources};
-use crate::settings::{Limit, Settings};
+use crate::settings::{Limit, Native, Settings};
 use crate::units;
 
 const REVENUE: &str = "revenue-primary";
@@ -38,10 +38,11 @@ struct Defaults {
 }
 
 /// # Errors
-/// `NotPermitted` when the context uses a project id or a channel that its namespace may not.
+/// `NotPermitted` when the context uses a project id or a channel that its namespace may not, or includes what is kept for a project.
 pub(crate) fn resolve(subject: &Subject, settings: &Settings) -> Result<Policy, Refusal> {
     let limit = settings.limits.of(subject.namespace);
     permitted_project(subject, settings)?;
+    permitted_include(subject, settings)?;
     let mut notes = Vec::new();
     let asked = subject.criticality();
     let criticality = limit.max_criticality.map_or(asked, |max| asked.max(max));
@@ -97,6 +98,25 @@ fn permitted_project(subject: &Subject, settings: &Settings) -> Result<(), Refus
             subject.namespace
         ),
     ))
+}
+
+/// What the settings keep for a project, no other project includes.
+fn permitted_include(subject: &Subject, settings: &Settings) -> Result<(), Refusal> {
+    for include in &subject.spec().project.include {
+        let is_it = |kept: &Native| kept.source == include.source && kept.project == include.project;
+        let mut others = settings.projects.iter().filter(|(id, _)| *id != subject.project());
+        if let Some((id, _)) = others.find(|(_, limit)| limit.include.iter().any(is_it)) {
+            return Err(Refusal::new(
+                "NotPermitted",
+                format!(
+                    "spec.project.include: {} of {} is kept for project {id}: remove it, or ask the platform team to change \
+                     `projects` of the settings",
+                    include.project, include.source
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn row(criticality: Criticality) -> &'static Row {

@@ -6,14 +6,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::terms::{Annotate, Audit, Placement, Priority};
-use super::{SLUG, TIME, URL, rule};
+use super::{SLUG, TIME, URL, rule_of};
 
 const INTERVAL: &str = r"^\d+[sm]$";
 
 /// What is written about telemetry itself. A field that is absent follows from `business`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [rule(
+#[schemars(extend("x-kubernetes-validations" = [rule_of(
+    ".metricsInterval",
     "!has(self.metricsInterval) || (duration(self.metricsInterval) >= duration('1s') && duration(self.metricsInterval) <= duration('10m'))",
     "metricsInterval is between 1s and 10m",
 )]))]
@@ -67,7 +68,9 @@ pub struct Scrape {
     pub path: Option<String>,
     /// Labels of the Service. Absent: `app.kubernetes.io/name` with the name of this resource.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 63}))]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {
+        "type": "string", "maxLength": 63, "pattern": super::LABEL_VALUE,
+    }))]
     pub selector: BTreeMap<String, String>,
 }
 

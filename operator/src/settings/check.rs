@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::Settings;
-use crate::units;
+use super::{Settings, shape};
+use crate::{labels, nearest, units};
 
 /// Key path and what to do.
 type Problem = (String, String);
@@ -18,7 +18,7 @@ fn names(settings: &Settings) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut namespace = |path: String, name: &str| {
         let message = "is not the name of a namespace: write lower-case letters, digits and -";
-        found.extend((!is_dns_label(name)).then(|| (path, message.to_owned())));
+        found.extend((!labels::is_dns_label(name)).then(|| (path, message.to_owned())));
     };
     namespace("namespace".to_owned(), &settings.namespace);
     namespace("routing.namespace".to_owned(), &settings.routing.namespace);
@@ -32,12 +32,12 @@ fn names(settings: &Settings) -> Vec<Problem> {
         limit.namespaces.iter().for_each(|name| namespace(format!("projects.{id}.namespaces"), name));
     }
     let label = "is not a label value: write up to 63 letters, digits, -, _ and ., from a letter or digit to another";
-    if settings.instance.is_empty() || !is_label_value(&settings.instance) {
+    if settings.instance.is_empty() || !labels::is_value(&settings.instance) {
         found.push(("instance".to_owned(), label.to_owned()));
     }
     for (key, value) in &settings.object_labels {
-        let message = if is_label_key(key) { label } else { "is not the name of a label: write one such as release" };
-        if !is_label_key(key) || !is_label_value(value) {
+        let message = if labels::is_key(key) { label } else { "is not the name of a label: write one such as release" };
+        if !labels::is_key(key) || !labels::is_value(value) {
             found.push((format!("objectLabels.{key}"), message.to_owned()));
         }
     }
@@ -83,9 +83,17 @@ fn receiver(value: &Value) -> Option<String> {
     let Some(fields) = value.as_object() else {
         return Some(format!("is not a receiver of AlertmanagerConfig: write one {example}"));
     };
-    let is_known = |(name, value): &(&String, &Value)| name.ends_with("Configs") && value.is_array() || *name == "name";
-    let (name, _) = fields.iter().find(|field| !is_known(field))?;
-    Some(format!("{name} is not a list of a receiver of AlertmanagerConfig: write one {example}"))
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "name") {
+        if !shape::INTEGRATIONS.contains(&name.as_str()) {
+            let hint = nearest::hint(name, &shape::INTEGRATIONS);
+            return Some(format!("{name} is not a list of a receiver of AlertmanagerConfig: {hint}"));
+        }
+        if !value.is_array() {
+            return Some(format!("{name} is not a list of a receiver of AlertmanagerConfig: write one {example}"));
+        }
+    }
+    let reaches = fields.values().filter_map(Value::as_array).any(|list| !list.is_empty());
+    (!reaches).then(|| format!("reaches nobody: write a receiver of AlertmanagerConfig {example}"))
 }
 
 fn addresses(settings: &Settings) -> Vec<Problem> {
@@ -143,27 +151,10 @@ fn is_wait(text: &str) -> bool {
     number.is_some_and(|number| number > 0.0 && number.is_finite()) && text.starts_with(|c: char| c.is_ascii_digit())
 }
 
-fn is_dns_label(name: &str) -> bool {
-    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let fits = name.starts_with(is_end) && name.ends_with(is_end) && name.len() <= 63;
-    fits && name.chars().all(|c| is_end(c) || c == '-')
-}
-
 /// As an owner may be called: channels follow from owners.
 fn is_channel(name: &str) -> bool {
     let is_end = |c: char| c.is_ascii_alphanumeric();
     name.starts_with(is_end) && name.ends_with(is_end) && name.chars().all(|c| is_end(c) || "-_./".contains(c))
-}
-
-fn is_label_value(value: &str) -> bool {
-    let is_end = |c: char| c.is_ascii_alphanumeric();
-    let fits = value.starts_with(is_end) && value.ends_with(is_end) && value.len() <= 63;
-    value.is_empty() || fits && value.chars().all(|c| is_end(c) || "-_.".contains(c))
-}
-
-fn is_label_key(key: &str) -> bool {
-    let (prefix, name) = key.rsplit_once('/').unwrap_or(("a", key));
-    !name.is_empty() && is_label_value(name) && prefix.len() <= 253 && prefix.split('.').all(is_dns_label)
 }
 
 #[cfg(test)]
@@ -199,7 +190,13 @@ mod tests {
             ("objectLabels: {release: a b}", "objectLabels.release: is not a label value"),
             ("channels: {'a,b': {}}", "channels.a,b: a,b is not the name of a channel"),
             ("channels: {a: 5}", "channels.a: is not a receiver"),
+            (
+                "channels: {a: {webhokConfigs: [{url: x}]}}",
+                "channels.a: webhokConfigs is not a list of a receiver of AlertmanagerConfig: did you mean webhookConfigs?",
+            ),
             ("channels: {a: {webhookConfig: []}}", "channels.a: webhookConfig is not a list of a receiver"),
+            ("channels: {a: {}}", "channels.a: reaches nobody"),
+            ("channels: {a: {name: a, slackConfigs: []}}", "channels.a: reaches nobody"),
             ("channels: {a: {webhookConfigs: {url: x}}}", "channels.a: webhookConfigs is not a list of a receiver"),
             ("grafana: {tokenSecret: {name: a}}", "grafana.tokenSecret: needs the `name`"),
         ] {
@@ -207,7 +204,7 @@ mod tests {
             assert!(error.starts_with("s.yaml:1: ") && error.contains(wanted), "{text}: {error}");
         }
         let good = "sampling: {decisionWait: 1.5s}\nobjectLabels: {app.kubernetes.io/part-of: a, release: ''}\n\
-                    channels: {a-1: {name: a-1, slackConfigs: []}, Team/B.c-oncall: {}}\nprometheus: {buckets: [0.1, 1]}\n";
+                    channels: {a-1: {name: a-1, slackConfigs: [{}]}, Team/B.c-oncall: {emailConfigs: [{}]}}\nprometheus: {buckets: [0.1, 1]}\n";
         Settings::parse("s.yaml", good).unwrap();
     }
 }

@@ -30,8 +30,12 @@ impl Settings {
         let default = || Self { namespace: namespace.to_owned(), ..Self::default() };
         let Some(document) = documents.pop() else { return Ok(default()) };
         let (mut value, lines) = document;
-        if let Value::Object(map) = &mut value {
-            map.entry("namespace").or_insert_with(|| namespace.into());
+        match &mut value {
+            Value::Object(map) => drop(map.entry("namespace").or_insert_with(|| namespace.into())),
+            Value::Null => return Ok(default()),
+            _ => {
+                return Err(vec![format!("{}: is not a map of settings: write keys such as `channels:`", at(Some(1)))]);
+            }
         }
         let settings: Self = serde_path_to_error::deserialize(value).map_err(|error| {
             // An unknown key of a table has no path of its own.
@@ -150,6 +154,9 @@ mod tests {
             ("collector: {mode: managed}\n", "s.yaml:1: collector: needs `exporters`"),
             ("collector: {exporters: {a: {}}, pipelines: {logs: [b]}}\n", "pipelines.logs names exporter b"),
             ("a: [\n", "not valid YAML"),
+            ("- platform\n", "s.yaml:1: is not a map of settings"),
+            ("[]\n", "s.yaml:1: is not a map of settings"),
+            ("platform\n", "s.yaml:1: is not a map of settings"),
         ] {
             let error = Settings::parse("s.yaml", text).unwrap_err().join("\n");
             assert!(error.contains(wanted), "{text}: {error}");

@@ -1,7 +1,7 @@
 //! What the JSON Schema of the settings says besides types: patterns, and what goes together. With it the chart refuses at once what
 //! [`super::check`] and [`super::read`] refuse when the controller starts; those decide.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// A namespace.
 pub(super) const NAMESPACE: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
@@ -30,13 +30,38 @@ pub(super) fn label_value() -> Value {
     json!({"type": "string", "pattern": format!("^({})?$", LABEL.trim_start_matches('^').trim_end_matches('$'))})
 }
 
-/// A receiver of `AlertmanagerConfig`: lists called `…Configs`.
+/// The lists of a receiver of `AlertmanagerConfig`, and those that Alertmanager has and its operator may get.
+pub(super) const INTEGRATIONS: [&str; 18] = [
+    "discordConfigs",
+    "emailConfigs",
+    "incidentioConfigs",
+    "jiraConfigs",
+    "mattermostConfigs",
+    "msteamsConfigs",
+    "msteamsv2Configs",
+    "opsgenieConfigs",
+    "pagerdutyConfigs",
+    "pushoverConfigs",
+    "rocketchatConfigs",
+    "slackConfigs",
+    "snsConfigs",
+    "telegramConfigs",
+    "victoropsConfigs",
+    "webexConfigs",
+    "webhookConfigs",
+    "wechatConfigs",
+];
+
+/// A receiver of `AlertmanagerConfig`: lists, at least one of which has something.
 pub(super) fn receiver() -> Value {
+    let mut properties = Map::from_iter([("name".to_owned(), json!({}))]);
+    properties.extend(INTEGRATIONS.map(|name| (name.to_owned(), json!({"type": "array"}))));
+    let reaches = |name: &str| json!({"properties": {name: {"minItems": 1}}, "required": [name]});
     json!({
         "type": "object",
-        "properties": {"name": {}},
-        "patternProperties": {"Configs$": {"type": "array"}},
+        "properties": properties,
         "additionalProperties": false,
+        "anyOf": INTEGRATIONS.map(reaches),
     })
 }
 

@@ -1,5 +1,6 @@
 //! The controller on a real API server. Each test has a namespace, an installation and a Lease of its own.
 
+mod outage;
 mod outputs;
 mod refusals;
 mod shared;

@@ -20,6 +20,21 @@ fn a_name_that_is_taken_is_left_alone_until_it_is_free() {
 }
 
 #[test]
+fn a_name_that_becomes_free_is_no_change_of_the_context() {
+    let Some((cluster, ns)) = cluster("freed") else { return };
+    let controller = Controller::start(cluster, &ns, "");
+    cluster.apply(&ns, &[with_rules("a")]).succeeds();
+    until_condition(cluster, &ns, "a", "Ready", ("True", "Ready"));
+    controller.end().unwrap();
+    cluster.kubectl(&["label", RULES, "contextcore-a", "contextcore.io/instance-", "-n", &ns]).succeeds();
+    let controller = Controller::start(cluster, &ns, "");
+    until_condition(cluster, &ns, "a", "Accepted", ("False", "NameTaken"));
+    cluster.kubectl(&["delete", RULES, "contextcore-a", "-n", &ns]).succeeds();
+    until_condition(cluster, &ns, "a", "Ready", ("True", "Ready"));
+    assert_eq!(*controller.fake.changes.lock().unwrap(), []);
+}
+
+#[test]
 fn an_invalid_context_stops_no_other_and_keeps_its_last_good_outputs() {
     let Some((cluster, ns)) = cluster("invalid") else { return };
     let _controller = Controller::start(cluster, &ns, "");

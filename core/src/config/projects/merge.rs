@@ -21,14 +21,15 @@ pub(in crate::config) fn merge(
     // What the configuration includes belongs to it, whoever else claims it.
     for project in written {
         for pair in project.include.iter().flatten() {
-            work.owners.entry(pair.clone()).or_insert_with(|| project.id.clone());
+            let owner = || Owner { project: project.id.clone(), place: "the configuration".to_owned() };
+            work.owners.entry(pair.clone()).or_insert_with(owner);
         }
     }
     // Then to the first that claims it.
     let includes_itself = |id: &str| written.iter().any(|project| project.id == id && project.include.is_some());
     for entry in entries.iter().filter(|entry| !includes_itself(&entry.id)) {
         for pair in entry.included(sources).0 {
-            work.owners.entry(pair).or_insert_with(|| entry.id.clone());
+            work.owners.entry(pair).or_insert_with(|| Owner { project: entry.id.clone(), place: entry.place() });
         }
     }
     let mut projects: Vec<ProjectConfig> = Vec::new();
@@ -46,8 +47,14 @@ pub(in crate::config) fn merge(
 struct Merge<'a> {
     sources: &'a [SourceConfig],
     /// The project that each native project belongs to.
-    owners: BTreeMap<(String, String), String>,
+    owners: BTreeMap<(String, String), Owner>,
     notes: Vec<String>,
+}
+
+/// The project that has a native project, and where that is said.
+struct Owner {
+    project: String,
+    place: String,
 }
 
 impl Merge<'_> {
@@ -124,12 +131,15 @@ impl Merge<'_> {
         ours.clone()
     }
 
-    /// Whether a native project belongs to the entry's project.
+    /// Whether a native project belongs to the entry's project. Which of two is right is not known here, so that both are named.
     fn has(&mut self, pair: &(String, String), entry: &ProjectEntry) -> bool {
-        let other = self.owners.get(pair).filter(|owner| **owner != entry.id);
-        if let Some(owner) = other {
-            let (what, place) = (readable(pair), entry.place());
-            self.notes.push(format!("{place}: includes {what}, which belongs to project {owner}: left out"));
+        let other = self.owners.get(pair).filter(|owner| owner.project != entry.id);
+        if let Some(Owner { project, place }) = other {
+            let (what, here, id) = (readable(pair), entry.place(), &entry.id);
+            self.notes.push(format!(
+                "{what} is included by project {project} in {place} and by project {id} in {here}: the first counts; \
+                 remove it from the one that it does not belong to"
+            ));
         }
         other.is_none()
     }

@@ -80,6 +80,7 @@ fn entries_of_one_project_are_united_and_what_is_left_out_is_said() {
     let notes = notes(&config).join("\n");
     for part in [
         "shop: owner is shop-team in commerce/checkout and cart-team in commerce/cart: the first counts",
+        "SHOP of jira is included by project shop in commerce/checkout and by project pay in DIR/projects/b.yml: the first counts",
         "includes PAY of jria, which is no source",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");

@@ -17,7 +17,7 @@ use crate::settings::{CollectorMode, GrafanaMode, Settings};
 pub(super) async fn definitions(scope: &Scope<'_>) -> Result<Vec<Finding>, String> {
     let mut findings = vec![match installed(scope.client, DEFINITION, "contextcore.io/v1").await? {
         Installed::No => wrong(format!(
-            "{DEFINITION} is not installed: `contextcore controller crd | kubectl apply --server-side -f -`"
+            "{DEFINITION} is not installed: `contextcore controller crd | kubectl apply --server-side --force-conflicts -f -`"
         )),
         Installed::Seen(annotations) => same_schema(annotations.get(crd::HASH_ANNOTATION)),
         Installed::Served => note(format!(
@@ -71,7 +71,7 @@ fn same_schema(served: Option<&String>) -> Finding {
         Some(served) if served == own => good(format!("{DEFINITION} is installed, with the schema of this program")),
         _ => wrong(format!(
             "{DEFINITION} is installed with another schema than that of this program: `contextcore controller crd | kubectl \
-             apply --server-side -f -`"
+             apply --server-side --force-conflicts -f -`"
         )),
     }
 }

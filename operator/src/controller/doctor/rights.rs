@@ -195,7 +195,7 @@ mod tests {
         );
         let more = needed_rights(
             &settings(
-                "annotate: {enabled: true}\nchannels: {a: {}}\ncollector: {mode: attach, name: otel}\nenv: {enabled: true}\n",
+                "annotate: {enabled: true}\nchannels: {a: {webhookConfigs: [{url: x}]}}\ncollector: {mode: attach, name: otel}\nenv: {enabled: true}\n",
             ),
             "contextcore",
         );
@@ -207,7 +207,10 @@ mod tests {
             (&config_maps.at, config_maps.humanize(None).as_str()),
             (&At::Contexts, "configmaps in the whole cluster")
         );
-        let own = needed_rights(&settings("channels: {a: {}}\nrouting: {perNamespace: true}\n"), "contextcore");
+        let own = needed_rights(
+            &settings("channels: {a: {webhookConfigs: [{url: x}]}}\nrouting: {perNamespace: true}\n"),
+            "contextcore",
+        );
         let of_routes = |rights: &[Right]| {
             rights.iter().find(|right| right.resource == "alertmanagerconfigs").map(|right| right.at.clone())
         };
