@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use contextcore_spool::destination::NOWHERE;
-use contextcore_spool::{Headers, is_passed_on};
+use contextcore_spool::{Headers, passed_on};
 use serde_json::json;
 
 use super::Spool;
@@ -141,16 +141,19 @@ impl Helper {
 }
 
 fn command(program: &Path, spool: &Spool) -> Command {
-    let mut command = Command::new(program);
-    command.args(["drain", "--detach", "--state"]).arg(spool.state.path()).env_clear().envs(passed_on(spool));
+    // It works in another directory than this process.
+    let mut command = Command::new(std::path::absolute(program).unwrap_or_else(|_| program.to_owned()));
+    command.args(["drain", "--detach", "--state"]).arg(spool.state.path()).env_clear().envs(variables(spool));
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     command
 }
 
-fn passed_on(spool: &Spool) -> BTreeMap<String, String> {
+fn variables(spool: &Spool) -> BTreeMap<String, String> {
+    let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let known =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut variables: BTreeMap<String, String> = known.filter(|(name, _)| is_passed_on(name)).collect();
+    let kept = known.filter_map(|(name, value)| passed_on(&name, &value, &here).map(|value| (name, value)));
+    let mut variables: BTreeMap<String, String> = kept.collect();
     // Those of the caller and of the environment together, so that the helper finds this lane by them.
     if let Some(target) = spool.target.as_ref().filter(|target| !target.headers.0.is_empty()) {
         variables.insert(HEADERS.to_owned(), as_variable(&target.headers));
