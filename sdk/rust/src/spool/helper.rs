@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use contextcore_spool::destination::NOWHERE;
 use contextcore_spool::{Headers, passed_on};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Spool;
 
@@ -168,31 +168,33 @@ fn as_variable(headers: &Headers) -> String {
     pairs.collect::<Vec<_>>().join(",")
 }
 
-/// Waits until the backend has accepted what this process wrote, for at most so long.
-pub(crate) fn flush(spool: &Spool, timeout: Duration) -> bool {
+/// Waits until the backend has accepted what this process wrote, for at most so long. An error is why it has not, where the helper
+/// says so.
+pub(crate) fn flush(spool: &Spool, timeout: Duration) -> Result<(), Option<String>> {
     let deadline = Instant::now() + timeout;
+    let mut why = None;
     loop {
         if !spool.look(true) {
-            return false;
+            return Err(why);
         }
         let left = deadline.saturating_duration_since(Instant::now());
         match ask_flush(spool, left) {
-            Ok(true) => return true,
-            Ok(false) => {}
+            Ok(answer) if answer["ok"] == true => return Ok(()),
+            Ok(answer) => why = answer["error"].as_str().map(str::to_owned),
             Err(error) => tracing::debug!(target: "contextcore", %error, "the helper did not answer yet"),
         }
         if Instant::now() >= deadline {
-            return false;
+            return Err(why);
         }
         std::thread::sleep(Duration::from_millis(20).min(deadline.saturating_duration_since(Instant::now())));
     }
 }
 
-fn ask_flush(spool: &Spool, left: Duration) -> io::Result<bool> {
+fn ask_flush(spool: &Spool, left: Duration) -> io::Result<Value> {
     spool.deliver();
     let milliseconds = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
     let request = json!({"v": 1, "cmd": "flush", "writers": spool.positions(), "timeout_ms": milliseconds});
-    Ok(spool.lane.ask(&request, left + Duration::from_secs(1))?["ok"] == true)
+    spool.lane.ask(&request, left + Duration::from_secs(1))
 }
 
 /// The name of this machine, for people.
