@@ -126,7 +126,7 @@ mod tests {
         let reader = Reader::new(vec![lane.spool()], 100);
         let mut posted = Posted::of(&lane);
         let chunk = reader.read(posted.read()).unwrap();
-        let verdicts: Vec<Verdict> = chunk.lines.iter().map(|line| match (line.project.as_str(), line.place.1) {
+        let verdicts = chunk.lines.iter().map(|line| match (line.project.as_str(), line.place.1) {
             ("a", _) => Verdict::Withheld("no".into()),
             _ => Verdict::Unanswered,
         });
