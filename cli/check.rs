@@ -2,7 +2,7 @@
 //! the canaries of the [`doctor`], where it is asked.
 
 use contextcore_connectors::ALL;
-use contextcore_core::config::{Config, OtlpConfig, SourceConfig};
+use contextcore_core::config::{Config, OtlpConfig, Resolve, SourceConfig};
 use contextcore_core::engine;
 use contextcore_core::export::otlp::{self, Batch, OtlpTarget, Signal};
 use contextcore_core::http::observed;
@@ -25,6 +25,9 @@ use crate::{output, stop, terminal};
 struct Findings {
     sources: Vec<SourceFinding>,
     backends: Vec<BackendFinding>,
+    /// The tokens of `ops` and `mcp` that cannot be read: whoever brings one is refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tokens: Vec<TokenFinding>,
     /// Where the projects file and the configuration disagree, and what of it was left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     projects: Vec<String>,
@@ -50,6 +53,14 @@ struct BackendFinding {
     signal: Signal,
     url: String,
     error: Option<ErrorLine>,
+}
+
+/// A token that cannot be read.
+#[derive(Debug, Serialize)]
+struct TokenFinding {
+    /// Its list and name.
+    name: String,
+    error: ErrorLine,
 }
 
 pub(crate) async fn run(context: &Context, arguments: &args::Check) -> Outcome {
@@ -79,7 +90,8 @@ pub(crate) async fn run(context: &Context, arguments: &args::Check) -> Outcome {
 
 async fn find(config: &Config, sources: &[&SourceConfig]) -> Findings {
     let projects = config.projects_file.as_ref().map(|file| file.notes.clone()).unwrap_or_default();
-    let mut findings = Findings { sources: Vec::new(), backends: Vec::new(), projects, doctor: Vec::new() };
+    let (tokens, doctor) = (unread_tokens(config), Vec::new());
+    let mut findings = Findings { sources: Vec::new(), backends: Vec::new(), tokens, projects, doctor };
     for source in sources {
         let checked = check_source(config, source).await;
         let (report, error) = match checked {
@@ -101,6 +113,17 @@ async fn find(config: &Config, sources: &[&SourceConfig]) -> Findings {
         findings.backends.push(BackendFinding { signal: *signal, url: target.url.clone(), error });
     }
     findings
+}
+
+/// The tokens of `serve` that cannot be read.
+fn unread_tokens(config: &Config) -> Vec<TokenFinding> {
+    let ops = config.ops.iter().flat_map(|ops| &ops.tokens).map(|token| ("ops", &token.name, &token.token));
+    let mcp = config.mcp.iter().flat_map(|mcp| &mcp.tokens).map(|token| ("mcp", &token.name, &token.token));
+    let unread = ops.chain(mcp).filter_map(|(list, name, token)| {
+        let error = token.resolve().err()?;
+        Some(TokenFinding { name: format!("{list}.tokens: {name}"), error: ErrorLine::from(&error) })
+    });
+    unread.collect()
 }
 
 async fn check_source(config: &Config, source: &SourceConfig) -> Result<CheckReport, Error> {
@@ -129,7 +152,8 @@ impl Findings {
         let problems = self.problems().map(|_| Exit::Source);
         let backends = self.backends.iter().filter(|backend| backend.error.is_some()).map(|_| Exit::Backend);
         let doctor = self.doctor.iter().filter(|finding| finding.verdict == Verdict::Wrong).map(|_| Exit::Backend);
-        Exit::worst(sources.chain(problems).chain(backends).chain(doctor))
+        let tokens = self.tokens.iter().map(|token| token.error.exit());
+        Exit::worst(sources.chain(problems).chain(backends).chain(tokens).chain(doctor))
     }
 
     /// What is wrong with sources that answered, by source.
@@ -149,7 +173,8 @@ impl Findings {
         let failed = sources.chain(backends);
         let problems = self.problems().map(|(name, problem)| format!("error: {name}: {problem}\n"));
         let wrong = self.doctor.iter().filter(|finding| finding.verdict == Verdict::Wrong).map(complaint);
-        let all: String = failed.chain(problems).chain(wrong).collect();
+        let tokens = self.tokens.iter().map(|token| format!("error: {}: {}\n", token.name, token.error.message()));
+        let all: String = failed.chain(tokens).chain(problems).chain(wrong).collect();
         printable::lines(&all).into_owned()
     }
 
@@ -296,6 +321,7 @@ mod tests {
         Findings {
             sources: vec![source("acme", Some(report), None), source("other", None, Some(&refused))],
             backends: vec![backend(Signal::Traces, None), backend(Signal::Logs, Some(&unreachable))],
+            tokens: Vec::new(),
             projects: vec![
                 "shop: owner is a in the configuration and b in the projects file: the configuration wins".into(),
             ],
@@ -306,6 +332,16 @@ mod tests {
     #[test]
     fn findings_read_well_and_each_failure_is_an_error_line() {
         insta::assert_snapshot!("check", findings().render(false, None) + &findings().errors());
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_read_is_an_error() {
+        let unread = Error::new(ErrorKind::Config, "read the secret: no such file");
+        let name = "ops.tokens: ci".to_owned();
+        let tokens = vec![TokenFinding { name, error: ErrorLine::from(&unread) }];
+        let findings = Findings { sources: vec![], backends: vec![], tokens, projects: vec![], doctor: vec![] };
+        assert_eq!(findings.exit(), Exit::Usage);
+        assert_eq!(findings.errors(), "error: ops.tokens: ci: read the secret: no such file\n");
     }
 
     #[test]

@@ -157,3 +157,68 @@ async fn what_is_said_of_traces_alone_is_where_work_goes() {
     assert_eq!(of_traces(&["drain", "--linger", "0s"]), Some(0));
     assert_eq!((seen(&all).len(), seen(&traces)), (0, vec!["T-1".to_owned()]));
 }
+
+fn drained(shell: &Shell) -> (i32, String) {
+    let output = shell.command().args(["drain", "--linger", "0s"]).output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_go_nowhere_are_said_to_be_left() {
+    let backend = collector().await;
+    let shell = Shell::new("");
+    assert_eq!(drained(&shell), (0, String::new()));
+    shell.task(&["start", "T-1"], false);
+    let (code, said) = drained(&shell);
+    assert!(code == 4 && said.contains("--endpoint URL"), "{code}: {said}");
+    assert_eq!(shell.drain(&["--endpoint", &backend.grpc_url()]), 0);
+    assert_eq!(seen(&backend), ["T-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_a_lane_is_asked_to_send_what_is_there() {
+    let backend = collector().await;
+    let shell = Shell::new(&backend.grpc_url());
+    shell.task(&["start", "T-1"], false);
+    let mut helper = shell.command().args(["drain", "--linger", "60s"]).spawn().unwrap();
+    let socket = shell.lane().join("engine.sock");
+    crate::rig::until("the helper listens", || socket.exists());
+    shell.task(&["start", "T-2"], false);
+    assert_eq!(drained(&shell), (0, String::new()));
+    assert_eq!(backend.logs().len(), 2, "both were sent before it ended");
+    helper.kill().unwrap();
+    helper.wait().unwrap();
+    // A process that answers nothing has it.
+    shell.task(&["start", "T-3"], false);
+    let lock = std::fs::File::options().write(true).open(shell.lane().join("engine.lock")).unwrap();
+    lock.lock().unwrap();
+    let (code, said) = drained(&shell);
+    assert!(code == 4 && said.contains("another process") && said.contains("lines are left"), "{code}: {said}");
+}
+
+/// Answers every request with this text, whatever it is.
+fn foreign(answer: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http+ops://{}/v1/ops", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut buffer = [0; 65_536];
+            let _read = std::io::Read::read(&mut stream, &mut buffer);
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
+            let _sent = std::io::Write::write_all(&mut stream, format!("{head}{answer}").as_bytes());
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_says_ok_takes_no_reports() {
+    let shell = Shell::new(&foreign("<html>log in</html>"));
+    shell.task(&["start", "T-1"], false);
+    let output = shell.command().args(["drain", "--linger", "1s"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(4) && said.contains("not ContextCore's /v1/ops"), "{said}");
+    assert_eq!(said.matches("not ContextCore's").count(), 1, "{said}");
+    assert_eq!(files(&shell.lane().join("spool")).len(), 1, "it stays in the spool");
+}

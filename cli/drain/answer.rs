@@ -157,7 +157,10 @@ async fn converse(shared: Arc<Shared>, stream: UnixStream) {
 
 async fn answer(shared: &Shared, request: Request) -> Value {
     match request {
-        Request::Ping => json!({"ok": true, "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION")}),
+        Request::Ping => {
+            let version = env!("CARGO_PKG_VERSION");
+            json!({"ok": true, "pid": std::process::id(), "version": version, "error": trouble(shared)})
+        }
         Request::Headers { headers } => {
             let headers = Headers(headers.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect());
             if shared.to.lane(&headers) != shared.lane.name() {
@@ -230,10 +233,16 @@ async fn flush(shared: &Shared, writers: &BTreeMap<String, u64>, timeout: Durati
             let stored = lock(&shared.stored);
             let taken: BTreeMap<&String, u64> =
                 writers.keys().filter_map(|writer| Some((writer, stored.writers.get(writer)?.seq))).collect();
-            return json!({"ok": false, "taken": taken, "reason": "timeout"});
+            return json!({"ok": false, "taken": taken, "reason": "timeout", "error": trouble(shared)});
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Why not everything has arrived: what failed, or what the backend answered last while it is asked again and again.
+fn trouble(shared: &Shared) -> Option<String> {
+    let engine = lock(&shared.engine).clone();
+    shared.trouble.reason().or_else(|| export::refusal(engine.as_deref()?))
 }
 
 fn has_arrived(shared: &Shared, writers: &BTreeMap<String, u64>) -> bool {

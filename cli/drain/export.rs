@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use contextcore_core::engine::{Engine, export_loop};
 use contextcore_core::export::otlp::Signal;
-use contextcore_core::export::{Destinations, Exporter, Present};
+use contextcore_core::export::{Destinations, Exporter, Present, backend_status};
 use contextcore_core::store::Position;
 use contextcore_core::{Error, clock};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use super::logs::origin;
+use super::shared::Shared;
 
 /// Snapshots follow each other no closer than this.
 const BETWEEN_SNAPSHOTS: Duration = Duration::from_secs(60);
@@ -18,6 +21,9 @@ const BETWEEN_SNAPSHOTS: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(1);
 /// When an export that failed is tried again.
 const PROBE: Duration = Duration::from_secs(5);
+
+/// What is said of a signal that the backend refused once as unknown.
+const UNDECIDED: &str = "the backend does not know the signal, or the address is wrong";
 
 /// How draining a lane ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +45,8 @@ pub(super) struct SignalLoop {
     closing: CancellationToken,
     /// Cuts exporting short.
     force_stop: CancellationToken,
+    /// Where it is said that the backend accepts nothing.
+    shared: Arc<Shared>,
 }
 
 /// When open tasks are sent.
@@ -49,7 +57,7 @@ struct Snapshots {
 
 impl SignalLoop {
     pub(super) fn new(
-        engine: &Arc<Engine>,
+        (engine, shared): (&Arc<Engine>, &Arc<Shared>),
         signal: Signal,
         stored: watch::Receiver<u64>,
         closing: &CancellationToken,
@@ -57,7 +65,8 @@ impl SignalLoop {
     ) -> Result<Self, Error> {
         let sinks = export_loop::sinks(engine, signal, force_stop)?;
         let (closing, force_stop) = (closing.clone(), force_stop.clone());
-        Ok(Self { engine: Arc::clone(engine), signal, sinks, stored, closing, force_stop })
+        let (engine, shared) = (Arc::clone(engine), Arc::clone(shared));
+        Ok(Self { engine, signal, sinks, stored, closing, force_stop, shared })
     }
 
     /// Exports until the lane is closed.
@@ -66,16 +75,23 @@ impl SignalLoop {
     /// When the store cannot be read.
     pub(super) async fn run(mut self) -> Result<Ended, Error> {
         let mut snapshots = Snapshots { last: None, due: Some(Instant::now() + SETTLE) };
-        let (mut is_snapshot, mut reported) = (false, None);
+        let (mut is_snapshot, mut unknown) = (false, 0_u32);
         loop {
             let error = self.export(is_snapshot).await;
             if let Some(error) = &error {
                 if is_unknown(error) && self.takes_another()? {
                     return Ok(Ended::Unknown(self.signal));
                 }
-                log(self.signal, error, &mut reported);
+                unknown = if is_unknown(error) { unknown.saturating_add(1) } else { 0 };
+                // The other signal may not have been answered yet: what happens to this one is not known before.
+                if unknown == 1 && self.engine.config().export.otlp.targets.len() > 1 {
+                    self.shared.trouble.set(&self.signal.to_string(), UNDECIDED);
+                } else {
+                    self.log(error);
+                }
             } else {
-                reported = None;
+                unknown = 0;
+                self.shared.trouble.clear(&self.signal.to_string());
                 snapshots.sent(is_snapshot);
             }
             let next = if error.is_some() { Some(Instant::now() + PROBE) } else { None };
@@ -107,11 +123,22 @@ impl SignalLoop {
         report.errors.into_iter().next().map(|(_, error)| error)
     }
 
+    fn log(&self, error: &Error) {
+        let (signal, text) = (self.signal, error.full());
+        if self.shared.trouble.set(&signal.to_string(), &text) {
+            tracing::warn!(%signal, "{text}; it stays in the journal");
+        }
+    }
+
     /// Whether the backend has accepted another signal, so that its address and our credential are right.
     fn takes_another(&self) -> Result<bool, Error> {
         let config = self.engine.config();
         let source = &config.sources[0].name;
-        for other in config.export.otlp.targets.keys().filter(|other| **other != self.signal) {
+        let targets = &config.export.otlp.targets;
+        let Some(ours) = targets.get(&self.signal).map(|target| origin(&target.url)) else { return Ok(false) };
+        // Another backend that accepts says nothing of this one.
+        let others = targets.iter().filter(|(other, target)| **other != self.signal && origin(&target.url) == ours);
+        for (other, _) in others {
             if self.engine.store.position(*other, source)?.done > 0 {
                 return Ok(true);
             }
@@ -149,12 +176,13 @@ fn is_unknown(error: &Error) -> bool {
     ["gRPC UNIMPLEMENTED", "HTTP 404", "HTTP 405", "HTTP 501"].iter().any(|known| answer.starts_with(known))
 }
 
-fn log(signal: Signal, error: &Error, reported: &mut Option<String>) {
-    let text = error.full();
-    if reported.as_ref() != Some(&text) {
-        tracing::warn!(%signal, "{text}; it stays in the journal");
-    }
-    *reported = Some(text);
+/// What a backend that accepts nothing answered last, or why there was no answer.
+pub(super) fn refusal(engine: &Engine) -> Option<String> {
+    let config = engine.config();
+    config.export.otlp.targets.iter().find_map(|(signal, target)| {
+        let status = backend_status(&engine.store, *signal).ok().flatten()?;
+        Some(format!("{} takes no {signal}: {}", target.url, status.reason))
+    })
 }
 
 /// How far every signal has been exported.

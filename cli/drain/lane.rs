@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use contextcore_connectors::sdk;
-use contextcore_core::config::{self, Config, HeaderValue, Privacy, SourceConfig};
+use contextcore_core::config::{self, Config, HeaderValue, Privacy, SignalTarget, SourceConfig};
 use contextcore_core::engine::Engine;
 use contextcore_core::export::otlp::Signal;
 use contextcore_core::ingest::connector::Registration;
@@ -22,9 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer;
 use super::export::{self, Ended, SignalLoop};
-use super::post::Post;
+use super::logs;
+use super::post::{Post, Shown};
 use super::quiet::Quiet;
-use super::shared::Shared;
+use super::shared::{Shared, Trouble};
 use crate::failure::{Exit, Failure};
 use crate::{app, host, lanes, progress};
 
@@ -46,6 +47,9 @@ const LAST_EXPORT_STOPPED: Duration = Duration::from_secs(3);
 
 /// The kinds of sources that a helper knows.
 static KINDS: [Registration; 1] = [sdk::LANE];
+
+/// What is in trouble where lines cannot be stored.
+const SPOOL: &str = "spool";
 
 /// The group of metadata that names the signals which a lane's backend does not know.
 const UNKNOWN_SIGNALS: &str = "unknown_signals";
@@ -96,6 +100,7 @@ impl Draining {
             nudge: Notify::new(),
             stored: Mutex::default(),
             engine: Mutex::default(),
+            trouble: Trouble::default(),
             cancel: self.cancel.child_token(),
         });
         let socket = answer::Socket::bind(&self.lane);
@@ -128,13 +133,18 @@ impl Draining {
         };
         if shared.to.protocol == Transport::Ops {
             let post = Post::of_lane(&shared.to, &headers)?;
-            return post.run(&self.lane, self.linger, &shared.cancel, (&shared.nudge, &shared.stored), quiet).await;
+            let shown = Shown { nudge: &shared.nudge, posted: &shared.stored, trouble: &shared.trouble };
+            return post.run(&self.lane, self.linger, &shared.cancel, shown, quiet).await;
         }
         spool::layout::make_private(&self.lane.engine())
             .map_err(|error| Failure::new(Exit::Internal, format!("make {}: {error}", self.lane.engine().display())))?;
+        let logs = logs::target((&self.to.0, &headers), lanes::variable).unwrap_or_else(|warning| {
+            tracing::warn!(lane = self.lane.name(), "{warning}");
+            None
+        });
         // A command that reads the store has it for moments.
-        let store = app::open_store(&self.config(&headers, &[])?).await?;
-        let config = self.config(&headers, &unknown_signals(&store)?)?;
+        let store = app::open_store(&self.config(&headers, &[], logs.as_ref())?).await?;
+        let config = self.config(&headers, &unknown_signals(&store)?, logs.as_ref())?;
         let mut engine = Arc::new(Engine::new(config, store, progress::lines(), &KINDS));
         *lock(&shared.stored) = cursor(&engine)?;
         loop {
@@ -144,17 +154,21 @@ impl Draining {
                     let left = remember_unknown(&engine.store, signal)?;
                     let to = &shared.to.endpoint;
                     tracing::warn!("{to} takes no {signal}: it gets no more of them, and none are kept for it");
-                    engine = Arc::new(engine.reloaded(self.config(&headers, &left)?));
+                    engine = Arc::new(engine.reloaded(self.config(&headers, &left, logs.as_ref())?));
                 }
                 Ended::Done => return Ok(if export::is_done(&engine)? { Exit::Done } else { Exit::Backend }),
             }
         }
     }
 
-    /// The configuration of a lane's engine.
-    fn config(&self, headers: &Headers, unknown: &[String]) -> Result<Config, Failure> {
+    /// The configuration of a lane's engine: without the signals that its backend does not know, and with another backend for log
+    /// records if there is one.
+    fn config(&self, headers: &Headers, unknown: &[String], logs: Option<&SignalTarget>) -> Result<Config, Failure> {
         let target = json!({"url": base_of(&self.to.0.endpoint), "protocol": self.to.0.protocol.as_str()});
-        let signals = ["traces", "logs"].into_iter().filter(|signal| !unknown.iter().any(|other| other == signal));
+        // What the lane's backend does not know may go to another.
+        let is_unknown =
+            |signal: &str| unknown.iter().any(|other| other == signal) && (signal != "logs" || logs.is_none());
+        let signals = ["traces", "logs"].into_iter().filter(|signal| !is_unknown(signal));
         let text = json!({
             "store": {"path": self.lane.engine()},
             // What is reported now is wanted, however long ago it happened.
@@ -166,6 +180,7 @@ impl Draining {
             "sources": [{"name": self.source(), "kind": "sdk", "path": self.lane.path()}],
         });
         let mut config = config::parse_alone(&text.to_string(), "the lane", &app::kinds())?;
+        config.export.otlp.targets.extend(logs.map(|target| (Signal::Logs, target.clone())));
         let given = headers.0.iter();
         config.export.otlp.headers =
             given.map(|(name, value)| (name.clone(), HeaderValue::Given(Secret::new(value.clone())))).collect();
@@ -183,7 +198,7 @@ impl Draining {
             (watch::Sender::new(0_u64), CancellationToken::new(), CancellationToken::new());
         let mut exports = JoinSet::new();
         for signal in engine.config().export.otlp.targets.keys() {
-            exports.spawn(SignalLoop::new(engine, *signal, stored.subscribe(), &closing, &force_stop)?.run());
+            exports.spawn(SignalLoop::new((engine, shared), *signal, stored.subscribe(), &closing, &force_stop)?.run());
         }
         let ended = tokio::select! {
             ended = self.poll(shared, engine, &stored, quiet) => ended.map(|()| Ended::Done),
@@ -297,6 +312,12 @@ async fn store(shared: &Shared, engine: &Arc<Engine>, source: &SourceConfig) -> 
         let again = engine.sync_one(source, Options::default()).await;
         report.records += again.records;
         report.error = again.error;
+    }
+    match &report.error {
+        Some(error) => {
+            let _is_logged_below = shared.trouble.set(SPOOL, &error.full());
+        }
+        None => shared.trouble.clear(SPOOL),
     }
     for warning in &report.warnings {
         tracing::warn!("{warning}");

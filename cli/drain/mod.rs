@@ -2,30 +2,37 @@
 //! ends by itself, `--linger` after the last new operation.
 //!
 //! Each [`lane`] has a lock, a store and an engine of its own, so that what goes to one backend never reaches another. [`answer`]
-//! is its socket, [`export`] sends, and [`mod@start`] begins a process in the background. [`post`] is for machines that send to a `serve`.
+//! is its socket, [`export`] sends, [`held`] asks whoever has a lane already, and [`mod@start`] begins a process in the background.
+//! [`post`] is for machines that send to a `serve`.
 
+mod acknowledged;
 mod answer;
 mod export;
+mod held;
 mod lane;
+mod logs;
 mod post;
+mod posted;
 mod quiet;
 mod shared;
 mod start;
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use contextcore_core::config::{self, Privacy};
 use contextcore_spool::destination::NOWHERE;
-use contextcore_spool::{Cursor, Destination, Headers, LaneDir, Lock, Reader, StateDir, Target};
+use contextcore_spool::{Destination, Headers, LaneDir, Lock, StateDir, Target};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::lane::Draining;
-use self::post::Post;
+use self::post::{Post, Shown};
 use self::quiet::Quiet;
+use self::shared::Trouble;
 pub(crate) use self::start::{close_inherited, start};
 use crate::app::{self, Context};
 use crate::args;
@@ -40,7 +47,7 @@ pub(crate) async fn run(context: &Context, arguments: &args::Drain) -> Outcome {
     let state = lanes::state_dir(arguments.state.as_deref())?;
     if arguments.detach {
         let failed = |error| Failure::new(Exit::Internal, format!("start `contextcore drain`: {error}"));
-        return start(state.path(), &passed_on(arguments)).map_err(failed).map(|()| Exit::Done);
+        return start(state.path(), &passed_on(context, arguments)).map_err(failed).map(|()| Exit::Done);
     }
     if arguments.detached {
         start::leave_session();
@@ -53,13 +60,29 @@ pub(crate) async fn run(context: &Context, arguments: &args::Drain) -> Outcome {
     let cancel = CancellationToken::new();
     let work = async {
         let (machine, mut lanes) = (machine_id(&state)?, JoinSet::new());
+        let nowhere = held::nowhere(&state, arguments);
         let (known, left) = known(wanted(&state, arguments)?, arguments)?;
-        for ((lane, to), lock) in taken(known, |(lane, _)| lane).await {
+        let (taken, held) = taken(known, |(lane, _)| lane).await;
+        for ((lane, to), lock) in taken {
             let (linger, machine, cancel) = (arguments.linger, machine.clone(), cancel.clone());
             lanes.spawn(Draining { to, lane, linger, privacy, machine, cancel }.run(lock));
         }
-        let ended = lanes.join_all().await.into_iter().collect::<Result<Vec<Exit>, Failure>>()?;
-        Ok(Exit::worst(ended.into_iter().chain([left])))
+        let held = held::ask(held.into_iter().map(|(lane, _)| lane).collect(), arguments);
+        let (held, ended) = tokio::join!(held, lanes.join_all());
+        let ended = ended.into_iter().collect::<Result<Vec<Exit>, Failure>>()?;
+        Ok(Exit::worst(ended.into_iter().chain([left, nowhere, held])))
+    };
+    let logged = async {
+        if arguments.detached {
+            start::keep_log_short(state.path()).await
+        }
+        std::future::pending().await
+    };
+    let work = async {
+        tokio::select! {
+            ended = work => ended,
+            never = logged => never,
+        }
     };
     stop::stoppable(&cancel, work).await?
 }
@@ -68,23 +91,28 @@ pub(crate) async fn run(context: &Context, arguments: &args::Drain) -> Outcome {
 async fn post_all(state: &StateDir, arguments: &args::Drain, post: &Post) -> Outcome {
     let cancel = CancellationToken::new();
     let work = async {
-        let lanes = taken(wanted(state, arguments)?, |lane| lane).await;
-        let (nudge, posted, cancel) = (&Notify::new(), &Mutex::default(), &cancel);
+        let (lanes, held) = taken(wanted(state, arguments)?, |lane| lane).await;
+        let (nudge, cancel) = (&Notify::new(), &cancel);
         let posting = lanes.iter().map(|(lane, _lock)| async move {
-            post.run(lane, arguments.linger, cancel, (nudge, posted), &mut Quiet::new()).await
+            let (posted, trouble) = (Mutex::default(), Trouble::default());
+            let shown = Shown { nudge, posted: &posted, trouble: &trouble };
+            post.run(lane, arguments.linger, cancel, shown, &mut Quiet::new()).await
         });
-        let exits = futures::future::join_all(posting).await.into_iter().collect::<Result<Vec<Exit>, Failure>>()?;
-        Ok(Exit::worst(exits))
+        let (held, exits) = tokio::join!(held::ask(held, arguments), futures::future::join_all(posting));
+        let exits = exits.into_iter().collect::<Result<Vec<Exit>, Failure>>()?;
+        Ok(Exit::worst(exits.into_iter().chain([held])))
     };
     stop::stoppable(&cancel, work).await?
 }
 
-/// The arguments for the process in the background.
-fn passed_on(arguments: &args::Drain) -> Vec<String> {
+/// The arguments for the process in the background, which works in another directory.
+fn passed_on(context: &Context, arguments: &args::Drain) -> Vec<String> {
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut all = vec![format!("--linger={}s", arguments.linger.as_secs())];
     all.extend(arguments.endpoint.iter().map(|endpoint| format!("--endpoint={endpoint}")));
     all.extend(arguments.to.iter().map(|to| format!("--to={to}")));
-    all.extend(arguments.token_file.iter().map(|file| format!("--token-file={}", file.display())));
+    all.extend(arguments.token_file.iter().map(|file| format!("--token-file={}", whole(file).display())));
+    all.extend(context.global.config.iter().map(|file| format!("--config={}", whole(file).display())));
     all.extend(arguments.lane.iter().map(|lane| format!("--lane={lane}")));
     all
 }
@@ -121,8 +149,7 @@ fn known(lanes: Vec<LaneDir>, arguments: &args::Drain) -> Result<(Vec<Known>, Ex
     for lane in lanes {
         let is_named = arguments.lane.contains(&lane.name());
         // One that is being made has no spool yet.
-        let has_lines =
-            || lane.spool().exists() && Reader::new(vec![lane.spool()], 1).has_work(&Cursor::new()).unwrap_or(true);
+        let has_lines = || held::has_lines(&lane);
         match destination(&lane, arguments) {
             Ok(to) if to.1.is_some() || is_named => known.push((lane, to)),
             Ok(_) if has_lines() => {
@@ -141,9 +168,9 @@ fn known(lanes: Vec<LaneDir>, arguments: &args::Drain) -> Result<(Vec<Known>, Ex
     Ok((known, exit))
 }
 
-/// Those that no other process drains, with their locks.
-async fn taken<T>(wanted: Vec<T>, lane_of: impl Fn(&T) -> &LaneDir) -> Vec<(T, Lock)> {
-    let (begun, mut taken) = (Instant::now(), Vec::new());
+/// Those that no other process drains, with their locks, and those that one does.
+async fn taken<T>(wanted: Vec<T>, lane_of: impl Fn(&T) -> &LaneDir) -> (Vec<(T, Lock)>, Vec<T>) {
+    let (begun, mut taken, mut held) = (Instant::now(), Vec::new(), Vec::new());
     for one in wanted {
         let lane = lane_of(&one);
         let lock = loop {
@@ -160,9 +187,12 @@ async fn taken<T>(wanted: Vec<T>, lane_of: impl Fn(&T) -> &LaneDir) -> Vec<(T, L
                 }
             }
         };
-        taken.extend(lock.map(|lock| (one, lock)));
+        match lock {
+            Some(lock) => taken.push((one, lock)),
+            None => held.push(one),
+        }
     }
-    taken
+    (taken, held)
 }
 
 /// Where a lane goes, and the headers for it, if they are known.

@@ -1,9 +1,10 @@
 //! Posts operations to the `/v1/ops` of a `serve`, for machines that share no disk with it: all lanes with `contextcore drain --to`,
 //! else those that go there.
 //!
-//! How far a lane was posted is in a file beside it, written after each answer: what is posted again counts once there.
+//! How far a lane was posted is in a file beside it ([`Posted`]), written after each answer: what is posted again counts once there.
+//! [`acknowledged`](super::acknowledged) says what an answer settles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
@@ -13,13 +14,16 @@ use contextcore_core::config::HeaderValue;
 use contextcore_core::http::Auth;
 use contextcore_core::http::service::{Reply, Service};
 use contextcore_core::{Error, Secret, clock, lock};
-use contextcore_spool::{Chunk, Cursor, Destination, Header, Headers, LaneDir, Reader, Resource, SpoolLine};
+use contextcore_spool::{Cursor, Destination, Header, Headers, LaneDir, Reader, Resource, SpoolLine};
 use http::header::{AUTHORIZATION, HeaderName};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::acknowledged::{Verdict, verdicts};
+use super::posted::Posted;
 use super::quiet::Quiet;
+use super::shared::Trouble;
 use crate::failure::{Exit, Failure};
 
 /// A body is not larger: the other side takes 1 MiB.
@@ -28,8 +32,6 @@ const MAX_BODY: usize = 900 * 1024;
 const HEADER: usize = 400;
 /// Lines posted at once.
 const MOST_LINES: usize = 2_000;
-/// The file that says how far a lane was posted.
-const POSTED: &str = "posted.json";
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a request may take after the linger is over.
 const LAST_POST: Duration = Duration::from_secs(10);
@@ -78,44 +80,52 @@ impl Post {
         Ok(post)
     }
 
-    /// Posts what is in a lane, until nothing has come for the linger. `posted` says how far.
+    /// Posts what is in a lane, until nothing has come for the linger.
     pub(super) async fn run(
         &self,
         lane: &LaneDir,
         linger: Duration,
         cancel: &CancellationToken,
-        (nudge, posted): (&Notify, &Mutex<Cursor>),
+        shown: Shown<'_>,
         quiet: &mut Quiet,
     ) -> Result<Exit, Failure> {
         let reader = Reader::new(vec![lane.spool()], MOST_LINES);
         let failed = |error: io::Error| Failure::new(Exit::Internal, format!("lane {}: {error}", lane.name()));
-        let file = lane.path().join(POSTED);
-        let mut cursor = known(&file);
+        let (mut posted, mut warned) = (Posted::of(lane), BTreeSet::new());
         let patience = if linger.is_zero() { LONGEST_WAIT } else { linger };
-        let mut wait = LOOK;
+        let (mut wait, mut without_lines) = (LOOK, 0_u32);
         while !cancel.is_cancelled() {
-            lock(posted).clone_from(&cursor);
+            lock(shown.posted).clone_from(posted.settled());
             quiet.look(&reader);
-            reader.finish(&cursor).map_err(failed)?;
-            let chunk = reader.read(&cursor).map_err(failed)?;
-            let posting = tokio::time::timeout(quiet.left(patience) + LAST_POST, self.post(&chunk)).await;
+            reader.finish(posted.settled()).map_err(failed)?;
+            let chunk = reader.read(posted.read()).map_err(failed)?;
+            let lines: Vec<_> = chunk.lines.iter().filter(|line| !posted.is_withheld(line)).cloned().collect();
+            let mut answered = Vec::new();
+            let posting = self.post(&lines, &mut answered);
             let late = |_| Err(Refused::Later("the service did not answer in time".to_owned()));
-            let pause = match posting.unwrap_or_else(late) {
+            let sent = tokio::time::timeout(quiet.left(patience) + LAST_POST, posting).await.unwrap_or_else(late);
+            answered.iter().zip(&lines).for_each(|(verdict, line)| self.warn(verdict, line, &mut warned));
+            posted.advance(&chunk, &lines, &answered).map_err(failed)?;
+            let pause = match sent {
                 Ok(()) => {
                     wait = LOOK;
-                    let some = !chunk.lines.is_empty();
-                    if chunk.cursor != cursor {
-                        cursor = chunk.cursor;
-                        save(&file, &cursor).map_err(failed)?;
+                    match posted.withholds() {
+                        true => {
+                            let _is_said_already = shown.trouble.set(POSTING, WITHHELD);
+                        }
+                        false => shown.trouble.clear(POSTING),
                     }
-                    if !some && quiet.left(linger).is_zero() && !reader.has_work(&cursor).map_err(failed)? {
-                        return Ok(Exit::Done);
+                    without_lines = if chunk.lines.is_empty() { without_lines.saturating_add(1) } else { 0 };
+                    if quiet.left(linger).is_zero() && self.is_over(&reader, &posted, without_lines).map_err(failed)? {
+                        return Ok(if posted.withholds() { Exit::Backend } else { Exit::Done });
                     }
-                    if some { Duration::ZERO } else { LOOK }
+                    if without_lines == 0 { Duration::ZERO } else { LOOK }
                 }
                 Err(Refused::ForGood(text)) => return Err(Failure::new(Exit::Backend, text)),
                 Err(Refused::Later(text)) => {
-                    tracing::warn!("{text}; it stays in the spool");
+                    if shown.trouble.set(POSTING, &text) {
+                        tracing::warn!("{text}; it stays in the spool");
+                    }
                     if quiet.left(patience).is_zero() {
                         break;
                     }
@@ -125,16 +135,43 @@ impl Post {
             };
             tokio::select! {
                 () = cancel.cancelled() => {}
-                () = nudge.notified() => {}
+                () = shown.nudge.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
         Ok(Exit::Backend)
     }
 
-    /// Posts a chunk in bodies that are small enough.
-    async fn post(&self, chunk: &Chunk) -> Result<(), Refused> {
-        let mut rest = chunk.lines.as_slice();
+    /// Whether nothing is left to post or to remove. Where lines are withheld, files stay; what can be removed is, in two looks.
+    fn is_over(&self, reader: &Reader, posted: &Posted, without_lines: u32) -> io::Result<bool> {
+        Ok(match (posted.withholds(), without_lines) {
+            (_, 0) => false,
+            (false, _) => !reader.has_work(posted.read())?,
+            (true, looks) => looks > 1,
+        })
+    }
+
+    /// Says of a line that it is not stored; of lines that are withheld once for each project.
+    fn warn(&self, verdict: &Verdict, line: &SpoolLine, warned: &mut BTreeSet<String>) {
+        let SpoolLine { project, text, .. } = line;
+        match verdict {
+            Verdict::Settled(Some(reason)) => {
+                tracing::warn!(project, "{} rejected an operation for good: {reason}: {text:.300}", self.service.url());
+            }
+            Verdict::Withheld(reason) if warned.insert(project.clone()) => {
+                let url = self.service.url();
+                tracing::warn!(
+                    project,
+                    "{url} takes no reports of project {project}: {reason}; they stay in the spool"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Posts lines in bodies that are small enough, and says one by one what became of them.
+    async fn post(&self, lines: &[SpoolLine], answered: &mut Vec<Verdict>) -> Result<(), Refused> {
+        let mut rest = lines;
         while !rest.is_empty() {
             let mut bytes = 0;
             let fits = rest.iter().take_while(|line| {
@@ -142,19 +179,26 @@ impl Post {
                 bytes <= MAX_BODY
             });
             let count = fits.count().max(1);
-            self.post_lines(&rest[..count]).await?;
+            self.post_lines(&rest[..count], answered).await?;
             rest = &rest[count..];
         }
         Ok(())
     }
 
     /// Posts some lines; too many for the other side are posted in halves.
-    async fn post_lines(&self, lines: &[SpoolLine]) -> Result<(), Refused> {
+    async fn post_lines(&self, lines: &[SpoolLine], answered: &mut Vec<Verdict>) -> Result<(), Refused> {
         let mut batches = vec![lines];
         while let Some(lines) = batches.pop() {
             let sent = self.service.post_text(&self.path, "application/x-ndjson", body(lines)).await;
             match outcome(sent) {
-                Ok(rejected) => rejected.iter().for_each(|one| tracing::warn!("rejected: {one}")),
+                Ok(reply) => {
+                    let found = verdicts(&reply.body, lines);
+                    let is_whole = !found.contains(&Verdict::Unanswered);
+                    answered.extend(found);
+                    if !is_whole {
+                        return Err(Refused::Later(self.foreign(&reply)));
+                    }
+                }
                 Err(Refused::Later(text)) => return Err(Refused::Later(text)),
                 Err(Refused::ForGood(text)) if text.starts_with("HTTP 413") && lines.len() > 1 => {
                     let (first, second) = lines.split_at(lines.len() / 2);
@@ -165,7 +209,33 @@ impl Post {
         }
         Ok(())
     }
+
+    /// What is said of an answer that does not name what was posted.
+    fn foreign(&self, reply: &Reply) -> String {
+        let (url, answer) = (self.service.url(), reply.message());
+        format!(
+            "{url}/{} answered HTTP {} `{answer}`, which does not acknowledge what was posted: this is not ContextCore's \
+             /v1/ops",
+            self.path, reply.status
+        )
+    }
 }
+
+/// What others see of posting while it runs.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    /// Makes the next look come at once.
+    pub(super) nudge: &'a Notify,
+    /// Up to where everything is settled.
+    pub(super) posted: &'a Mutex<Cursor>,
+    /// Why not everything is.
+    pub(super) trouble: &'a Trouble,
+}
+
+/// What is in trouble where posting fails.
+const POSTING: &str = "posting";
+/// Why a flush is not over while lines are withheld.
+const WITHHELD: &str = "the service takes no reports of some projects with this token";
 
 /// Why nothing was taken.
 enum Refused {
@@ -175,12 +245,11 @@ enum Refused {
     Later(String),
 }
 
-/// What an answer means: the lines that were rejected, or why nothing was taken.
-fn outcome(sent: Result<Reply, Error>) -> Result<Vec<String>, Refused> {
+/// An answer that came, or why nothing was taken.
+fn outcome(sent: Result<Reply, Error>) -> Result<Reply, Refused> {
     let reply = sent.map_err(|error| Refused::Later(error.full()))?;
     if reply.is_success() {
-        let rejected = reply.json()["rejected"].as_array().cloned().unwrap_or_default();
-        return Ok(rejected.iter().map(ToString::to_string).collect());
+        return Ok(reply);
     }
     let text = format!("HTTP {}: {}", reply.status, reply.message());
     Err(if matches!(reply.status, 408 | 425 | 429 | 500..) { Refused::Later(text) } else { Refused::ForGood(text) })
@@ -212,19 +281,4 @@ fn body(lines: &[SpoolLine]) -> String {
         }
     }
     body
-}
-
-fn known(file: &Path) -> Cursor {
-    let known = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    known.unwrap_or_default()
-}
-
-/// Makes a position durable before anything behind it is removed.
-fn save(file: &Path, cursor: &Cursor) -> io::Result<()> {
-    let directory = file.parent().unwrap_or(Path::new("."));
-    let draft = tempfile::NamedTempFile::new_in(directory)?;
-    serde_json::to_writer(draft.as_file(), cursor)?;
-    draft.as_file().sync_all()?;
-    draft.persist(file)?;
-    std::fs::File::open(directory)?.sync_all()
 }

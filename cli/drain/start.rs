@@ -6,11 +6,14 @@ use std::os::fd::RawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use contextcore_spool::is_passed_on;
+use contextcore_spool::passed_on;
 
 /// The log of helpers is moved away at this size.
 const LONGEST_LOG: u64 = 1 << 20;
+/// How often a helper looks at its size.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Starts a helper for a state directory and returns at once.
 ///
@@ -18,19 +21,42 @@ const LONGEST_LOG: u64 = 1 << 20;
 /// When this program cannot be started again, or its log cannot be written.
 pub(crate) fn start(state: &Path, arguments: &[String]) -> io::Result<()> {
     let log = log(&state.join("drain.log"))?;
-    let passed_on = std::env::vars_os().filter(|(name, _)| is_passed_on(&name.to_string_lossy()));
+    let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        let value = passed_on(name.to_str()?, value.to_str()?, &here)?;
+        Some((name, value))
+    });
     Command::new(std::env::current_exe()?)
         .args(["drain", "--detached", "-v", "--state"])
         .arg(state)
         .args(arguments)
         .env_clear()
-        .envs(passed_on)
+        .envs(variables)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
         .map(drop)
+}
+
+/// Keeps the log of helpers short while one runs. Whoever writes to it appends, so it can be emptied once it is copied.
+pub(super) async fn keep_log_short(state: &Path) -> ! {
+    let path = state.join("drain.log");
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let is_long = fs::metadata(&path).is_ok_and(|meta| meta.len() > LONGEST_LOG);
+        if is_long && let Err(error) = empty(&path) {
+            tracing::debug!(%error, "could not shorten the log");
+        }
+    }
+}
+
+/// Copies a log to its second file and empties it.
+fn empty(path: &Path) -> io::Result<()> {
+    let old = path.with_extension("log.1");
+    fs::copy(path, &old)?;
+    OpenOptions::new().write(true).open(path)?.set_len(0)
 }
 
 fn log(path: &Path) -> io::Result<File> {
@@ -55,5 +81,24 @@ pub(crate) fn close_inherited() {
 pub(super) fn leave_session() {
     if let Err(error) = rustix::process::setsid() {
         tracing::debug!(%error, "stays in the session of its caller");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_log_is_shortened_while_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("drain.log");
+        let mut file = log(&path).unwrap();
+        file.write_all(b"before\n").unwrap();
+        empty(&path).unwrap();
+        file.write_all(b"after\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "after\n");
+        assert_eq!(fs::read_to_string(dir.path().join("drain.log.1")).unwrap(), "before\n");
     }
 }

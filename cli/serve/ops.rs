@@ -40,8 +40,14 @@ struct Ops {
     budgets: Mutex<BTreeMap<String, (f64, Instant)>>,
 }
 
-/// The route.
+/// The route. Says which tokens cannot be read: whoever brings one of them is refused.
 pub(super) fn route<S: Clone + Send + Sync + 'static>(current: Current) -> MethodRouter<S> {
+    let config = current.engine().config();
+    for token in config.ops.iter().flat_map(|ops| &ops.tokens) {
+        if let Err(error) = token.token.resolve() {
+            tracing::error!(token = token.name, "{}", error.full());
+        }
+    }
     post(answer).with_state(Arc::new(Ops { current, budgets: Mutex::default() }))
 }
 
@@ -58,6 +64,17 @@ struct Rejected {
     writer: String,
     seq: Option<u64>,
     reason: &'static str,
+    kind: Kind,
+}
+
+/// Whether a line can ever be stored. Who posts gives up a line only when it cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    /// It can never be: it is no operation.
+    Invalid,
+    /// This token may not report it; another one may, or this one later.
+    Forbidden,
 }
 
 async fn answer(State(ops): State<Arc<Ops>>, request: Request) -> Response {
@@ -109,20 +126,15 @@ fn proven<'a>(config: &'a OpsConfig, headers: &HeaderMap) -> Result<&'a OpsToken
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().trim();
     let given = blake3::hash(given.as_bytes());
-    let (mut found, mut unread) = (None, false);
+    let mut found = None;
     for token in &config.tokens {
         match token.token.resolve() {
             Ok(known) if blake3::hash(known.expose().as_bytes()) == given => found = Some(token),
             Ok(_) => {}
-            Err(error) => {
-                tracing::error!(token = token.name, "{}", error.full());
-                unread = true;
-            }
+            Err(error) => tracing::error!(token = token.name, "{}", error.full()),
         }
     }
-    let unknown = (StatusCode::UNAUTHORIZED, "bring the token of `ops.token` as `Authorization: Bearer TOKEN`");
-    let unreadable = (StatusCode::INTERNAL_SERVER_ERROR, "the token cannot be read; the log has the reason");
-    found.ok_or(if unread { unreadable } else { unknown })
+    found.ok_or((StatusCode::UNAUTHORIZED, "bring a token of `ops` as `Authorization: Bearer TOKEN`"))
 }
 
 fn spend(budgets: &Mutex<BTreeMap<String, (f64, Instant)>>, token: &str, operations: usize) -> Result<(), Refusal> {
@@ -176,15 +188,22 @@ fn read(body: &str, now: Millis, token: &OpsToken) -> Batch {
     batch
 }
 
+const FORBIDDEN: &str = "the token may not report for this project";
+
+/// The number of a line that is no operation, so that whoever posted it knows which one is meant.
+fn number(line: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(line).ok()?["seq"].as_u64()
+}
+
 /// Takes one line, or says why not.
 fn take(batch: &mut Batch, header: Option<&Header>, line: &str, skew: i64, token: &OpsToken) {
     let envelope = Envelope::read(line);
     let writer = header.map(|header| header.writer.clone()).unwrap_or_default();
-    let seq = envelope.as_ref().map(|envelope| envelope.seq);
+    let seq = envelope.as_ref().map(|envelope| envelope.seq).or_else(|| number(line));
     let refused = match (header, &envelope) {
         (None, _) => Some("no header comes before it"),
         (Some(header), _) if !is_writer(header) => Some("its writer is not 32 hex digits, or its project is empty"),
-        (Some(header), _) if !token.allows(&header.project) => Some("the token may not report for this project"),
+        (Some(header), _) if !token.allows(&header.project) => Some(FORBIDDEN),
         (_, None) => Some("it is no operation"),
         _ if line.len() >= MAX_LINE => Some("it is longer than 64 KiB"),
         _ => None,
@@ -201,7 +220,8 @@ fn take(batch: &mut Batch, header: Option<&Header>, line: &str, skew: i64, token
         }
         (outcome, ..) => {
             let reason = outcome.err().unwrap_or("it is no operation");
-            batch.answer.rejected.push(Rejected { writer, seq, reason });
+            let kind = if reason == FORBIDDEN { Kind::Forbidden } else { Kind::Invalid };
+            batch.answer.rejected.push(Rejected { writer, seq, reason, kind });
         }
     }
 }
@@ -270,16 +290,19 @@ mod tests {
 
     #[test]
     fn lines_are_taken_for_the_projects_of_the_token_only() {
-        let body = [line(9), header("shop"), line(1), line(2), "{".into(), header("other"), line(3)].join("\n");
+        let body =
+            [line(9), header("shop"), line(1), line(2), "{".into(), r#"{"seq":4}"#.into(), header("other"), line(3)]
+                .join("\n");
         let batch = read(&body, Millis(0), &config(&["shop"]));
         assert_eq!(batch.answer.acked, BTreeMap::from([(WRITER.to_owned(), 2)]));
-        let reasons: Vec<_> = batch.answer.rejected.iter().map(|one| (one.seq, one.reason)).collect();
+        let reasons: Vec<_> = batch.answer.rejected.iter().map(|one| (one.seq, one.reason, one.kind)).collect();
         assert_eq!(
             reasons,
             [
-                (Some(9), "no header comes before it"),
-                (None, "it is no operation"),
-                (Some(3), "the token may not report for this project"),
+                (Some(9), "no header comes before it", Kind::Invalid),
+                (None, "it is no operation", Kind::Invalid),
+                (Some(4), "it is no operation", Kind::Invalid),
+                (Some(3), "the token may not report for this project", Kind::Forbidden),
             ]
         );
         assert_eq!(batch.writers.len(), 1);
@@ -297,6 +320,21 @@ mod tests {
         };
         assert_eq!(times("2026-11-26T20:59:56Z"), "2026-11-26T20:00:00.000Z");
         assert_eq!(times("2026-11-26T20:00:00Z"), "2026-11-26T21:00:00.000Z");
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_read_is_no_fault_of_the_service() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("ci"), "s3cret").unwrap();
+        let token = |name: &str| OpsToken {
+            token: SecretRef::File(dir.path().join(name)),
+            name: name.into(),
+            ..config(&["*"])
+        };
+        let config = OpsConfig { tokens: vec![token("missing"), token("ci")] };
+        let headers = |value: &str| HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
+        assert_eq!(proven(&config, &headers("Bearer s3cret")).unwrap().name, "ci");
+        assert_eq!(proven(&config, &headers("Bearer wrong")).unwrap_err().0, StatusCode::UNAUTHORIZED);
     }
 
     #[test]

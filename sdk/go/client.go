@@ -255,7 +255,12 @@ func (c *client) flushOne(ctx context.Context, target *spool) error {
 		return nil
 	}
 	message := fmt.Sprintf("%d operations of project %s are on disk in %s and not yet accepted", count, target.project, target.path())
-	c.log.warn(message)
+	var why *notSent
+	if errors.As(err, &why) {
+		c.log.warn(message + ": " + why.Error())
+	} else {
+		c.log.warn(message)
+	}
 	return fmt.Errorf("%w: %s: %w", ErrNotAccepted, message, err)
 }
 

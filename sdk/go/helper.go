@@ -48,9 +48,27 @@ type helper struct {
 var passedOn = regexp.MustCompile(
 	`^(?:(?:PATH|HOME|TMPDIR|TZ|LANG|XDG_STATE_HOME|SSL_CERT_FILE|SSL_CERT_DIR|https?_proxy|no_proxy|HTTPS?_PROXY|NO_PROXY)=|OTEL_|CONTEXTCORE_)`)
 
-// helperEnvironment is what the helper needs of the environment, and nothing else of the program's.
+// Variables whose values are paths: the helper works in another directory.
+var paths = regexp.MustCompile(
+	`^(?:CONTEXTCORE_(?:CONFIG|STATE_DIR|BIN)|HOME|TMPDIR|SSL_CERT_(?:FILE|DIR)|OTEL_EXPORTER_OTLP_(?:(?:TRACES|LOGS|METRICS)_)?(?:CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE))$`)
+
+// helperEnvironment is what the helper needs of the environment, and nothing else of the program's; files by their whole paths.
 func helperEnvironment(of []string, to *destination) []string {
 	kept := slices.DeleteFunc(slices.Clone(of), func(each string) bool { return !passedOn.MatchString(each) })
+	kept = slices.DeleteFunc(kept, func(each string) bool {
+		state, found := strings.CutPrefix(each, "XDG_STATE_HOME=")
+		return found && !filepath.IsAbs(state)
+	})
+	for index, each := range kept {
+		name, value, _ := strings.Cut(each, "=")
+		isList := name == "SSL_CERT_DIR" && strings.ContainsRune(value, filepath.ListSeparator)
+		if strings.TrimSpace(value) == "" || isList || !paths.MatchString(name) {
+			continue
+		}
+		if absolute, err := filepath.Abs(value); err == nil {
+			kept[index] = name + "=" + absolute
+		}
+	}
 	if to == nil || len(to.headers) == 0 {
 		return kept
 	}
@@ -72,6 +90,9 @@ func (s *spool) start(state string) bool {
 	if program == "" {
 		s.log.once("no binary", fmt.Sprintf("CONTEXTCORE_BIN does not name the binary of ContextCore, so what is reported stays in the spool; `contextcore drain --state %s` sends it", state))
 		return false
+	}
+	if absolute, err := filepath.Abs(program); err == nil {
+		program = absolute
 	}
 	command := exec.Command(program, "drain", "--state", state, "--detach")
 	command.Dir, command.Env = "/", helperEnvironment(os.Environ(), s.destination)
@@ -227,6 +248,11 @@ func (s *spool) waitForHelper(ctx context.Context) error {
 	}
 }
 
+// notSent is why the backend has not accepted everything, as the helper says.
+type notSent struct{ reason, log string }
+
+func (n *notSent) Error() string { return n.reason + "; " + n.log + " has more" }
+
 func (s *spool) askFlush(ctx context.Context) (bool, error) {
 	left := time.Duration(0)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -247,10 +273,14 @@ func (s *spool) askFlush(ctx context.Context) (bool, error) {
 	}
 	answer, err := ask(waiting, s.path(), request)
 	var found struct {
-		OK bool `json:"ok"`
+		OK    bool   `json:"ok"`
+		Error string `json:"error"`
 	}
 	if err == nil {
 		err = json.Unmarshal(answer, &found)
+	}
+	if err == nil && !found.OK && found.Error != "" {
+		err = &notSent{reason: first(plain(found.Error), 500), log: filepath.Join(filepath.Dir(filepath.Dir(s.path())), "drain.log")}
 	}
 	return found.OK, err
 }

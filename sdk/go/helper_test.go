@@ -313,3 +313,19 @@ func TestTheRealHelperIsStartedAndSends(t *testing.T) {
 	lane = filepath.Join(lane, must(os.ReadDir(lane))[0].Name())
 	eventually(t, "the helper ends", func() bool { return !isDrained(lane) })
 }
+
+func TestAHelperThatWorksElsewhereGetsWholePaths(t *testing.T) {
+	here := t.TempDir()
+	t.Chdir(here)
+	given := []string{
+		"CONTEXTCORE_CONFIG=cc.yaml", "OTEL_EXPORTER_OTLP_CERTIFICATE=./ca.pem", "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY=key.pem",
+		"XDG_STATE_HOME=xdg", "SSL_CERT_FILE=", "SSL_CERT_DIR=a:b", "OTEL_EXPORTER_OTLP_ENDPOINT=tempo:4317", "JIRA_TOKEN=x",
+	}
+	same(t, helperEnvironment(given, nil), []string{
+		"CONTEXTCORE_CONFIG=" + here + "/cc.yaml", "OTEL_EXPORTER_OTLP_CERTIFICATE=" + here + "/ca.pem",
+		"OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY=" + here + "/key.pem",
+		"SSL_CERT_FILE=", "SSL_CERT_DIR=a:b", "OTEL_EXPORTER_OTLP_ENDPOINT=tempo:4317",
+	})
+	found := candidates("", func(name string) string { return map[string]string{"XDG_STATE_HOME": "xdg", "HOME": "/home/a"}[name] })
+	same(t, found[0], "/home/a/.local/state/contextcore")
+}

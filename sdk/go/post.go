@@ -2,13 +2,13 @@ package contextcore
 
 // Posts the spool to the `/v1/ops` of a service where no helper can: neither a shared disk nor the binary is there. Flush and Close take
 // the lane as a helper would, post what is on disk, and give it up. What was posted twice counts once, because each line keeps its number.
+// A line leaves the spool only when the answer names it (settle.go).
 
 import (
 	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -53,6 +53,9 @@ func (s *spool) post(ctx context.Context) error {
 		return err
 	}
 	err := s.postAll(ctx, lane)
+	if err == nil && lane.withholds(s.positions()) {
+		err = errors.New("the service takes no reports of the project with this token")
+	}
 	var why *refused
 	if errors.As(err, &why) {
 		where := s.destination.endpoint
@@ -80,19 +83,20 @@ func (s *spool) postAll(ctx context.Context, lane *postedLane) error {
 	wait := shortestWait
 	for {
 		batch, err := lane.nextBatch()
-		if err == nil {
-			err = s.postBatch(ctx, client, batch.lines)
+		if err != nil {
+			return err
+		}
+		refusal := s.postBatch(ctx, client, batch.lines)
+		if err := lane.store(batch); err != nil {
+			return err
 		}
 		var why *refused
-		if errors.As(err, &why) && !why.final && sleep(ctx, max(wait, why.wait)) {
+		if errors.As(refusal, &why) && !why.final && sleep(ctx, max(wait, why.wait)) {
 			wait = min(wait*2, longestWait)
 			continue
 		}
-		if err == nil {
-			err = lane.store(batch)
-		}
-		if err != nil {
-			return err
+		if refusal != nil {
+			return refusal
 		}
 		wait = shortestWait
 		if len(batch.lines) == 0 {
@@ -118,7 +122,7 @@ func sleep(ctx context.Context, period time.Duration) bool {
 }
 
 // postBatch posts lines; more than the other side takes in halves.
-func (s *spool) postBatch(ctx context.Context, client *http.Client, lines []postedLine) error {
+func (s *spool) postBatch(ctx context.Context, client *http.Client, lines []*postedLine) error {
 	if len(lines) == 0 {
 		return nil
 	}
@@ -131,14 +135,14 @@ func (s *spool) postBatch(ctx context.Context, client *http.Client, lines []post
 		}
 		return s.postBatch(ctx, client, lines[middle:])
 	}
-	for _, each := range answer.Rejected {
-		s.log.limited("rejected", fmt.Sprintf("%s rejected an operation: %s", s.destination.endpoint, first(plain(string(each)), 300)))
+	if err != nil {
+		return err
 	}
-	return err
+	return s.settle(answer, lines)
 }
 
 // postBody is when it is sent, and each writer's header before its lines.
-func postBody(lines []postedLine) []byte {
+func postBody(lines []*postedLine) []byte {
 	body := appendObject(nil, object{{"v", int64(1)}, {"sent", time.Now().UTC().Format(millisecondForm)}})
 	body = append(body, '\n')
 	var last []byte
@@ -168,16 +172,11 @@ func newPostClient() (*http.Client, error) {
 	return &http.Client{Transport: transport, CheckRedirect: stay, Timeout: postPeriod}, nil
 }
 
-type postAnswer struct {
-	Rejected []json.RawMessage `json:"rejected"`
-}
-
-func (s *spool) request(ctx context.Context, client *http.Client, body []byte) (postAnswer, error) {
-	var found postAnswer
+func (s *spool) request(ctx context.Context, client *http.Client, body []byte) ([]byte, error) {
 	address := strings.Replace(s.destination.endpoint, "+ops://", "://", 1)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
-		return found, &refused{reason: err.Error(), final: true}
+		return nil, &refused{reason: err.Error(), final: true}
 	}
 	request.Header.Set("content-type", "application/x-ndjson")
 	for name, value := range s.destination.headers {
@@ -185,20 +184,17 @@ func (s *spool) request(ctx context.Context, client *http.Client, body []byte) (
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return found, &refused{reason: err.Error()}
+		return nil, &refused{reason: err.Error()}
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, answerBytes))
 	if err != nil {
-		return found, &refused{reason: err.Error()}
+		return nil, &refused{reason: err.Error()}
 	}
 	if response.StatusCode != http.StatusOK {
-		return found, refusedWith(response, text)
+		return nil, refusedWith(response, text)
 	}
-	if json.Unmarshal(text, &found) != nil {
-		return found, &refused{reason: "the answer is no JSON"}
-	}
-	return found, nil
+	return text, nil
 }
 
 func refusedWith(response *http.Response, text []byte) *refused {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,8 +25,12 @@ type service struct {
 	url     string
 	mutex   sync.Mutex
 	answers []int
-	limit   int
-	tokens  map[string]bool
+	// An answer instead of those of a service.
+	foreign *string
+	// A project for which the token may not report.
+	forbidden string
+	limit     int
+	tokens    map[string]bool
 	// Operations by writer and number, and how many came twice.
 	found    map[string]string
 	repeated int
@@ -55,32 +60,44 @@ func (s *service) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 		answer.Header().Set("location", "http://127.0.0.1:9/")
 	}
 	answer.WriteHeader(status)
-	if status == http.StatusOK {
-		s.take(string(body))
+	text := "refused"
+	if status == http.StatusOK && s.foreign != nil {
+		text = *s.foreign
+	} else if status == http.StatusOK {
+		text = s.take(string(body))
 	}
-	_, _ = io.WriteString(answer, `{"acked":{},"rejected":[]}`)
+	_, _ = io.WriteString(answer, text)
 }
 
-func (s *service) take(body string) {
-	writer := ""
+// take returns the answer, as the service says what it has stored.
+func (s *service) take(body string) string {
+	writer, project := "", ""
+	acked, rejected := map[string]int{}, []map[string]any{}
 	for _, line := range strings.Split(strings.TrimSpace(body), "\n")[1:] {
 		var each struct {
-			Writer, Op string
-			Seq        int
+			Writer, Project, Op string
+			Seq                 int
 		}
 		if err := json.Unmarshal([]byte(line), &each); err != nil {
 			panic(err)
 		}
 		if each.Writer != "" {
-			writer = each.Writer
+			writer, project = each.Writer, each.Project
 			continue
 		}
+		if project == s.forbidden {
+			reason := "the token may not report for this project"
+			rejected = append(rejected, map[string]any{"writer": writer, "seq": each.Seq, "reason": reason})
+			continue
+		}
+		acked[writer] = max(acked[writer], each.Seq)
 		key := fmt.Sprint(writer, " ", each.Seq)
 		if s.found[key] != "" {
 			s.repeated++
 		}
 		s.found[key] = each.Op
 	}
+	return string(must(json.Marshal(map[string]any{"acked": acked, "rejected": rejected})))
 }
 
 func (s *service) answer(statuses ...int) {
@@ -151,6 +168,58 @@ func TestAServiceThatIsDownOrRefusesGetsEverythingLater(t *testing.T) {
 	same(t, tracker.Close(ctx), nil)
 	same(t, there.counts(), [2]int{2, 0})
 	same(t, len(segments(t, state)), 0)
+}
+
+func TestAnAnswerThatAcknowledgesNothingSettlesNothing(t *testing.T) {
+	there, state, ctx := newService(t), t.TempDir(), inTime(t)
+	tracker := remote(t, there, state)
+	_ = tracker.Complete(ctx, "T-1")
+	for _, answer := range []string{"", "{}", "<html>", `"ok"`, `{"acked":{}}`, "[]", "null", `{"acked":{"0":99}}`, `{"acked":{"0":true}}`, `{"acked":[1]}`} {
+		there.foreign = &answer
+		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		err := tracker.Flush(short)
+		cancel()
+		if !errors.Is(err, ErrNotAccepted) || !strings.Contains(fmt.Sprint(err), "not ContextCore's /v1/ops") {
+			t.Errorf("%q: %v", answer, err)
+		}
+	}
+	there.foreign = nil
+	_ = tracker.Complete(ctx, "T-2")
+	same(t, tracker.Close(ctx), nil)
+	same(t, there.counts(), [2]int{2, 0})
+	same(t, len(segments(t, state)), 0)
+}
+
+func TestWhatTheTokenMayNotReportStaysAndKeepsNoOtherWaiting(t *testing.T) {
+	there, state, ctx := newService(t), t.TempDir(), inTime(t)
+	tracker := remote(t, there, state)
+	other := must(NewTracker("shed", WithEndpoint(there.url), WithHeader("Authorization", "Bearer s3cret"), WithStateDir(state), quiet()))
+	there.forbidden = "shop"
+	_ = tracker.Complete(ctx, "T-1")
+	_ = other.Complete(ctx, "T-2")
+	if err := tracker.Flush(ctx); !errors.Is(err, ErrNotAccepted) {
+		t.Errorf("%v", err)
+	}
+	same(t, other.Close(ctx), nil)
+	same(t, there.counts(), [2]int{1, 0})
+	there.forbidden = ""
+	same(t, tracker.Close(ctx), nil)
+	same(t, there.counts(), [2]int{2, 0})
+	same(t, len(segments(t, state)), 0)
+}
+
+func TestOnlyARefusalForGoodSettlesALine(t *testing.T) {
+	there := &spool{destination: &destination{endpoint: "here"}, log: logger{slog.New(slog.DiscardHandler)}}
+	for text, want := range map[string][2]bool{
+		`"acked":{},"rejected":[{"writer":"W","seq":1,"reason":"newer","kind":"invalid"}]`:                     {true, false},
+		`"acked":{"W":9},"rejected":[{"writer":"W","seq":1,"reason":"it is no operation","kind":"forbidden"}]`: {false, true},
+		`"acked":{},"rejected":[{"writer":"W","seq":null,"reason":"it is no operation"}]`:                      {true, false},
+		`"acked":{"W":1},"rejected":[{"writer":"V","seq":1,"reason":"no"}]`:                                    {true, false},
+	} {
+		line := &postedLine{header: []byte("{}"), writer: "W", number: 1}
+		same(t, there.settle([]byte("{"+text+"}"), []*postedLine{line}), nil)
+		same(t, [2]bool{line.settled, line.withheld}, want)
+	}
 }
 
 func TestALaneThatAnotherProcessSendsIsWaitedFor(t *testing.T) {

@@ -28,6 +28,18 @@ type postedLane struct {
 	lock *os.File
 	// With fields that this program does not know.
 	cursor map[string]any
+	// Writers whose lines the service does not take now. They keep no other waiting.
+	withheld map[string]bool
+}
+
+// withholds says whether the service does not take lines of one of these writers.
+func (l *postedLane) withholds(writers map[string]uint64) bool {
+	for writer := range writers {
+		if l.withheld[writer] {
+			return true
+		}
+	}
+	return false
 }
 
 // place is how far a writer was posted: `segment`, `offset` and `seq`, and what this program does not know.
@@ -41,10 +53,20 @@ func (p place) number(name string) int64 {
 
 func (p place) set(name string, number int64) { p[name] = json.Number(strconv.FormatInt(number, 10)) }
 
-type postedLine struct{ header, line []byte }
+type postedLine struct {
+	header, line []byte
+	writer       string
+	number       int64
+	// Where its writer stands if it is not taken.
+	before place
+	// It is stored, or can never be.
+	settled bool
+	// The service does not take it now.
+	withheld bool
+}
 
 type batch struct {
-	lines  []postedLine
+	lines  []*postedLine
 	places map[string]place
 	size   int
 }
@@ -55,7 +77,7 @@ func (l *postedLane) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.lock = file
+	l.lock, l.withheld = file, map[string]bool{}
 	for lockFile(file, true) == held {
 		if !sleep(ctx, 20*time.Millisecond) {
 			return errors.New("another process is sending it")
@@ -132,6 +154,9 @@ func (l *postedLane) nextBatch() (*batch, error) {
 		return nil, err
 	}
 	for _, segment := range segments {
+		if l.withheld[segment.writer] {
+			continue
+		}
 		at := found.places[segment.writer]
 		if at == nil {
 			at = place{}
@@ -179,11 +204,12 @@ func (b *batch) read(segment postedSegment, at place) bool {
 		if b.size+size > bodyBytes && len(b.lines) > 0 {
 			return false
 		}
+		before := maps.Clone(at)
 		offset = end
 		at.set("offset", offset)
 		if number > 0 {
 			at.set("seq", max(at.number("seq"), number))
-			b.lines = append(b.lines, postedLine{header, line})
+			b.lines = append(b.lines, &postedLine{header: header, line: line, writer: segment.writer, number: number, before: before})
 			b.size += size
 		}
 	}
@@ -204,6 +230,15 @@ func numberOf(line []byte) int64 {
 
 // store makes it durable how far the lane was posted, before anything behind it is removed.
 func (l *postedLane) store(batch *batch) error {
+	// Each writer is behind its lines up to the first that is not settled.
+	for _, line := range slices.Backward(batch.lines) {
+		if !line.settled {
+			batch.places[line.writer] = line.before
+		}
+		if line.withheld {
+			l.withheld[line.writer] = true
+		}
+	}
 	if reflect.DeepEqual(batch.places, l.places()) {
 		return nil
 	}

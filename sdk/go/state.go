@@ -50,7 +50,8 @@ func candidates(given string, env environment) []string {
 		return []string{named}
 	}
 	var found []string
-	if state := env("XDG_STATE_HOME"); state != "" {
+	// A relative one is not used, as the specification of these directories says.
+	if state := env("XDG_STATE_HOME"); filepath.IsAbs(state) {
 		found = append(found, filepath.Join(state, "contextcore"))
 	}
 	home := env("HOME")
@@ -60,7 +61,11 @@ func candidates(given string, env environment) []string {
 	if filepath.IsAbs(home) {
 		found = append(found, filepath.Join(home, ".local", "state", "contextcore"))
 	}
-	return append(found, filepath.Join(os.TempDir(), fmt.Sprintf("contextcore-%d", os.Geteuid())))
+	temporary := filepath.Join(os.TempDir(), fmt.Sprintf("contextcore-%d", os.Geteuid()))
+	if absolute, err := filepath.Abs(temporary); err == nil {
+		temporary = absolute
+	}
+	return append(found, temporary)
 }
 
 // namedProject is the project that CONTEXTCORE_PROJECT, or else the file `.contextcore/project` here or above, names.

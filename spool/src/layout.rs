@@ -26,9 +26,11 @@ impl StateDir {
         }
         let user = rustix::process::geteuid().as_raw();
         let temporary = given("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp")).join(format!("contextcore-{user}"));
+        // A relative one is not used, as the specification of these directories says.
+        let whole = |name: &str| given(name).filter(|path| path.is_absolute());
         let places = [
-            given("XDG_STATE_HOME").map(|home| home.join("contextcore")),
-            given("HOME").map(|home| home.join(".local/state/contextcore")),
+            whole("XDG_STATE_HOME").map(|home| home.join("contextcore")),
+            whole("HOME").map(|home| home.join(".local/state/contextcore")),
             Some(temporary),
         ];
         let mut failed = io::Error::from(io::ErrorKind::NotFound);
@@ -41,12 +43,12 @@ impl StateDir {
         Err(failed)
     }
 
-    /// This directory, which is made if it is not there.
+    /// This directory, which is made if it is not there. A relative path begins where this process works: helpers work elsewhere.
     ///
     /// # Errors
     /// When it cannot be made or written, is a symbolic link, or belongs to somebody else.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
-        let path = path.into();
+        let path = std::path::absolute(path.into())?;
         make_durable(&path)?;
         let meta = fs::symlink_metadata(&path)?;
         let refuse =
@@ -213,6 +215,22 @@ mod tests {
             _ => None,
         };
         assert_eq!(StateDir::find(both).unwrap().path(), dir.path().join("given"));
+    }
+
+    #[test]
+    fn a_helper_that_works_elsewhere_finds_the_same_directory() {
+        let dir = tempfile::tempdir_in(".").unwrap();
+        let relative = PathBuf::from(dir.path().file_name().unwrap()).join("state");
+        let given = |name: &str| (name == "CONTEXTCORE_STATE_DIR").then(|| relative.display().to_string());
+        assert_eq!(StateDir::find(given).unwrap().path(), std::path::absolute(&relative).unwrap());
+        let home = dir.path().canonicalize().unwrap().display().to_string();
+        let both = |name: &str| match name {
+            "XDG_STATE_HOME" => Some("relative".to_owned()),
+            "HOME" => Some(home.clone()),
+            _ => None,
+        };
+        assert_eq!(StateDir::find(both).unwrap().path(), Path::new(&home).join(".local/state/contextcore"));
+        assert!(!Path::new("relative").exists());
     }
 
     #[test]

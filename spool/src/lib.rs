@@ -20,7 +20,7 @@ mod writer;
 
 pub use contextcore_model::hash::sha256 as digest;
 pub use destination::{Destination, Headers, Transport};
-pub use environment::is_passed_on;
+pub use environment::{is_passed_on, passed_on};
 pub use guidance::add_guidance;
 pub use lane::{LaneDir, Lock};
 pub use layout::StateDir;

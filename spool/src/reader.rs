@@ -262,6 +262,13 @@ impl Cursor {
         self.writers.get(&segment.writer).is_some_and(|place| place.is_behind(segment.number))
     }
 
+    /// Where the writer of a line stands if it is read only up to that line, and the greatest number before it is `seq`.
+    pub fn before(&self, line: &SpoolLine, seq: u64) -> Place {
+        let (segment, offset) = line.place;
+        let kept = self.writers.get(&line.file).and_then(|place| place.kept).filter(|kept| *kept < line.place);
+        Place { segment, offset, seq, ended: false, kept }
+    }
+
     /// Whether every line of a writer up to `seq` has been read.
     pub fn has_read(&self, writer: &str, seq: u64) -> bool {
         self.writers.get(writer).is_some_and(|place| place.seq >= seq)

@@ -114,7 +114,7 @@ class Lane:
                 if all(self.taken.get(writer, 0) >= seq for writer, seq in request["writers"].items()):
                     return {"ok": True}
                 if time.monotonic() >= deadline:
-                    return {"ok": False, "taken": self.taken, "reason": "timeout"}
+                    return {"ok": False, "taken": self.taken, "reason": "timeout", "error": "send to tempo: no address"}
                 time.sleep(0.01)
         if request["cmd"] == "insight.query" and os.environ.get("CONTEXTCORE_FAKE_INSIGHTS"):
             return {"ok": True, "insights": [{"id": "ins_1", "type": "decision", "summary": "s", "query": request["query"]}]}

@@ -11,7 +11,7 @@ import spool
 
 from conftest import SOURCE
 
-from contextcore_sdk import _client, _helper
+from contextcore_sdk import _client, _helper, _state
 
 FAKE = Path(__file__).with_name("fake_helper.py")
 SNIPPET = """
@@ -133,6 +133,8 @@ def test_close_is_false_and_counts_when_it_has_not(fake, state):
     """, CONTEXTCORE_FAKE_BACKEND="down")  # fmt: skip
     assert done.stdout == "False True\n"
     assert "3 operations" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert f"send to tempo: no address; {state}/drain.log has more" in done.stderr
     assert len(spool.operations(state)) == 3
 
 
@@ -222,6 +224,25 @@ def test_a_binary_that_cannot_run_is_one_warning(python, state, tmp_path):
     done = python(SNIPPET, CONTEXTCORE_BIN=str(tmp_path / "nothing"))
     assert done.stderr.count("\n") == 1
     assert len(spool.operations(state)) == 3
+
+
+def test_a_helper_that_works_elsewhere_gets_whole_paths(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    relative = {
+        "CONTEXTCORE_CONFIG": "cc.yaml", "CONTEXTCORE_STATE_DIR": "st", "OTEL_EXPORTER_OTLP_CERTIFICATE": "./ca.pem",
+        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY": "key.pem", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": "cert.pem",
+    }  # fmt: skip
+    given = {**relative, "XDG_STATE_HOME": "xdg", "OTEL_EXPORTER_OTLP_ENDPOINT": "tempo:4317", "SSL_CERT_FILE": ""}
+    found = _helper.helper_environment(given, None)
+    assert found == {
+        **{name: os.path.abspath(value) for name, value in relative.items()},
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "tempo:4317", "SSL_CERT_FILE": "",
+    }  # fmt: skip
+    monkeypatch.setenv("CONTEXTCORE_BIN", "./cc")
+    assert _helper.binary() == str(tmp_path / "cc")
+    assert list(_state.candidates(None, {"XDG_STATE_HOME": "xdg", "HOME": "/home/a", "TMPDIR": "t"})) == [
+        "/home/a/.local/state/contextcore", f"{tmp_path}/t/contextcore-{os.geteuid()}",
+    ]  # fmt: skip
 
 
 def test_path_is_never_searched(python, tmp_path):

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import spool
+from contextcore_sdk import _post
+from contextcore_sdk._destination import Destination
 
 BINARY = os.environ.get("CONTEXTCORE_TEST_BIN") or str(Path(__file__).parents[3] / "target" / "debug" / "contextcore")
 
@@ -21,7 +23,7 @@ class Service(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answers, self.bodies, self.headers = [], [], []
+        self.answers, self.bodies, self.headers, self.forbidden = [], [], [], set()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -43,6 +45,21 @@ class Service(http.server.ThreadingHTTPServer):
         return found, repeated
 
 
+def acknowledged(body, forbidden=()):
+    """As the service says what it has stored."""
+    acked, rejected, header = {}, [], {}
+    for line in body.decode().splitlines()[1:]:
+        each = json.loads(line)
+        if "writer" in each:
+            header = each
+        elif header["project"] in forbidden:
+            refusal = {"writer": header["writer"], "seq": each["seq"], "reason": "the token may not report for this project"}
+            rejected.append(refusal)
+        else:
+            acked[header["writer"]] = max(each["seq"], acked.get(header["writer"], 0))
+    return {"acked": acked, "rejected": rejected}
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -53,9 +70,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             more = {}
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         answer = b"refused"
-        if code == 200:
+        if code == 200 and isinstance(more, bytes):
+            answer, more = more, {}
+        elif code == 200:
             self.server.bodies.append(body)
-            answer = json.dumps({"acked": {}, "rejected": []}).encode()
+            answer = json.dumps(acknowledged(body, self.server.forbidden)).encode()
         self.send_response(code)
         for name, value in more.items():
             self.send_header(name, value)
@@ -133,6 +152,73 @@ def test_a_token_that_is_refused_is_not_tried_again(python, service, state):
     done = python(program(service.url, "tracker.complete_task('T-1')", end="print(tracker.close(20))"))
     assert done.stdout == "False\n" and "HTTP 401" in done.stderr and time.monotonic() - began < 10
     assert len(spool.operations(state)) == 1
+
+
+FOREIGN = ["", "{}", "<html>", '"ok"', '{"acked":{}}', "[]", "null", '{"acked":{"0":9}}', '{"acked":{"0":true}}', '{"acked":[1]}']
+
+
+@pytest.mark.parametrize("answer", FOREIGN)
+def test_another_answer_settles_no_line(answer):
+    line = _post._Line(b'{"project":"p"}', b'{"op":"x","seq":1}', "W", 1, {})
+    with pytest.raises(_post._Refused):
+        _post._settle(answer.encode(), [line], Destination("http+ops://s", "ops", {}))
+    assert not line.settled and not line.withheld
+
+
+@pytest.mark.parametrize("answer", ["", "<html>"])
+def test_an_answer_that_acknowledges_nothing_settles_nothing(python, service, state, answer):
+    service.answers = [(200, answer.encode())] * 50
+    done = python(program(service.url, "tracker.complete_task('T-1')", end="print(tracker.close(1))"))
+    assert done.stdout == "False\n" and "not ContextCore's /v1/ops" in done.stderr
+    assert len(spool.operations(state)) == 1
+    service.answers = []
+    assert python(program(service.url, "tracker.complete_task('T-2')")).stdout == "True\n"
+    assert (len(service.taken()[0]), spool.segments(state)) == (2, [])
+
+
+def test_only_what_is_acknowledged_is_behind(python, service, state):
+    # The writer is not known before it posts: what is acknowledged is far beyond what it sent, of another writer.
+    service.answers = [(200, json.dumps({"acked": {"f" * 32: 1 << 40}, "rejected": []}).encode())] * 50
+    calls = "tracker.complete_task('T-1')\ntracker.complete_task('T-2')"
+    assert python(program(service.url, calls, end="print(tracker.close(0.3))")).stdout == "False\n"
+    assert len(spool.operations(state)) == 2
+
+
+@pytest.mark.parametrize("code", [301, 302, 303])
+def test_a_redirect_to_a_login_settles_nothing(python, service, state, code):
+    service.answers = [(code, {"location": "/login"}), (200, b"<html>log in</html>")] * 50
+    assert python(program(service.url, "tracker.complete_task('T-1')", end="print(tracker.close(1))")).stdout == "False\n"
+    assert len(spool.operations(state)) == 1
+
+
+def test_what_the_token_may_not_report_stays(python, service, state):
+    service.forbidden = {"shop"}
+    calls = "tracker.complete_task('T-1')\nTaskTracker('shed').complete_task('T-2')"
+    other = {"OTEL_EXPORTER_OTLP_ENDPOINT": service.url, "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20s3cret"}
+    began = time.monotonic()
+    done = python(program(service.url, calls, end="print(tracker.close(20), tracker.dropped)"), **other)
+    assert done.stdout == "False 0\n" and time.monotonic() - began < 10
+    assert done.stderr.count("takes no reports of project shop: the token may not report for this project") == 1
+    assert [each["task"] for each in service.taken()[0].values() if each["task"] == "T-2"], "it keeps no other waiting"
+    assert "T-1" in {each["task"] for each in spool.operations(state)}
+    service.forbidden = set()
+    assert python(program(service.url, "tracker.complete_task('T-3')")).stdout == "True\n"
+    assert {each["task"] for each in service.taken()[0].values()} == {"T-1", "T-2", "T-3"}
+    assert spool.segments(state) == []
+
+
+def test_what_can_never_be_stored_is_given_up():
+    def refused(kind):
+        return {"writer": "W", "seq": 1, "reason": "a newer reason", "kind": kind}
+
+    def settled(refusal):
+        found = _post._Line(b'{"project":"p"}', b'{"op":"x","seq":1}', "W", 1, {})
+        _post._settle(json.dumps({"acked": {}, "rejected": [refusal]}).encode(), [found], Destination("http+ops://s", "ops", {}))
+        return found.settled, found.withheld
+
+    nameless = {"writer": "W", "seq": None, "reason": "it is no operation"}
+    assert settled(refused("invalid")) == settled(nameless) == (True, False)
+    assert settled(refused("forbidden")) == (False, True)
 
 
 def test_waits_that_the_service_asks_for_are_kept(python, service):

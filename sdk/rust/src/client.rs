@@ -353,11 +353,13 @@ impl Client {
             return true;
         }
         spool.sync();
-        let is_accepted = helper::flush(spool, timeout);
-        if !is_accepted {
+        let flushed = helper::flush(spool, timeout);
+        if let Err(why) = &flushed {
             let (project, path) = (self.project(), spool.lane.path().display());
-            tracing::warn!(target: "contextcore", "{waiting} operations of project {project} are on disk in {path} and not yet accepted");
+            let log = spool.state.path().join("drain.log");
+            let why = why.as_ref().map_or_else(String::new, |why| format!(": {why:.500}; {} has more", log.display()));
+            tracing::warn!(target: "contextcore", "{waiting} operations of project {project} are on disk in {path} and not yet accepted{why}");
         }
-        is_accepted
+        flushed.is_ok()
     }
 }

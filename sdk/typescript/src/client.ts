@@ -191,7 +191,8 @@ export class Client {
     const accepted = target.drains && target.lane !== NOWHERE && (await this.#sent(target, timeoutMs));
     if (!accepted) {
       const count = Object.values(target.positions()).reduce((sum, each) => sum + each, 0);
-      log.warn(`${count} operations of project ${this.projectId} are on disk in ${target.path} and not yet accepted`);
+      const why = target.trouble === null ? "" : `: ${target.trouble.slice(0, 500)}; ${target.state}/drain.log has more`;
+      log.warn(`${count} operations of project ${this.projectId} are on disk in ${target.path} and not yet accepted${why}`);
     }
     return accepted;
   }

@@ -4,7 +4,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync, statSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { join } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 
 import { NOWHERE } from "./destination.js";
@@ -12,13 +12,21 @@ import * as log from "./log.js";
 import type { Spool } from "./spool.js";
 
 const PASSED = /^(PATH|HOME|TMPDIR|TZ|LANG|XDG_STATE_HOME|SSL_CERT_FILE|SSL_CERT_DIR|https?_proxy|no_proxy|HTTPS?_PROXY|NO_PROXY|OTEL_.*|CONTEXTCORE_.*)$/;
+// Variables whose values are paths: the helper works in another directory.
+const PATHS = /^(CONTEXTCORE_(CONFIG|STATE_DIR|BIN)|HOME|TMPDIR|SSL_CERT_(FILE|DIR)|OTEL_EXPORTER_OTLP_((TRACES|LOGS|METRICS)_)?(CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE))$/;
 const LOOK_MS = 1000;
 const BACKOFF_MS = 60_000;
 const START_MS = 2000;
 const SOCKET_PATH_BYTES = 100;
 
-function environment(spool: Spool): NodeJS.ProcessEnv {
-  const kept: NodeJS.ProcessEnv = Object.fromEntries(Object.entries(process.env).filter(([name]) => PASSED.test(name)));
+/** What the helper needs of the environment; files by their whole paths. */
+export function environment(of: NodeJS.ProcessEnv, spool: Pick<Spool, "destination">): NodeJS.ProcessEnv {
+  const kept: NodeJS.ProcessEnv = Object.fromEntries(Object.entries(of).filter(([name]) => PASSED.test(name)));
+  if (!isAbsolute(kept["XDG_STATE_HOME"] ?? "/")) delete kept["XDG_STATE_HOME"];
+  for (const [name, value] of Object.entries(kept)) {
+    const isList = name === "SSL_CERT_DIR" && value?.includes(":");
+    if (value?.trim() && PATHS.test(name) && !isList) kept[name] = resolve(value);
+  }
   // Those of the caller and of the environment together: the helper finds the lane by them.
   const pairs = Object.entries(spool.destination?.headers ?? {}).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
   if (pairs.length) kept["OTEL_EXPORTER_OTLP_HEADERS"] = pairs.join(",");
@@ -36,7 +44,7 @@ function start(spool: Spool): boolean {
   }
   // It finds out by itself whether another one holds the lane, and ends then.
   const args = ["drain", "--state", spool.state, "--detach"];
-  const child = spawn(program, args, { detached: true, stdio: "ignore", cwd: "/", env: environment(spool) });
+  const child = spawn(resolve(program), args, { detached: true, stdio: "ignore", cwd: "/", env: environment(process.env, spool) });
   child.on("error", (error) => log.once("start", `the helper ${program} could not be started: ${error.message}`));
   child.unref();
   return true;
@@ -120,7 +128,9 @@ function answer(path: string, request: string, timeoutMs: number): Promise<strin
 async function askFlush(spool: Spool, leftMs: number): Promise<boolean> {
   await deliverHeaders(spool);
   const request = { v: 1, cmd: "flush", writers: spool.positions(), timeout_ms: Math.max(Math.floor(leftMs), 0) };
-  return (await ask(spool.path, request, leftMs + 1000))["ok"] === true;
+  const { ok, error } = await ask(spool.path, request, leftMs + 1000);
+  spool.trouble = ok !== true && typeof error === "string" ? error : null;
+  return ok === true;
 }
 
 /** Waits until the backend has accepted what this process wrote, for at most so long. */

@@ -1,6 +1,7 @@
 // Posts the spool to the `/v1/ops` of a service where no helper can: neither a shared disk nor the binary is there. `flush`, `close`
 // and the end of the process take the lane as a helper would, post what is on disk, and give it up. How far a lane was posted is in
 // `posted.json`, as `contextcore drain --to` writes it; what was posted twice counts once, because each line keeps its number.
+// A line leaves the spool only when the answer names it (`settle.ts`).
 
 import { randomBytes } from "node:crypto";
 import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, readdirSync, renameSync, statSync, unlinkSync, writeSync } from "node:fs";
@@ -8,6 +9,7 @@ import { join } from "node:path";
 
 import type { Destination } from "./destination.js";
 import * as log from "./log.js";
+import { Line, settle } from "./settle.js";
 import { lock, type Spool } from "./spool.js";
 import { NEW_FILE } from "./state.js";
 
@@ -26,7 +28,7 @@ interface Place {
 }
 type Places = Record<string, Place>;
 interface Batch {
-  lines: { header: string; line: string }[];
+  lines: Line<Place>[];
   places: Places;
 }
 interface Segment {
@@ -56,7 +58,8 @@ export async function flush(spool: Spool, timeoutMs: number): Promise<boolean> {
   try {
     if (!(await lane.take(deadline))) return false;
     await postAll(lane, spool.destination!, deadline);
-    return true;
+    // The service may withhold the lines of another process, of a project that the token does not know.
+    return !Object.keys(spool.positions()).some((writer) => lane.withheld.has(writer));
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     const where = spool.destination!.endpoint;
@@ -83,6 +86,7 @@ async function postAll(lane: Lane, to: Destination, deadline: number): Promise<v
     try {
       if (batch.lines.length) await postBatch(batch, to, deadline);
     } catch (error) {
+      lane.store(batch);
       if (!(error instanceof Refused) || error.waitMs === null) throw error;
       const pause = Math.max(wait, error.waitMs);
       if (Date.now() + pause >= deadline) throw error;
@@ -103,16 +107,19 @@ async function postAll(lane: Lane, to: Destination, deadline: number): Promise<v
 async function postBatch(batch: Batch, to: Destination, deadline: number): Promise<void> {
   const waiting = [batch.lines];
   for (let lines = waiting.pop(); lines; lines = waiting.pop()) {
+    let answer: string;
     try {
-      const answer = await request(to, body(lines), Math.min(Math.max(deadline - Date.now(), 100), REQUEST_MS));
-      for (const each of Array.isArray(answer["rejected"]) ? answer["rejected"] : []) {
-        log.limited("rejected", `${to.endpoint} rejected an operation: ${JSON.stringify(each).slice(0, 300)}`);
-      }
+      answer = await request(to, body(lines), Math.min(Math.max(deadline - Date.now(), 100), REQUEST_MS));
     } catch (error) {
       if (!(error instanceof Refused) || !error.tooLarge || lines.length === 1) throw error;
       const middle = Math.floor(lines.length / 2);
       waiting.push(lines.slice(middle), lines.slice(0, middle));
+      continue;
     }
+    settle(answer, lines, to.endpoint);
+    if (lines.every((line) => line.isSettled || line.isWithheld)) continue;
+    const shown = JSON.stringify(answer.slice(0, 100));
+    throw new Refused(`it answered ${shown}, which does not acknowledge what was posted: this is not ContextCore's /v1/ops`, 0);
   }
 }
 
@@ -120,15 +127,15 @@ async function postBatch(batch: Batch, to: Destination, deadline: number): Promi
 function body(lines: Batch["lines"]): string {
   const rows = [JSON.stringify({ v: 1, sent: new Date().toISOString() })];
   let last = "";
-  for (const { header, line } of lines) {
+  for (const { header, text } of lines) {
     if (header !== last) rows.push(header);
     last = header;
-    rows.push(line);
+    rows.push(text);
   }
   return `${rows.join("\n")}\n`;
 }
 
-async function request(to: Destination, text: string, timeoutMs: number): Promise<Record<string, unknown>> {
+async function request(to: Destination, text: string, timeoutMs: number): Promise<string> {
   const url = to.endpoint.replace("+ops://", "://");
   const headers = { "content-type": "application/x-ndjson", ...to.headers };
   let response: Response;
@@ -141,13 +148,7 @@ async function request(to: Destination, text: string, timeoutMs: number): Promis
     const cause = (error as Error & { cause?: Error }).cause;
     throw new Refused(cause?.message || (error as Error).message, 0);
   }
-  if (response.status === 200) {
-    try {
-      return JSON.parse(answer) as Record<string, unknown>;
-    } catch {
-      throw new Refused("the answer is no JSON", 0);
-    }
-  }
+  if (response.status === 200) return answer;
   const later = [408, 425, 429].includes(response.status) || response.status >= 500;
   const asked = Number(response.headers.get("retry-after"));
   const waitMs = Number.isFinite(asked) ? Math.max(asked, 0) * 1000 : 0;
@@ -159,6 +160,8 @@ async function request(to: Destination, text: string, timeoutMs: number): Promis
 class Lane {
   #lock = -1;
   #cursor: { writers?: Places } & Record<string, unknown> = {};
+  /** Writers whose lines the service does not take now. They keep no other waiting. */
+  readonly withheld = new Set<string>();
 
   constructor(private readonly path: string) {}
 
@@ -200,7 +203,7 @@ class Lane {
   nextBatch(): Batch {
     const batch: Batch = { lines: [], places: structuredClone(this.#places) };
     let size = 0;
-    for (const { writer, number, path, last } of this.#segments()) {
+    for (const { writer, number, path, last } of this.#segments().filter((each) => !this.withheld.has(each.writer))) {
       const place = (batch.places[writer] ??= { segment: number, offset: 0, seq: 0 });
       if (number < place.segment || place.ended) continue;
       if (number > place.segment) Object.assign(place, { segment: number, offset: 0 });
@@ -218,10 +221,11 @@ class Lane {
         if (at < 0 && !(seq && (!last || isDead(path)))) break;
         size += end - place.offset + header.length;
         if (size > BODY_BYTES && batch.lines.length) return batch;
+        const before = { ...place };
         place.offset = end;
         if (!seq) continue;
         place.seq = Math.max(place.seq, seq);
-        batch.lines.push({ header, line });
+        batch.lines.push(new Line(header, line, writer, seq, before));
       }
     }
     return batch;
@@ -229,8 +233,14 @@ class Lane {
 
   /** Makes it durable how far the lane was posted, before anything behind it is removed. */
   store(batch: Batch): void {
-    if (JSON.stringify(batch.places) === JSON.stringify(this.#places)) return;
-    this.#cursor = { ...this.#cursor, writers: batch.places };
+    // Each writer is behind its lines up to the first that is not settled.
+    const settled = { ...batch.places };
+    for (const line of [...batch.lines].reverse()) {
+      if (!line.isSettled) settled[line.writer] = line.before;
+      if (line.isWithheld) this.withheld.add(line.writer);
+    }
+    if (JSON.stringify(settled) === JSON.stringify(this.#places)) return;
+    this.#cursor = { ...this.#cursor, writers: settled };
     const temporary = join(this.path, `.${POSTED}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`);
     const fd = openSync(temporary, NEW_FILE, 0o600);
     try {

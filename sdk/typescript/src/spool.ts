@@ -147,6 +147,8 @@ export class Spool {
   readonly memory = new Map<string, number>();
   /** The socket of the helper that got the headers. */
   delivered: string | null = null;
+  /** Why the backend has not accepted everything, as the helper says. */
+  trouble: string | null = null;
   readonly clients = new Set<object>();
   #writer: Writer | null = null;
   #directory: string | null = null;

@@ -35,10 +35,11 @@ export function* candidates(given: string | undefined, env: Environment): Genera
     yield resolve(named);
     return;
   }
-  if (env["XDG_STATE_HOME"]) yield join(env["XDG_STATE_HOME"], "contextcore");
+  // A relative one is not used, as the specification of these directories says.
+  if (isAbsolute(env["XDG_STATE_HOME"] ?? "")) yield join(env["XDG_STATE_HOME"]!, "contextcore");
   const home = env["HOME"] || homedir();
   if (isAbsolute(home)) yield join(home, ".local", "state", "contextcore");
-  yield join(env["TMPDIR"] || tmpdir(), `contextcore-${uid()}`);
+  yield resolve(env["TMPDIR"] || tmpdir(), `contextcore-${uid()}`);
 }
 
 /** The project that `CONTEXTCORE_PROJECT`, or else the file `.contextcore/project` here or above, names. */

@@ -10,34 +10,54 @@ import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { Line, settle } from "../src/settle.js";
+
 const source = join(dirname(fileURLToPath(import.meta.url)), "..", "src", "index.js");
 const BINARY = process.env["CONTEXTCORE_TEST_BIN"] ?? join(process.cwd(), "..", "..", "target", "debug", "contextcore");
 
 interface Service {
   url: string;
   /** Statuses of the next answers, before 200. */
-  answers: (number | ((body: string) => number))[];
+  answers: (number | string | ((body: string) => number))[];
+  /** Projects for which the token may not report. */
+  forbidden: string[];
   bodies: string[];
   tokens: (string | undefined)[];
 }
 
 async function service(context: TestContext): Promise<Service> {
-  const found: Service = { url: "", answers: [], bodies: [], tokens: [] };
+  const found: Service = { url: "", answers: [], forbidden: [], bodies: [], tokens: [] };
   const server: Server = createServer((request, response) => {
     let body = "";
     request.setEncoding("utf8").on("data", (data) => (body += data));
     request.on("end", () => {
       const next = found.answers[0];
-      const status = typeof next === "function" ? next(body) : (found.answers.shift() as number | undefined) ?? 200;
       found.tokens.push(request.headers.authorization);
+      if (typeof next === "string") return response.end(next);
+      const status = typeof next === "function" ? next(body) : (found.answers.shift() as number | undefined) ?? 200;
       if (status === 200) found.bodies.push(body);
-      response.writeHead(status, status === 307 ? { location: "http://127.0.0.1:9/" } : {}).end('{"acked":{},"rejected":[]}');
+      const answer = status === 200 ? acknowledged(body, found.forbidden) : "refused";
+      return response.writeHead(status, status === 307 ? { location: "http://127.0.0.1:9/" } : {}).end(answer);
     });
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   context.after(() => server.close());
   found.url = `http+ops://127.0.0.1:${(server.address() as AddressInfo).port}/v1/ops`;
   return found;
+}
+
+/** As the service says what it has stored. */
+function acknowledged(body: string, forbidden: string[]): string {
+  const acked: Record<string, number> = {};
+  const rejected: object[] = [];
+  let header = { writer: "", project: "" };
+  for (const each of body.trim().split("\n").slice(1).map((line) => JSON.parse(line))) {
+    const { writer, project } = header;
+    if (each.writer) header = each;
+    else if (forbidden.includes(project)) rejected.push({ writer, seq: each.seq, reason: "the token may not report for this project" });
+    else acked[writer] = each.seq;
+  }
+  return JSON.stringify({ acked, rejected });
 }
 
 /** Operations by writer and number, and how many came twice. */
@@ -115,6 +135,49 @@ test("a service that is down or refuses gets everything later", async (context) 
   there.answers = [];
   assert.equal((await run(there.url, place, "t.completeTask('T-2'); console.log(await t.close())")).stdout, "true\n");
   assert.deepEqual([taken(there).found.size, taken(there).repeated, segments(place)], [4, 0, []]);
+});
+
+test("an answer that acknowledges nothing settles nothing", async (context) => {
+  const [there, place] = [await service(context), state(context)];
+  for (const answer of ["", "{}", "<html>", '"ok"', '{"acked":{}}', "[]", "null", '{"acked":{"V":9}}', '{"acked":{"W":true}}', '{"acked":[1]}']) {
+    const line = new Line("{}", "{}", "W", 1, {});
+    settle(answer, [line], "here");
+    assert.deepEqual([line.isSettled, line.isWithheld], [false, false], answer);
+  }
+  there.answers = ["<html>"];
+  const done = await run(there.url, place, "t.completeTask('T-1'); console.log(await t.close(3000))");
+  assert.equal(done.stdout, "false\n");
+  assert.match(done.stderr, /<html>.*not ContextCore's \/v1\/ops/);
+  there.answers = [];
+  assert.equal((await run(there.url, place, "t.completeTask('T-2'); console.log(await t.close())")).stdout, "true\n");
+  assert.deepEqual([taken(there).found.size, segments(place)], [2, []]);
+});
+
+test("what the token may not report stays, and keeps no other waiting", async (context) => {
+  const [there, place] = [await service(context), state(context)];
+  there.forbidden = ["shop"];
+  const other = `new TaskTracker({ projectId: "shed", otlpEndpoint: ${JSON.stringify(there.url)}, headers: { authorization: "Bearer s3cret" } })`;
+  const done = await run(there.url, place, `t.completeTask('T-1'); ${other}.completeTask('T-2'); console.log(await t.close(20000), t.dropped)`);
+  assert.equal(done.stdout, "false 0\n");
+  assert.equal(done.stderr.match(/takes no reports of project shop: the token may not/g)?.length, 1);
+  assert.ok([...taken(there).found.values()].some((each) => each.task === "T-2"));
+  assert.ok(segments(place).length > 0);
+  there.forbidden = [];
+  assert.equal((await run(there.url, place, "t.completeTask('T-3'); console.log(await t.close())")).stdout, "true\n");
+  assert.deepEqual(new Set([...taken(there).found.values()].map((each) => each.task)), new Set(["T-1", "T-2", "T-3"]));
+  assert.deepEqual(segments(place), []);
+});
+
+test("only a refusal for good, or what is acknowledged, settles a line", () => {
+  const outcome = (acked: object, refusal: object): [boolean, boolean] => {
+    const line = new Line("{}", "{}", "W", 1, {});
+    settle(JSON.stringify({ acked, rejected: [{ writer: "W", seq: 1, ...refusal }] }), [line], "here");
+    return [line.isSettled, line.isWithheld];
+  };
+  assert.deepEqual(outcome({}, { reason: "newer", kind: "invalid" }), [true, false]);
+  assert.deepEqual(outcome({ W: 9 }, { reason: "it is no operation", kind: "forbidden" }), [false, true]);
+  assert.deepEqual(outcome({}, { seq: null, reason: "it is no operation" }), [true, false]);
+  assert.deepEqual(outcome({ W: 1 }, { writer: "V", reason: "no" }), [true, false]);
 });
 
 test("a lane that cannot be taken is no error of the program", async (context) => {

@@ -10,6 +10,8 @@ import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { InsightEmitter } from "../src/agent.js";
+import { environment } from "../src/helper.js";
+import { candidates } from "../src/state.js";
 import { InvalidTask, SpoolUnavailable, TaskTracker } from "../src/index.js";
 
 const KILLS = Number(process.env["CONTEXTCORE_KILLS"] ?? 30);
@@ -221,4 +223,15 @@ test("the first line of a file says what the process says of itself", (context) 
   const [file] = readdirSync(place, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".jsonl"));
   const header = JSON.parse(readFileSync(join(place, file!), "utf8").split("\n")[0]!);
   assert.deepEqual(header.resource, { "service.name": "shop", "service.namespace": "commerce" });
+});
+
+test("a helper that works elsewhere gets whole paths", () => {
+  const relative = { CONTEXTCORE_CONFIG: "cc.yaml", OTEL_EXPORTER_OTLP_CERTIFICATE: "./ca.pem", OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY: "key.pem" };
+  const rest = { OTEL_EXPORTER_OTLP_ENDPOINT: "tempo:4317", SSL_CERT_FILE: "", SSL_CERT_DIR: "a:b" };
+  const whole = Object.fromEntries(Object.entries(relative).map(([name, value]) => [name, join(process.cwd(), value)]));
+  assert.deepEqual(environment({ ...relative, ...rest, XDG_STATE_HOME: "xdg", JIRA_TOKEN: "x" }, { destination: null }), { ...whole, ...rest });
+  assert.deepEqual([...candidates(undefined, { XDG_STATE_HOME: "xdg", HOME: "/home/a", TMPDIR: "t" })], [
+    "/home/a/.local/state/contextcore",
+    join(process.cwd(), "t", `contextcore-${process.getuid!()}`),
+  ]);
 });

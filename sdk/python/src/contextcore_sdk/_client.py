@@ -208,7 +208,9 @@ class Client:
         if target.drains and target.lane != NOWHERE and _may_start():
             accepted = self._sent(target, timeout)
         if not accepted:
-            _log.warn(f"{target.waiting()} operations of project {self.project_id} are on disk in {target.path} and not yet accepted")
+            why = f": {target.trouble[:500]}; {target.state}/drain.log has more" if target.trouble else ""
+            count, project = target.waiting(), self.project_id
+            _log.warn(f"{count} operations of project {project} are on disk in {target.path} and not yet accepted{why}")
         return accepted
 
     def _sent(self, target: Spool, timeout: float) -> bool:

@@ -25,6 +25,9 @@ except ImportError:
 _PASSED = ("PATH", "HOME", "TMPDIR", "TZ", "LANG", "XDG_STATE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 _PREFIXES = ("OTEL_", "CONTEXTCORE_")
+# Variables whose values are paths: the helper works in another directory.
+_PATHS = ("CONTEXTCORE_CONFIG", "CONTEXTCORE_STATE_DIR", "CONTEXTCORE_BIN", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_OTLP_PATHS = ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")
 _HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 # How often a process looks whether the helper runs, and how long it waits after it started one that does not stay.
 _LOOK_S = 1.0
@@ -39,7 +42,7 @@ def binary() -> "str | None":
     """The path of the helper's binary, or None where there is none."""
     named = os.environ.get("CONTEXTCORE_BIN")
     if named:
-        return named
+        return os.path.abspath(named)
     try:
         import contextcore_bin
     except ImportError:
@@ -53,14 +56,26 @@ def binary() -> "str | None":
 
 
 def helper_environment(environ: Mapping[str, str], destination: "Destination | None") -> dict[str, str]:
-    """What the helper needs of the environment, and nothing else of the program's."""
+    """What the helper needs of the environment, and nothing else of the program's; files by their whole paths."""
     kept = {
         name: value for name, value in environ.items() if name in _PASSED or name in _PROXIES or name.startswith(_PREFIXES)
     }
+    if not os.path.isabs(kept.get("XDG_STATE_HOME", "/")):
+        del kept["XDG_STATE_HOME"]
+    kept.update({name: os.path.abspath(value) for name, value in kept.items() if value.strip() and _is_path(name, value)})
     # Those of the caller and of the environment together: the helper finds the lane by them.
     if destination is not None and destination.headers:
         kept[_HEADERS] = ",".join(f"{name}={quote(value, safe='')}" for name, value in destination.headers.items())
     return kept
+
+
+def _is_path(name: str, value: str) -> bool:
+    """Whether a variable names one file or directory."""
+    if name == "SSL_CERT_DIR" and os.pathsep in value:
+        return False
+    rest = name.removeprefix("OTEL_EXPORTER_OTLP_")
+    of_signal = rest.removeprefix("TRACES_").removeprefix("LOGS_").removeprefix("METRICS_")
+    return name in _PATHS or (rest != name and of_signal in _OTLP_PATHS)
 
 
 def is_running(lane: str) -> bool:
@@ -259,7 +274,10 @@ def _ask_flush(spool: Spool, left: float) -> bool:
     positions = spool.positions()
     request = {"v": 1, "cmd": "flush", "writers": positions, "timeout_ms": int(left * 1000)}
     with Connection(spool.path, left + 1.0) as connection:
-        done = connection.ask(request).get("ok") is True
+        answer = connection.ask(request)
+    done = answer.get("ok") is True
+    error = None if done else answer.get("error")
+    spool.trouble = error if isinstance(error, str) else None
     if done:
         spool.accepted(positions)
     return done

@@ -3,6 +3,9 @@
 Nothing runs beside the program. `flush`, `close` and the end of the process take the lane as a helper would, post what is on
 disk, and give it up. How far a lane was posted is in ``posted.json``, as `contextcore drain --to` writes it; what was posted twice
 counts once, because each line keeps its writer and number.
+
+A line leaves the spool only when the answer names it: as stored, or as one that can never be. Whatever else answers there (a proxy, a
+login page) settles nothing.
 """
 
 import json
@@ -22,9 +25,17 @@ except ImportError:
 
 # The other side takes 1 MiB.
 _BODY_BYTES = 900 * 1024
+_ANSWER_BYTES = 4 << 20
 _POSTED = "posted.json"
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.2, 5.0
 _REQUEST_S = 10.0
+# Why older services, whose answers have no kinds, refuse a line that can never be stored.
+_INVALID = (
+    "it is no operation",
+    "it is longer than 64 KiB",
+    "its writer is not 32 hex digits, or its project is empty",
+    "no header comes before it",
+)
 
 
 class _Refused(Exception):
@@ -49,7 +60,9 @@ def flush(spool: Spool, timeout: float) -> bool:
         if not lane.take(deadline):
             return False
         try:
-            return _posted(lane, spool.destination, deadline)
+            _post_all(lane, spool.destination, deadline)
+            # The service may withhold the lines of another process, of a project that the token does not know.
+            return not lane.withheld.intersection(spool.positions())
         except _Refused as error:
             _log.limited(f"post {spool.destination.endpoint}", f"{spool.destination.endpoint} takes no reports: {error}; they stay in the spool")
             return False
@@ -62,17 +75,14 @@ def sweep(spool: Spool) -> None:
             lane.remove_posted()
 
 
-def _posted(lane: "_Lane", destination: Destination, deadline: float) -> bool:
+def _post_all(lane: "_Lane", destination: Destination, deadline: float) -> None:
     wait = _SHORTEST_WAIT_S
     while True:
         batch = lane.next_batch()
-        if not batch.lines:
-            lane.store(batch)
-            lane.remove_posted()
-            return True
         try:
             _post_batch(batch, destination, deadline)
         except _Refused as error:
+            lane.store(batch)
             pause = max(wait, error.wait) if error.wait is not None else None
             if pause is None or time.monotonic() + pause >= deadline:
                 raise
@@ -80,12 +90,15 @@ def _posted(lane: "_Lane", destination: Destination, deadline: float) -> bool:
             wait = min(wait * 2, _LONGEST_WAIT_S)
             continue
         lane.store(batch)
+        if not batch.lines:
+            lane.remove_posted()
+            return
         wait = _SHORTEST_WAIT_S
 
 
 def _post_batch(batch: "_Batch", destination: Destination, deadline: float) -> None:
     """Posts a batch; one that is too large for the other side in halves."""
-    waiting = [batch.lines]
+    waiting = [batch.lines] if batch.lines else []
     while waiting:
         lines = waiting.pop()
         left = min(max(deadline - time.monotonic(), 0.1), _REQUEST_S)
@@ -97,24 +110,76 @@ def _post_batch(batch: "_Batch", destination: Destination, deadline: float) -> N
             middle = len(lines) // 2
             waiting += [lines[middle:], lines[:middle]]
             continue
-        for each in answer.get("rejected") or ():
-            _log.limited("rejected", f"{destination.endpoint} rejected an operation: {json.dumps(each)[:300]}")
+        _settle(answer, lines, destination)
 
 
-def _body(lines: "list[tuple[bytes, bytes]]") -> bytes:
+def _settle(answer: bytes, lines: "list[_Line]", destination: Destination) -> None:
+    """Marks what the answer settles, and what the service withholds.
+
+    Raises:
+        _Refused: the answer does not say what became of each line.
+    """
+    acked, rejected = _read_answer(answer)
+    for line in lines:
+        refusal = _refusal_of(line, acked, rejected)
+        if refusal is None:
+            line.settled = line.number <= acked.get(line.writer, 0)
+        elif refusal.get("kind") == "invalid" or ("kind" not in refusal and refusal.get("reason") in _INVALID):
+            line.settled = True
+            _log.limited("rejected", f"{destination.endpoint} rejected an operation for good: {json.dumps(refusal)[:300]}")
+        else:
+            line.withheld = True
+            project, reason = line.project(), str(refusal.get("reason"))[:300]
+            _log.once(
+                f"withheld {destination.endpoint} {project}",
+                f"{destination.endpoint} takes no reports of project {project}: {reason}; they stay in the spool",
+            )
+    if not all(line.settled or line.withheld for line in lines):
+        shown = answer[:100].decode("utf-8", "replace")
+        raise _Refused(f"it answered {shown!r}, which does not acknowledge what was posted: this is not ContextCore's /v1/ops", 0.0)
+
+
+def _read_answer(answer: bytes) -> "tuple[dict[str, int], list[dict[str, Any]]]":
+    """The greatest number that is stored of each writer, and the lines that are not; nothing if it is another's answer."""
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        return {}, []
+    acked, rejected = (found.get("acked"), found.get("rejected")) if isinstance(found, dict) else (None, None)
+    if not isinstance(acked, dict):
+        return {}, []
+    numbers = {writer: number for writer, number in acked.items() if type(number) is int}
+    return numbers, [each for each in rejected if isinstance(each, dict)] if isinstance(rejected, list) else []
+
+
+def _refusal_of(line: "_Line", acked: "dict[str, int]", rejected: "list[dict[str, Any]]") -> "dict[str, Any] | None":
+    """What the service says against a line. One that it could not read has no number there; each of those stands for one line."""
+    own = [each for each in rejected if each.get("writer") == line.writer]
+    for each in own:
+        if each.get("seq") == line.number:
+            return each
+    if line.number <= acked.get(line.writer, 0):
+        return None
+    nameless = next((each for each in own if each.get("seq") is None), None)
+    if nameless is not None:
+        rejected.remove(nameless)
+    return nameless
+
+
+def _body(lines: "list[_Line]") -> bytes:
     """When it is sent, and each writer's header before its lines."""
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     body, last = [b'{"v":1,"sent":"%b"}' % now.encode()], b""
-    for header, line in lines:
-        if header != last:
-            body.append(header)
-            last = header
-        body.append(line)
+    for line in lines:
+        if line.header != last:
+            body.append(line.header)
+            last = line.header
+        body.append(line.text)
     return b"\n".join(body) + b"\n"
 
 
-def _request(destination: Destination, body: bytes, timeout: float) -> "dict[str, Any]":
-    """One request. The modules are slow to import, and few programs need them."""
+def _request(destination: Destination, body: bytes, timeout: float) -> bytes:
+    """One request, and its answer. The modules are slow to import, and few programs need them."""
     from urllib.error import HTTPError
     from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
@@ -131,7 +196,7 @@ def _request(destination: Destination, body: bytes, timeout: float) -> "dict[str
         if request.type == "https":
             handlers.append(HTTPSHandler(context=_tls()))
         with build_opener(*handlers).open(request, timeout=timeout) as response:
-            found = json.loads(response.read() or b"{}")
+            found: bytes = response.read(_ANSWER_BYTES)
     except HTTPError as error:
         with error:
             text = error.read(300).decode("utf-8", "replace").strip().splitlines()
@@ -140,7 +205,7 @@ def _request(destination: Destination, body: bytes, timeout: float) -> "dict[str
         raise _Refused(reason, _retry_after(error.headers.get("retry-after")) if later else None, error.code == 413) from None
     except (OSError, ValueError) as error:
         raise _Refused(str(getattr(error, "reason", error)), 0.0) from None
-    return found if isinstance(found, dict) else {}
+    return found
 
 
 def _retry_after(given: "str | None") -> float:
@@ -157,13 +222,38 @@ def _tls() -> Any:
     return ssl.create_default_context(cafile=authority or None)
 
 
+class _Line:
+    """A line with the header of its segment, where its writer stands if it is not taken, and what became of it."""
+
+    __slots__ = ("before", "header", "number", "settled", "text", "withheld", "writer")
+
+    def __init__(self, header: bytes, text: bytes, writer: str, number: int, before: "dict[str, Any]") -> None:
+        self.header, self.text, self.writer, self.number, self.before = header, text, writer, number, before
+        self.settled = self.withheld = False
+
+    def project(self) -> str:
+        """The project of its header."""
+        try:
+            return str(json.loads(self.header)["project"])
+        except (ValueError, KeyError, TypeError):
+            return "?"
+
+
 class _Batch:
-    """Lines with their headers, and how far each writer has been posted with them."""
+    """Lines, and how far each writer has been read with them."""
 
     def __init__(self, places: "dict[str, dict[str, Any]]") -> None:
-        self.lines: list[tuple[bytes, bytes]] = []
+        self.lines: list[_Line] = []
         self.places = {writer: dict(place) for writer, place in places.items()}
         self.size = 0
+
+    def settled(self) -> "dict[str, dict[str, Any]]":
+        """How far each writer was posted: up to its first line that is not settled."""
+        stay: dict[str, dict[str, Any]] = {}
+        for line in self.lines:
+            if not line.settled:
+                stay.setdefault(line.writer, line.before)
+        return {**self.places, **stay}
 
 
 class _Lane:
@@ -173,6 +263,8 @@ class _Lane:
         self.path = path
         self._lock = -1
         self._cursor: dict[str, Any] = {}
+        #: Writers whose lines the service does not take now. They keep no other waiting.
+        self.withheld: set[str] = set()
 
     def __enter__(self) -> "_Lane":
         return self
@@ -221,17 +313,20 @@ class _Lane:
         found = self.segments()
         last = {writer: number for writer, number, _ in found}
         for writer, number, path in found:
+            if writer in self.withheld:
+                continue
             place = batch.places.setdefault(writer, {"segment": number, "offset": 0, "seq": 0})
             if number < place["segment"] or place.get("ended"):
                 continue
             if number > place["segment"]:
                 place.update(segment=number, offset=0)
-            if not self._read(path, place, batch, number < last[writer] or _is_dead(path)):
+            if not self._read((writer, path), place, batch, number < last[writer] or _is_dead(path)):
                 break
         return batch
 
-    def _read(self, path: str, place: "dict[str, Any]", batch: _Batch, complete: bool) -> bool:
-        """Reads on in a segment. False if the body is full."""
+    def _read(self, of: "tuple[str, str]", place: "dict[str, Any]", batch: _Batch, complete: bool) -> bool:
+        """Reads on in a segment of a writer. False if the body is full."""
+        writer, path = of
         try:
             with open(path, "rb") as file:
                 header = file.readline(LINE_BYTES)
@@ -245,24 +340,22 @@ class _Lane:
                         return True
                     if batch.size + len(line) + len(header) > _BODY_BYTES:
                         return False
+                    number, before = _number(line), dict(place)
                     place["offset"] += len(line)
-                    self._add(header.strip(), line.strip(), place, batch)
+                    if number:
+                        place["seq"] = max(int(place.get("seq") or 0), number)
+                        batch.lines.append(_Line(header.strip(), line.strip(), writer, number, before))
+                        batch.size += len(header) + len(line)
         except FileNotFoundError:
             return True
 
-    @staticmethod
-    def _add(header: bytes, line: bytes, place: "dict[str, Any]", batch: _Batch) -> None:
-        number = _number(line)
-        if number:
-            place["seq"] = max(int(place.get("seq") or 0), number)
-            batch.lines.append((header, line))
-            batch.size += len(header) + len(line) + 2
-
     def store(self, batch: _Batch) -> None:
         """Makes it durable how far the lane was posted, before anything behind it is removed."""
-        if batch.places == self.places() and self._cursor:
+        self.withheld.update(line.writer for line in batch.lines if line.withheld)
+        settled = batch.settled()
+        if settled == self.places() and self._cursor:
             return
-        self._cursor["writers"] = batch.places
+        self._cursor["writers"] = settled
         temporary = os.path.join(self.path, f".{_POSTED}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:

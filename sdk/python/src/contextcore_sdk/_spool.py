@@ -202,6 +202,8 @@ class Spool:
         self.memory: dict[str, float] = {}
         # The socket of the helper that got the headers.
         self.delivered: tuple[int, int] | None = None
+        # Why the backend has not accepted everything, as the helper says.
+        self.trouble: str | None = None
 
     @property
     def path(self) -> str:

@@ -27,13 +27,14 @@ def candidates(given: "str | os.PathLike[str] | None", environ: Mapping[str, str
     if named:
         yield os.path.abspath(named)
         return
-    if environ.get("XDG_STATE_HOME"):
+    # A relative one is not used, as the specification of these directories says.
+    if os.path.isabs(environ.get("XDG_STATE_HOME", "")):
         yield os.path.join(environ["XDG_STATE_HOME"], "contextcore")
     home = environ.get("HOME") or os.path.expanduser("~")
     if os.path.isabs(home):
         yield os.path.join(home, ".local", "state", "contextcore")
     temporary = environ.get("TMPDIR") or environ.get("TEMP") or "/tmp"
-    yield os.path.join(temporary, f"contextcore-{effective_uid()}")
+    yield os.path.abspath(os.path.join(temporary, f"contextcore-{effective_uid()}"))
 
 
 def named_project(environ: Mapping[str, str]) -> "str | None":

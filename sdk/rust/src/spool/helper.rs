@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use contextcore_spool::destination::NOWHERE;
-use contextcore_spool::{Headers, is_passed_on};
-use serde_json::json;
+use contextcore_spool::{Headers, passed_on};
+use serde_json::{Value, json};
 
 use super::Spool;
 
@@ -141,16 +141,19 @@ impl Helper {
 }
 
 fn command(program: &Path, spool: &Spool) -> Command {
-    let mut command = Command::new(program);
-    command.args(["drain", "--detach", "--state"]).arg(spool.state.path()).env_clear().envs(passed_on(spool));
+    // It works in another directory than this process.
+    let mut command = Command::new(std::path::absolute(program).unwrap_or_else(|_| program.to_owned()));
+    command.args(["drain", "--detach", "--state"]).arg(spool.state.path()).env_clear().envs(variables(spool));
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     command
 }
 
-fn passed_on(spool: &Spool) -> BTreeMap<String, String> {
+fn variables(spool: &Spool) -> BTreeMap<String, String> {
+    let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let known =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut variables: BTreeMap<String, String> = known.filter(|(name, _)| is_passed_on(name)).collect();
+    let kept = known.filter_map(|(name, value)| passed_on(&name, &value, &here).map(|value| (name, value)));
+    let mut variables: BTreeMap<String, String> = kept.collect();
     // Those of the caller and of the environment together, so that the helper finds this lane by them.
     if let Some(target) = spool.target.as_ref().filter(|target| !target.headers.0.is_empty()) {
         variables.insert(HEADERS.to_owned(), as_variable(&target.headers));
@@ -165,31 +168,33 @@ fn as_variable(headers: &Headers) -> String {
     pairs.collect::<Vec<_>>().join(",")
 }
 
-/// Waits until the backend has accepted what this process wrote, for at most so long.
-pub(crate) fn flush(spool: &Spool, timeout: Duration) -> bool {
+/// Waits until the backend has accepted what this process wrote, for at most so long. An error is why it has not, where the helper
+/// says so.
+pub(crate) fn flush(spool: &Spool, timeout: Duration) -> Result<(), Option<String>> {
     let deadline = Instant::now() + timeout;
+    let mut why = None;
     loop {
         if !spool.look(true) {
-            return false;
+            return Err(why);
         }
         let left = deadline.saturating_duration_since(Instant::now());
         match ask_flush(spool, left) {
-            Ok(true) => return true,
-            Ok(false) => {}
+            Ok(answer) if answer["ok"] == true => return Ok(()),
+            Ok(answer) => why = answer["error"].as_str().map(str::to_owned),
             Err(error) => tracing::debug!(target: "contextcore", %error, "the helper did not answer yet"),
         }
         if Instant::now() >= deadline {
-            return false;
+            return Err(why);
         }
         std::thread::sleep(Duration::from_millis(20).min(deadline.saturating_duration_since(Instant::now())));
     }
 }
 
-fn ask_flush(spool: &Spool, left: Duration) -> io::Result<bool> {
+fn ask_flush(spool: &Spool, left: Duration) -> io::Result<Value> {
     spool.deliver();
     let milliseconds = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
     let request = json!({"v": 1, "cmd": "flush", "writers": spool.positions(), "timeout_ms": milliseconds});
-    Ok(spool.lane.ask(&request, left + Duration::from_secs(1))?["ok"] == true)
+    spool.lane.ask(&request, left + Duration::from_secs(1))
 }
 
 /// The name of this machine, for people.
