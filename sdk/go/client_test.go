@@ -237,6 +237,22 @@ type vendorError struct{}
 
 func (*vendorError) Error() string { return "secret" }
 
+func TestATimeThatNoReaderTakesIsRefused(t *testing.T) {
+	ctx, latest := context.Background(), time.Date(9999, 12, 30, 22, 0, 0, 0, time.UTC)
+	recorder := &Recorder{}
+	tracker := must(NewTracker("p", WithRecorder(recorder), quiet()))
+	for _, when := range []time.Time{latest, latest.Add(time.Second), latest.AddDate(0, 0, 1)} {
+		same(t, tracker.Complete(ctx, "T-1", WithTime(when)), nil)
+	}
+	found := []string{}
+	for _, each := range recorder.Operations() {
+		found = append(found, each.Text("at"))
+	}
+	same(t, found, []string{"9999-12-30T22:00:00Z", "", ""})
+	strict := must(NewTracker("p", WithRecorder(recorder), WithStrict(), quiet()))
+	same(t, strict.Complete(ctx, "T-1", WithTime(latest.AddDate(0, 0, 1))) != nil, true)
+}
+
 func TestAFunctionAsATask(t *testing.T) {
 	ctx, recorder := context.Background(), &Recorder{}
 	tracker := must(NewTracker("p", WithRecorder(recorder)))

@@ -221,6 +221,19 @@ def test_a_mode_that_is_none_is_online(ops, caplog, monkeypatch):
     assert "sometimes" in caplog.text
 
 
+def test_a_time_that_no_reader_takes_is_refused(ops):
+    latest = datetime(9999, 12, 30, 22, tzinfo=timezone.utc)
+    for wrong in (datetime(9999, 12, 31), datetime.max, latest + timedelta(seconds=1)):
+        TaskTracker("p").complete_task("T-1", at=wrong)
+        assert "at" not in ops[-1]
+        with pytest.raises(InvalidTask):
+            TaskTracker("p", strict=True).complete_task("T-1", at=wrong)
+    TaskTracker("p").complete_task("T-1", at=latest)
+    assert ops[-1]["at"] == "9999-12-30T22:00:00Z"
+    TaskTracker("p").update_task("T-1", due_date="9999-12-31", title="x")
+    assert "due" not in ops[-1]
+
+
 def test_a_block_starts_and_completes(ops):
     tracker = TaskTracker("p")
     with tracker.task("T-1", "Write", task_type="story", team="core") as task:
