@@ -234,6 +234,16 @@ def test_a_time_that_no_reader_takes_is_refused(ops):
     assert "due" not in ops[-1]
 
 
+def test_unblocking_names_no_status_unless_one_is_given(ops):
+    import inspect
+
+    assert inspect.signature(TaskTracker.unblock_task).parameters["new_status"].default is None
+    task = TaskTracker("p").start_task("T-1", "x")
+    task.unblock()
+    task.unblock("in_progress")
+    assert names(ops) == ["task.start", "task.unblock", "task.unblock", "task.status"]
+
+
 def test_a_block_starts_and_completes(ops):
     tracker = TaskTracker("p")
     with tracker.task("T-1", "Write", task_type="story", team="core") as task:

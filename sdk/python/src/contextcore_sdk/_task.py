@@ -55,8 +55,7 @@ class Task:
 
     def unblock(self, new_status: "str | None" = None, *, at: "datetime | None" = None) -> None:
         """See `TaskTracker.unblock_task`."""
-        given = {} if new_status is None else {"new_status": new_status}
-        self._tracker.unblock_task(self.id, **given, at=at)
+        self._tracker.unblock_task(self.id, new_status, at=at)
 
     def complete(self, *, at: "datetime | None" = None) -> None:
         """See `TaskTracker.complete_task`."""
