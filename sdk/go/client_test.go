@@ -272,7 +272,7 @@ func TestAFunctionAsATask(t *testing.T) {
 	same(t, shown(), []string{"task.start", "task.status", "task.progress", "task.complete"})
 	failure := fmt.Errorf("because: %w", &vendorError{})
 	same(t, tracker.Run(ctx, "T-2", "x", func(context.Context, *Task) error { return failure }), failure)
-	same(t, shown(), []string{"task.start", "task.status", "task.block contextcore.vendorError"})
+	same(t, shown(), []string{"task.start", "task.status", "task.status contextcore.vendorError"})
 	same(t, kindOf(errors.New("secret")), "error")
 	stopped := tracker.Run(ctx, "T-3", "x", func(context.Context, *Task) error { return context.Canceled })
 	same(t, errors.Is(stopped, context.Canceled), true)
@@ -283,7 +283,7 @@ func TestAFunctionAsATask(t *testing.T) {
 		defer func() { same(t, recover(), "oh") }()
 		_ = tracker.Run(ctx, "T-5", "x", func(context.Context, *Task) error { panic("oh") })
 	}()
-	same(t, shown(), []string{"task.start", "task.status", "task.block panic"})
+	same(t, shown(), []string{"task.start", "task.status", "task.status panic"})
 	same(t, tracker.ActiveTasks(), []string{"T-2", "T-3", "T-5"})
 }
 

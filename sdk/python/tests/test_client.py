@@ -258,9 +258,16 @@ def test_a_block_that_fails_is_blocked_with_the_type_alone(ops):
     tracker = TaskTracker("p")
     with pytest.raises(ValueError), tracker.task("T-1", "x"):
         raise ValueError("the password is hunter2")
-    assert names(ops) == ["task.start", "task.status", "task.block"]
-    assert ops[-1]["reason"] == "ValueError"
+    assert names(ops) == ["task.start", "task.status", "task.status"]
+    assert (ops[-1]["status"], ops[-1]["reason"]) == ("blocked", "ValueError")
     assert "hunter2" not in str(ops)
+
+
+def test_a_task_that_the_block_ended_is_not_blocked_by_what_it_raises_then(ops):
+    with pytest.raises(ValueError), TaskTracker("p").task("T-1", "x") as task:
+        task.complete()
+        raise ValueError
+    assert names(ops) == ["task.start", "task.status", "task.complete"]
 
 
 @pytest.mark.parametrize(

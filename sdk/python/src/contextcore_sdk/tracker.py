@@ -219,7 +219,7 @@ class TaskTracker(Client):
         """A task for a `with` block, an `async with` block, or a function.
 
         In progress on entry and done at the end. If the block raises, the task is blocked, with the exception's type as the
-        reason; being cancelled or exiting does not block it. As a decorator without arguments the function's name is the id
+        reason, until it is entered again; being cancelled or exiting does not block it. As a decorator without arguments the function's name is the id
         and the first line of its docstring the title.
 
             with tracker.task("PROJ-7", "Migrate the orders table"):
