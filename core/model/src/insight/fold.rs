@@ -90,8 +90,7 @@ impl Fold {
             let why = format!("{} is a {}, not a {}", self.insight.id, self.insight.insight_type, emit.insight_type);
             return self.enter_emission(emit, report, Some(why));
         }
-        let is_author = emit.agent == self.insight.author.id && self.insight.author.kind == AuthorKind::Agent;
-        if is_author && self.insight.review != Review::Confirmed {
+        if self.is_author(emit, report) && self.insight.review != Review::Confirmed {
             self.say(emit, report);
         } else {
             self.insight.seen += 1;
@@ -100,6 +99,15 @@ impl Fold {
             self.agree(record, principal(report, emit.agent.is_some(), None), report);
         }
         self.insight.updated = self.insight.updated.max(report.at);
+    }
+
+    /// Whether the same agent, or the same person, said it first. What a person proved to have said, only that person says anew.
+    fn is_author(&self, emit: &InsightEmit, report: &InsightReport) -> bool {
+        let (one, other) = (&self.insight.author, author(emit, report));
+        let is_same = one.kind == other.kind && one.id == other.id;
+        let is_proved =
+            || !self.author.starts_with(TOKEN) || self.author == principal(report, emit.agent.is_some(), None);
+        is_same && (one.kind == AuthorKind::Agent || is_proved())
     }
 
     /// Another principal that proved who it is says the same, from work of its own.
