@@ -32,7 +32,7 @@ class Source:
         """Insights that match."""
         return self._answer("insight.query", asked, "insights", ["insight", "query"])
 
-    def guidance(self, project: "str | None", path: "str | None") -> "list[dict[str, Any]]":
+    def guidance(self, project: "str | None", path: "str | os.PathLike[str] | None") -> "list[dict[str, Any]]":
         """Guidance of a project, for a path."""
         return self._answer("guidance.query", {"project": project, "path": path}, "guidance", ["guide", "list"])
 
