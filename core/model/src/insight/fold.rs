@@ -243,7 +243,9 @@ impl Fold {
             return;
         }
         let (mine, status) = (self.insight.insight_type, self.status_at(report.at));
-        let refused = if mine != insight_type {
+        let refused = if report.refused.is_some() {
+            report.refused.clone()
+        } else if mine != insight_type {
             Some(format!("a {insight_type} cannot replace a {mine}"))
         } else if !lifecycle::can_be_superseded(mine) {
             Some(format!("a {mine} is not replaced: retract it"))
