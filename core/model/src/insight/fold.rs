@@ -132,11 +132,11 @@ impl Fold {
         fill(&mut self.insight, emit);
         self.given = emit.confidence.or(self.given);
         self.insight.confidence = self.given;
-        let expires_at = emit.expires_at.as_deref().map(|text| Millis::parse_date_or_time(text).ok_or(text));
+        let expires_at = emit.expires_at.as_deref().map(|text| Millis::parse_date_or_time(text).ok_or(()));
         let mut refused = report.refused.clone();
         match expires_at {
             Some(Ok(end)) => (self.insight.expires_at, self.ends_by_default) = (Some(end), false),
-            Some(Err(text)) => refused = Some(format!("expires_at `{text}` is neither a date nor a time")),
+            Some(Err(())) => refused = Some("expires_at is neither a date nor a time".to_owned()),
             None => {}
         }
         let changed = before.is_none_or(|before| before != self.insight);
