@@ -69,6 +69,26 @@ typescript_sdk() {
   "$home/typescript/node_modules/.bin/tsc" -p . --typeRoots "$home/typescript/node_modules/@types" --outDir "$home/typescript/dist"
   # Each case that closes without an endpoint warns, as it should; the tests look for what they need.
   NODE_NO_WARNINGS=1 node --test --test-reporter=dot "$home/typescript/dist/test/"
+  typescript_package "$home/typescript"
+}
+
+# typescript_package DIRECTORY: what `npm pack` makes, installed into an empty folder, can be imported. Nothing is asked of a registry.
+typescript_package() {
+  local place=$1/package
+  rm -rf "$place"
+  mkdir -p "$place/source" "$place/installed"
+  cp -r src test tsconfig.json README.md package.json package-lock.json "$place/source"
+  ln -s "$1/node_modules" "$place/source/node_modules"
+  (cd "$place/source" && npm pack --loglevel=error --pack-destination "$place" >/dev/null)
+  cd "$place/installed"
+  echo '{"type": "module"}' >package.json
+  npm install --offline --no-audit --no-fund --loglevel=error "$place"/*.tgz
+  node --input-type=module -e '
+    import { TaskTracker } from "@contextcore/sdk";
+    import { InsightEmitter } from "@contextcore/sdk/agent";
+    if (![TaskTracker, InsightEmitter].every((each) => typeof each === "function")) throw new Error("the package is not whole");
+  '
+  [[ -f node_modules/@contextcore/sdk/dist/src/index.d.ts ]] || { echo "the package has no types"; return 1; }
 }
 
 go_sdk() {

@@ -91,7 +91,7 @@ pub(crate) fn line(seq: u64, fields: Value) -> Value {
 
 pub(crate) fn decision() -> Value {
     json!({"op": "insight.emit", "id": DECISION, "type": "decision", "summary": "Selected events", "confidence": 0.92,
-        "rationale": "Decouples payment", "agent": "claude", "session": "s-81", "on_behalf_of": "ada",
+        "rationale": "Decouples payment", "category": "architecture", "severity": "high", "agent": "claude", "session": "s-81", "on_behalf_of": "ada",
         "applies_to": ["src/checkout/**", "task:T-1"], "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
 }
 
@@ -188,7 +188,7 @@ async fn numbers_have_no_texts_and_privacy_keeps_texts_here() {
     );
     assert!(machine.sync("privacy: {insights: omit, assignee: hash}").status.success());
     let sent = format!("{:?}{:?}{:?}", machine.backend.spans(), machine.backend.logs(), machine.backend.points());
-    for secret in ["Selected", "Decouples", "Which region", "latency", "\"ada\""] {
+    for secret in ["Selected", "Decouples", "architecture", "\"high\"", "Which region", "latency", "\"ada\""] {
         assert!(!sent.contains(secret), "{secret}");
     }
     let points = machine.backend.points();

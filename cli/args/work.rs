@@ -52,6 +52,7 @@ pub(crate) enum TaskOperation {
         /// Task
         key: String,
         /// Status: backlog, todo, in_progress, in_review, blocked, done, cancelled, or any word
+        #[arg(value_parser = status)]
         status: String,
         /// Why
         #[arg(long, value_name = "TEXT")]
@@ -112,6 +113,7 @@ pub(crate) enum TaskOperation {
         /// Task
         key: String,
         /// Text
+        #[arg(value_parser = comment)]
         text: String,
         /// Who wrote it [default: --actor]
         #[arg(long, value_name = "NAME")]
@@ -136,6 +138,7 @@ pub(crate) enum TaskOperation {
         #[arg(value_parser = ["commit", "pr", "build", "deployment", "trace", "url"])]
         kind: String,
         /// Which one, such as a commit's hash
+        #[arg(value_parser = reference)]
         reference: String,
         /// Its address
         #[arg(long, value_name = "URL")]
@@ -180,7 +183,7 @@ pub(crate) struct Given {
     #[arg(long, value_name = "ID")]
     pub(crate) sprint: Option<String>,
     /// Due date
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = due)]
     pub(crate) due: Option<String>,
     /// Address
     #[arg(long, value_name = "URL")]
@@ -240,15 +243,6 @@ fn points(text: &str) -> Result<f64, String> {
     if points >= 0.0 { Ok(points) } else { Err("is less than 0".to_owned()) }
 }
 
-/// A day. Where it is taken in, another text would be left out.
-fn date(text: &str) -> Result<String, String> {
-    let is_day = |text: &str| text.len() == 10 && Millis::parse(&format!("{text}T00:00:00Z")).is_some();
-    Some(text.trim())
-        .filter(|text| is_day(text))
-        .map(str::to_owned)
-        .ok_or_else(|| "write it like 2026-11-26".to_owned())
-}
-
 pub(super) fn percent(text: &str) -> Result<f64, String> {
     let inside = number(text)?;
     if (0.0..=100.0).contains(&inside) { Ok(inside) } else { Err("is not between 0 and 100".to_owned()) }
@@ -257,6 +251,35 @@ pub(super) fn percent(text: &str) -> Result<f64, String> {
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it like name=value")?;
     if name.is_empty() { Err("the name is missing".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
+}
+
+fn status(text: &str) -> Result<String, String> {
+    said(text, "is empty: write the status, such as in_progress")
+}
+
+fn comment(text: &str) -> Result<String, String> {
+    said(text, "is empty: write the text of the comment")
+}
+
+fn reference(text: &str) -> Result<String, String> {
+    said(text, "is empty: write which one, such as a commit's hash")
+}
+
+/// A text that says something.
+fn said(text: &str, or: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err(or.to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// A day, also of a time, as the SDKs take it.
+fn due(text: &str) -> Result<String, String> {
+    let (day, rest) = text.trim().split_at_checked(10).unwrap_or_default();
+    let is_day =
+        Millis::parse(&format!("{day}T00:00:00Z")).is_some() && (rest.is_empty() || rest.starts_with(['T', ' ']));
+    if is_day {
+        Ok(day.to_owned())
+    } else {
+        Err("write it like 2026-11-30; `update --clear due` removes it".to_owned())
+    }
 }
 
 /// `^[a-z][a-z0-9_.]{0,63}$`.

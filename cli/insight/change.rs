@@ -39,9 +39,6 @@ pub(super) async fn answer(context: &Context, command: &str, answer: Answer) -> 
     let Answer { id, text, by, speaker, place } = answer;
     let by = by.or_else(|| place.actor.clone());
     let speaker = if by.is_some() { speaker } else { emit::identified(speaker) };
-    if text.trim().is_empty() {
-        return Err(Failure::usage("the answer is empty"));
-    }
     // A person picks a question from the list of all projects, and wants to know that it was right.
     let at_once = place.project.is_some() || speaker.agent.is_some();
     let update =

@@ -4,7 +4,7 @@
 
 use contextcore_core::Millis;
 use contextcore_core::config::nearest_known;
-use contextcore_core::model::insight::{InsightType, identity, limits};
+use contextcore_core::model::insight::{InsightAction, InsightType, identity, limits};
 use contextcore_core::model::leak;
 use contextcore_core::model::operation::{InsightEmit, InsightUpdate, Support};
 use serde_json::{Map, Value, json};
@@ -368,6 +368,10 @@ pub(crate) fn change(mut update: InsightUpdate) -> Result<(InsightUpdate, Vec<St
     let said = serde_json::to_value(&update).map_err(|error| error.to_string())?;
     if let Value::Object(fields) = said {
         refuse_secrets(&fields)?;
+    }
+    let is_answer = [InsightAction::Answer, InsightAction::SuggestAnswer].map(|each| each.to_string());
+    if is_answer.contains(&update.action) && update.text.as_deref().is_none_or(|text| text.trim().is_empty()) {
+        return Err("the answer is empty: write it after the id".to_owned());
     }
     let mut cut = Vec::new();
     if let Some(text) = &mut update.text {

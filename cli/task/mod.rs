@@ -136,10 +136,30 @@ mod tests {
         for (arguments, want) in table {
             assert_eq!(written(arguments), want);
         }
-        for wrong in [&["progress", "A-1", "140"][..], &["event", "A-1", "Bad Name"], &["link", "A-1", "mail", "x"]] {
+    }
+
+    #[test]
+    fn what_no_reader_takes_is_refused_with_what_to_write() {
+        let table = [
+            (&["progress", "A-1", "140"][..], "between 0 and 100"),
+            (&["event", "A-1", "Bad Name"], "a letter first"),
+            (&["link", "A-1", "mail", "x"], "commit"),
+            (&["link", "A-1", "commit", " "], "a commit's hash"),
+            (&["status", "A-1", ""], "in_progress"),
+            (&["comment", "A-1", ""], "the text"),
+            (&["start", "A-1", "--due", "tomorrow"], "2026-11-30"),
+            (&["update", "A-1", "--due", "2026-13-01"], "--clear due"),
+            (&["update", "A-1", "--due", ""], "--clear due"),
+        ];
+        for (wrong, why) in table {
             let line = ["contextcore", "task"].iter().chain(wrong);
-            assert_eq!(Cli::try_parse_from(line).unwrap_err().exit_code(), 2, "{wrong:?}");
+            let error = Cli::try_parse_from(line).unwrap_err();
+            assert!(error.exit_code() == 2 && error.to_string().contains(why), "{wrong:?}: {error}");
         }
+        assert_eq!(
+            written(&["update", "A-1", "--due", "2026-11-30T09:00:00Z"]),
+            r#"{"op":"task.update","task":"A-1","due":"2026-11-30"}"#
+        );
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn a_key_of_two_projects_is_that_of_the_callers_and_no_word_about_the_other() {
     };
     let ask = |caller: &Caller, arguments: Value| {
         let definition = Definition::of("get_task").unwrap();
-        let outcome = tools::call(&fake, caller, definition, arguments.as_object().unwrap(), None, 1);
+        let outcome = tools::call(&fake, caller, definition, arguments.as_object().unwrap(), Turn::of(1));
         outcome.map_or_else(|problem| problem.to_string(), |outcome| outcome.value["task"]["title"].to_string())
     };
     let key = |key: &str| json!({"key": key});

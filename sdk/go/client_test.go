@@ -237,6 +237,22 @@ type vendorError struct{}
 
 func (*vendorError) Error() string { return "secret" }
 
+func TestATimeThatNoReaderTakesIsRefused(t *testing.T) {
+	ctx, latest := context.Background(), time.Date(9999, 12, 30, 22, 0, 0, 0, time.UTC)
+	recorder := &Recorder{}
+	tracker := must(NewTracker("p", WithRecorder(recorder), quiet()))
+	for _, when := range []time.Time{latest, latest.Add(time.Second), latest.AddDate(0, 0, 1)} {
+		same(t, tracker.Complete(ctx, "T-1", WithTime(when)), nil)
+	}
+	found := []string{}
+	for _, each := range recorder.Operations() {
+		found = append(found, each.Text("at"))
+	}
+	same(t, found, []string{"9999-12-30T22:00:00Z", "", ""})
+	strict := must(NewTracker("p", WithRecorder(recorder), WithStrict(), quiet()))
+	same(t, strict.Complete(ctx, "T-1", WithTime(latest.AddDate(0, 0, 1))) != nil, true)
+}
+
 func TestAFunctionAsATask(t *testing.T) {
 	ctx, recorder := context.Background(), &Recorder{}
 	tracker := must(NewTracker("p", WithRecorder(recorder)))
@@ -256,7 +272,7 @@ func TestAFunctionAsATask(t *testing.T) {
 	same(t, shown(), []string{"task.start", "task.status", "task.progress", "task.complete"})
 	failure := fmt.Errorf("because: %w", &vendorError{})
 	same(t, tracker.Run(ctx, "T-2", "x", func(context.Context, *Task) error { return failure }), failure)
-	same(t, shown(), []string{"task.start", "task.status", "task.block contextcore.vendorError"})
+	same(t, shown(), []string{"task.start", "task.status", "task.status contextcore.vendorError"})
 	same(t, kindOf(errors.New("secret")), "error")
 	stopped := tracker.Run(ctx, "T-3", "x", func(context.Context, *Task) error { return context.Canceled })
 	same(t, errors.Is(stopped, context.Canceled), true)
@@ -267,7 +283,7 @@ func TestAFunctionAsATask(t *testing.T) {
 		defer func() { same(t, recover(), "oh") }()
 		_ = tracker.Run(ctx, "T-5", "x", func(context.Context, *Task) error { panic("oh") })
 	}()
-	same(t, shown(), []string{"task.start", "task.status", "task.block panic"})
+	same(t, shown(), []string{"task.start", "task.status", "task.status panic"})
 	same(t, tracker.ActiveTasks(), []string{"T-2", "T-3", "T-5"})
 }
 

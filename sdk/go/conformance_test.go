@@ -186,6 +186,13 @@ func callTracker(t *testing.T, tracker *Tracker, call conformanceCall) {
 		err = tracker.Event(ctx, arg(0), arg(1), options...)
 	case "link":
 		err = tracker.Link(ctx, arg(0), arg(1), arg(2), options...)
+	case "run":
+		_ = tracker.Run(ctx, arg(0), arg(1), func(context.Context, *Task) error {
+			if arg(2) == "fails" {
+				return caseFailed{}
+			}
+			return nil
+		})
 	default:
 		t.Fatalf("no method %s", call.Method)
 	}
@@ -193,6 +200,11 @@ func callTracker(t *testing.T, tracker *Tracker, call conformanceCall) {
 		t.Error(err)
 	}
 }
+
+// caseFailed is why a run of a case fails.
+type caseFailed struct{}
+
+func (caseFailed) Error() string { return "hunter2" }
 
 func callSprints(t *testing.T, sprints *SprintTracker, call conformanceCall) {
 	ctx := context.Background()
@@ -354,6 +366,8 @@ func redacted(t *testing.T, line string) string {
 		t.Fatalf("%s: %v", line, err)
 	}
 	line = lineTime.ReplaceAllString(line, `$1"<t>"`)
+	// Types of Go have the name of their package.
+	line = strings.Replace(line, `"reason":"contextcore.caseFailed"`, `"reason":"Refused"`, 1)
 	if operation.Op == "insight.emit" && slices.Contains(byEvent, operation.Type) && operation.Key == "" {
 		line = strings.Replace(line, operation.ID, "<id>", 1)
 	}

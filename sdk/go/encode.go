@@ -155,6 +155,9 @@ func parsedMoment(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// tooLate is after the last time of the calendar that reads the lines, which has room for a zone of any offset.
+var tooLate = time.Date(9999, 12, 30, 22, 0, 1, 0, time.UTC)
+
 // writeMoment gives a time in UTC, with milliseconds where there are some.
 func writeMoment(value any, complain complain) any {
 	when, ok := value.(time.Time)
@@ -162,7 +165,7 @@ func writeMoment(value any, complain complain) any {
 		when, ok = parsedMoment(textOf(value))
 	}
 	when = when.UTC()
-	if !ok || when.Year() < 1 || when.Year() > 9999 {
+	if !ok || when.Year() < 1 || !when.Before(tooLate) {
 		complain(first(textOf(value), 50) + " is no time like 2026-11-26T20:51:06Z")
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,6 +33,12 @@ func (a Answer) Text(name string) string {
 
 // ID is its id.
 func (a Answer) ID() string { return a.Text("id") }
+
+// score is what an insight is ordered by: more is better.
+func (a Answer) score() float64 {
+	score, _ := a["score"].(float64)
+	return score
+}
 
 // Query says what to look for. What is empty does not count.
 type Query struct {
@@ -204,7 +211,7 @@ func (q *Querier) bySocket(ctx context.Context, cmd string, asked object, name s
 	request := appendObject(nil, object{{"v", int64(1)}, {"cmd", cmd}, {"query", asked}})
 	lanes := filepath.Join(q.state(), "lanes")
 	entries, _ := os.ReadDir(lanes)
-	found, known, isAnswered := []Answer{}, map[string]bool{}, false
+	found, isAnswered := []Answer{}, false
 	for _, entry := range entries {
 		answer, err := ask(ctx, filepath.Join(lanes, entry.Name()), request)
 		if err != nil {
@@ -215,14 +222,27 @@ func (q *Querier) bySocket(ctx context.Context, cmd string, asked object, name s
 			continue
 		}
 		isAnswered = true
-		for _, each := range rows {
-			if id := each.ID(); id == "" || !known[id] {
-				known[id] = true
-				found = append(found, each)
-			}
-		}
+		found = append(found, rows...)
 	}
-	return found, isAnswered
+	return merged(found), isAnswered
+}
+
+// merged are the rows of several lanes, each once, in the order in which each lane has them: the best first, as the command has them.
+func merged(rows []Answer) []Answer {
+	// Guidance has no score, and the order of its source.
+	if slices.ContainsFunc(rows, func(each Answer) bool { return each["score"] != nil }) {
+		slices.SortStableFunc(rows, func(one, other Answer) int {
+			return cmp.Or(
+				cmp.Compare(other.score(), one.score()), cmp.Compare(other.Text("updated"), one.Text("updated")),
+				cmp.Compare(one.ID(), other.ID()), cmp.Compare(one.Text("project"), other.Text("project")))
+		})
+	}
+	known := map[string]bool{}
+	return kept(rows, func(each Answer) bool {
+		isNew := each.ID() == "" || !known[each.ID()]
+		known[each.ID()] = true
+		return isNew
+	})
 }
 
 func (q *Querier) byCommand(ctx context.Context, asked object, name string, command []string) ([]Answer, error) {

@@ -47,6 +47,22 @@ func TestTheSocketIsAskedWhateverTheLengthOfItsPath(t *testing.T) {
 	same(t, ids(must(emitter.Handoffs().Pending(ctx))), []string{"ins_1"})
 }
 
+func TestTheBestOfAllLanesComeFirstAndEachOnce(t *testing.T) {
+	state := t.TempDir()
+	row := func(id string, score int, day string) string {
+		return fmt.Sprintf(`{"id":%q,"score":%d,"updated":%q}`, id, score, "2026-11-"+day+"T00:00:00.000Z")
+	}
+	answer := func(rows ...string) string {
+		return `{"ok":true,"insights":[` + strings.Join(rows, ",") + `],"guidance":[{"id":"z"},{"id":"a"}]}`
+	}
+	listen(t, filepath.Join(state, "lanes", "00"), answer(row("b", 3, "02"), row("a", 1, "01")))
+	listen(t, filepath.Join(state, "lanes", "01"), answer(row("c", 9, "01"), row("d", 3, "03"), row("a", 1, "01")))
+	querier := NewQuerier("p", WithStateDir(state))
+	same(t, ids(must(querier.Query(context.Background(), Query{}))), []string{"c", "d", "b", "a"})
+	same(t, ids(must(querier.Query(context.Background(), Query{Limit: 2}))), []string{"c", "d"})
+	same(t, ids(must(querier.Guidance(context.Background(), ""))), []string{"z", "a"})
+}
+
 func TestTheCommandIsAskedWhereNobodyListens(t *testing.T) {
 	place := t.TempDir()
 	t.Setenv("CONTEXTCORE_BIN", script(t, fmt.Sprintf(`echo "$@" "$CONTEXTCORE_AGENT" >%s/args; echo '[{"id": "ins_3"}]'`, place)))

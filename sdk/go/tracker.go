@@ -104,7 +104,7 @@ func (t *Tracker) Link(ctx context.Context, id, kind, ref string, options ...Tas
 }
 
 // Run runs a function as a task: in progress while it runs, done at its end, blocked with the kind of its error (being cancelled does not
-// block it) or its panic. The context that the function gets has the task in its baggage. The error is that of the function.
+// block it) or its panic until it runs again. The context that the function gets has the task in its baggage. The error is that of the function.
 func (t *Tracker) Run(
 	ctx context.Context, id, title string, work func(context.Context, *Task) error, options ...TaskOption,
 ) error {
@@ -119,7 +119,7 @@ func (t *Tracker) Run(
 	isOver := false
 	defer func() {
 		if !isOver {
-			_ = task.Block(ctx, "panic")
+			t.failed(ctx, task, "panic")
 		}
 	}()
 	err := work(task.Context(ctx), task)
@@ -127,12 +127,19 @@ func (t *Tracker) Run(
 	switch {
 	case errors.Is(err, context.Canceled):
 	case err != nil:
-		_ = task.Block(ctx, kindOf(err))
+		t.failed(ctx, task, kindOf(err))
 	case t.isActive(task.project, task.id):
 		// Otherwise the function itself has completed or cancelled it.
 		return task.Complete(ctx)
 	}
 	return err
+}
+
+// failed says why a run ended, as a status, which the next run ends; unless the function itself has completed or cancelled the task.
+func (t *Tracker) failed(ctx context.Context, task *Task, reason string) {
+	if t.isActive(task.project, task.id) {
+		_ = task.SetStatus(ctx, "blocked", WithReason(reason))
+	}
 }
 
 // kindOf is the type of an error that says most: its text may have secrets.

@@ -169,3 +169,16 @@ fn changes_are_cut_and_hold_no_secret() {
     assert!(change(update("use password=hunter2!x")).unwrap_err().starts_with("text: looks like a secret"));
     assert_eq!(change(update("eu")).unwrap().1, [""; 0]);
 }
+
+#[test]
+fn an_answer_says_something() {
+    let answer = |action: &str, text: Option<&str>| {
+        let (action, text) = (action.to_owned(), text.map(str::to_owned));
+        change(InsightUpdate { id: "ins_00000000000000aa".into(), action, text, ..InsightUpdate::default() })
+    };
+    for action in ["answer", "suggest_answer"] {
+        assert!(answer(action, None).unwrap_err().contains("write it after the id"));
+        assert!(answer(action, Some(" ")).is_err() && answer(action, Some("eu")).is_ok());
+    }
+    assert!(answer("retract", None).is_ok());
+}

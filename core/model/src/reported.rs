@@ -112,6 +112,8 @@ struct Fold<'a> {
     blocked_by: Option<SmolStr>,
     /// The impediment is why it entered a blocked status, and ends when it leaves that.
     ends_with_status: bool,
+    /// The status that it had before a blocked one.
+    before: Option<(Status, SmolStr)>,
 }
 
 impl<'a> Fold<'a> {
@@ -139,6 +141,7 @@ impl<'a> Fold<'a> {
             needs,
             blocked_by: None,
             ends_with_status: false,
+            before: None,
         }
     }
 
@@ -177,6 +180,10 @@ impl<'a> Fold<'a> {
             }
             Report::Unblocked => {
                 self.blocked_by = None;
+                let before = self.before.take().filter(|_| self.facts.status == Status::Blocked);
+                if let Some((status, native)) = before {
+                    self.enter(reported, Some(status), native);
+                }
                 self.push(reported, "unblocked", Change::Unblocked);
             }
             Report::Reopened if self.facts.status.is_finished() => {
@@ -193,6 +200,9 @@ impl<'a> Fold<'a> {
 
     fn enter(&mut self, reported: &Reported<Report>, status: Option<Status>, native: SmolStr) {
         let status = status.unwrap_or(self.facts.status);
+        if status == Status::Blocked && self.facts.status != status {
+            self.before = Some((self.facts.status, self.facts.native_status.clone()));
+        }
         if status != Status::Blocked && std::mem::take(&mut self.ends_with_status) {
             self.push(reported, "unblocked", Change::Unblocked);
         }

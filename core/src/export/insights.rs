@@ -45,10 +45,10 @@ impl InsightRender<'_> {
         let key = record.key();
         let attributes = self
             .identity(Role::Insight.as_str(), &folded.insight)
-            .maybe(names::INSIGHT_SUMMARY, self.summary(&emit.summary))
+            .maybe(names::INSIGHT_SUMMARY, self.text(Some(&emit.summary)))
             .maybe(names::INSIGHT_RATIONALE, self.longer(emit.rationale.as_deref()))
             .maybe_double(names::INSIGHT_CONFIDENCE, emit.confidence)
-            .maybe(names::INSIGHT_CATEGORY, emit.category.as_deref())
+            .maybe(names::INSIGHT_CATEGORY, self.text(emit.category.as_deref()))
             .texts(names::INSIGHT_SUPERSEDES, &emit.supersedes);
         let attributes = self.own(attributes, emit);
         let name = self.name(folded.insight.insight_type, &emit.summary);
@@ -71,9 +71,9 @@ impl InsightRender<'_> {
         let key = record.key();
         let attributes = self
             .identity("insight_snapshot", &insight)
-            .maybe(names::INSIGHT_SUMMARY, self.summary(&insight.summary))
+            .maybe(names::INSIGHT_SUMMARY, self.text(Some(&insight.summary)))
             .maybe_double(names::INSIGHT_CONFIDENCE, insight.confidence)
-            .maybe(names::INSIGHT_CATEGORY, insight.category.as_deref())
+            .maybe(names::INSIGHT_CATEGORY, self.text(insight.category.as_deref()))
             .text(names::INSIGHT_STATUS, insight.status.as_str())
             .double(names::INSIGHT_AGE, tick.seconds_since(insight.created).max(0.0));
         let history =
@@ -118,7 +118,7 @@ impl InsightRender<'_> {
             .maybe(names::TASK_ID, task)
             .texts(names::INSIGHT_APPLIES_TO, &insight.applies_to)
             .maybe(names::INSIGHT_TO, insight.to.as_deref())
-            .maybe(names::INSIGHT_SEVERITY, insight.severity.as_deref())
+            .maybe(names::INSIGHT_SEVERITY, self.text(insight.severity.as_deref()))
             .flag(names::INSIGHT_BLOCKING, insight.blocking)
             .maybe(names::AGENT_ID, agent)
             .maybe(names::AGENT_NAME, author.name.as_deref())
@@ -191,11 +191,13 @@ impl InsightRender<'_> {
 
     /// `decision: Selected event-driven architecture`, or the type alone.
     fn name(&self, insight_type: InsightType, summary: &str) -> String {
-        self.summary(summary).map_or_else(|| insight_type.to_string(), |summary| format!("{insight_type}: {summary}"))
+        self.text(Some(summary))
+            .map_or_else(|| insight_type.to_string(), |summary| format!("{insight_type}: {summary}"))
     }
 
-    fn summary<'t>(&self, text: &'t str) -> Option<&'t str> {
-        (self.context.config.privacy.insights != InsightPrivacy::Omit).then_some(text)
+    /// A short text, or a word of the author's own.
+    fn text<'t>(&self, text: Option<&'t str>) -> Option<&'t str> {
+        text.filter(|_| self.context.config.privacy.insights != InsightPrivacy::Omit)
     }
 
     fn longer<'t>(&self, text: Option<&'t str>) -> Option<&'t str> {

@@ -221,6 +221,29 @@ def test_a_mode_that_is_none_is_online(ops, caplog, monkeypatch):
     assert "sometimes" in caplog.text
 
 
+def test_a_time_that_no_reader_takes_is_refused(ops):
+    latest = datetime(9999, 12, 30, 22, tzinfo=timezone.utc)
+    for wrong in (datetime(9999, 12, 31), datetime.max, latest + timedelta(seconds=1)):
+        TaskTracker("p").complete_task("T-1", at=wrong)
+        assert "at" not in ops[-1]
+        with pytest.raises(InvalidTask):
+            TaskTracker("p", strict=True).complete_task("T-1", at=wrong)
+    TaskTracker("p").complete_task("T-1", at=latest)
+    assert ops[-1]["at"] == "9999-12-30T22:00:00Z"
+    TaskTracker("p").update_task("T-1", due_date="9999-12-31", title="x")
+    assert "due" not in ops[-1]
+
+
+def test_unblocking_names_no_status_unless_one_is_given(ops):
+    import inspect
+
+    assert inspect.signature(TaskTracker.unblock_task).parameters["new_status"].default is None
+    task = TaskTracker("p").start_task("T-1", "x")
+    task.unblock()
+    task.unblock("in_progress")
+    assert names(ops) == ["task.start", "task.unblock", "task.unblock", "task.status"]
+
+
 def test_a_block_starts_and_completes(ops):
     tracker = TaskTracker("p")
     with tracker.task("T-1", "Write", task_type="story", team="core") as task:
@@ -235,9 +258,16 @@ def test_a_block_that_fails_is_blocked_with_the_type_alone(ops):
     tracker = TaskTracker("p")
     with pytest.raises(ValueError), tracker.task("T-1", "x"):
         raise ValueError("the password is hunter2")
-    assert names(ops) == ["task.start", "task.status", "task.block"]
-    assert ops[-1]["reason"] == "ValueError"
+    assert names(ops) == ["task.start", "task.status", "task.status"]
+    assert (ops[-1]["status"], ops[-1]["reason"]) == ("blocked", "ValueError")
     assert "hunter2" not in str(ops)
+
+
+def test_a_task_that_the_block_ended_is_not_blocked_by_what_it_raises_then(ops):
+    with pytest.raises(ValueError), TaskTracker("p").task("T-1", "x") as task:
+        task.complete()
+        raise ValueError
+    assert names(ops) == ["task.start", "task.status", "task.complete"]
 
 
 @pytest.mark.parametrize(

@@ -312,6 +312,106 @@ def test_questions_go_to_the_socket_and_else_to_the_command(fake, tmp_path, stat
     assert {"--project=q", "--type=lesson", "--path=src/", "--min-confidence=0.5", "--status=open", "--since=90d"} <= set(given)
 
 
+@pytest.fixture
+def lanes(tmp_path):
+    """Two helpers, each with some insights, and what they were asked."""
+    import socket
+    import threading
+
+    asked, servers = [], []
+
+    def answer(server, insights):
+        while True:
+            try:
+                client, _ = server.accept()
+            except OSError:
+                return
+            with client, client.makefile("rb") as reader:
+                asked.append(json.loads(reader.readline())["query"])
+                client.sendall(json.dumps({"ok": True, "insights": insights, "guidance": insights}).encode() + b"\n")
+
+    def start(*of_lanes):
+        for number, insights in enumerate(of_lanes):
+            lane = tmp_path / "state" / "lanes" / f"{number:016x}"
+            lane.mkdir(parents=True)
+            here = os.open(lane, os.O_RDONLY)
+            server = socket.socket(socket.AF_UNIX)
+            server.bind(f"/proc/self/fd/{here}/engine.sock")
+            server.listen()
+            os.close(here)
+            servers.append(server)
+            threading.Thread(target=answer, args=(server, insights), daemon=True).start()
+        return tmp_path / "state", asked
+
+    yield start
+    for server in servers:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+
+
+def test_the_best_of_all_lanes_come_first_and_each_once(lanes):
+    from contextcore.agent import InsightQuerier
+
+    def row(name, score, day):
+        return {"id": name, "type": "lesson", "score": score, "updated": f"2026-11-{day}T00:00:00.000Z"}
+
+    same = row("a", 1, "01")
+    state, _ = lanes([row("b", 3, "02"), same], [row("c", 9, "01"), row("d", 3, "03"), same])
+    querier = InsightQuerier("p", state_dir=state, strict=True)
+    assert [each.id for each in querier.query()] == ["c", "d", "b", "a"]
+    assert [each.id for each in querier.query(limit=2)] == ["c", "d"]
+
+
+def test_guidance_of_lanes_keeps_its_order(lanes):
+    from contextcore.agent import InsightQuerier
+
+    state, _ = lanes([{"id": "z"}, {"id": "a"}], [{"id": "m"}, {"id": "a"}])
+    assert [each["id"] for each in InsightQuerier("p", state_dir=state).get_guidance()] == ["z", "a", "m"]
+
+
+def test_what_is_asked_for_is_written_as_the_service_reads_it(lanes, monkeypatch):
+    import time
+    from datetime import date, datetime, timedelta, timezone
+    from pathlib import Path
+
+    from contextcore.agent import InsightQuerier
+
+    monkeypatch.setenv("TZ", "Etc/GMT-2")
+    time.tzset()
+    state, asked = lanes([])
+    querier = InsightQuerier("p", state_dir=state, strict=True)
+    given = {
+        "90d": "90d", timedelta(days=2, seconds=1): "2881m", date(2026, 11, 1): "2026-11-01",
+        datetime(2026, 11, 1, 12): "2026-11-01T10:00:00Z", datetime(2026, 11, 1, tzinfo=timezone.utc): "2026-11-01T00:00:00Z",
+    }  # fmt: skip
+    for since, want in given.items():
+        querier.query(since=since)
+        assert asked[-1]["since"] == want
+    querier.get_lessons(applies_to=Path("src") / "a.py")
+    querier.get_guidance(Path("src"))
+    assert [each["path"] for each in asked[-2:]] == ["src/a.py", "src"]
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_no_question_raises_into_the_program(lanes, caplog):
+    from contextcore import ContextCoreError
+    from contextcore.agent import InsightQuerier
+
+    class Broken:
+        def __str__(self):
+            raise RuntimeError("broken")
+
+    state, _ = lanes([])
+    querier = InsightQuerier("p", state_dir=state)
+    bad = ({"since": Broken()}, {"limit": "many"}, {"limit": [1]}, {"min_confidence": "high"}, {"path": Broken()})
+    for asked in bad:
+        assert querier.query(**asked) == []
+        with pytest.raises(ContextCoreError):
+            InsightQuerier("p", state_dir=state, strict=True).query(**asked)
+    assert len(caplog.records) == 4, "each message once, whatever was warned of before"
+
+
 def test_questions_that_nobody_answers(monkeypatch, tmp_path, caplog):
     from contextcore import ContextCoreError
     from contextcore.agent import GuidanceReader, InsightQuerier

@@ -1,6 +1,7 @@
 //! Questions to whoever holds the insights: the socket of a running helper or service, else the command line.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -174,15 +175,11 @@ impl InsightQuerier {
         for lane in state.lanes()? {
             let Ok(answer) = lane.ask(&request, TIMEOUT) else { continue };
             if answer["ok"] == true {
-                let known = found.get_or_insert_default();
-                let new = rows(answer, field)?;
-                let is_new = |row: &Value, known: &[Value]| known.iter().all(|other| other["id"] != row["id"]);
-                let new: Vec<Value> = new.into_iter().filter(|row| is_new(row, known)).collect();
-                known.extend(new);
+                found.get_or_insert_default().extend(rows(answer, field)?);
             }
         }
         let mut rows = match found {
-            Some(rows) => rows,
+            Some(rows) => merged(rows),
             None => rows(by_command(&state, query, command, self.reader.as_deref())?, field)?,
         };
         rows.truncate(query["limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
@@ -204,6 +201,21 @@ fn by_command(state: &StateDir, query: &Value, command: &[&str], reader: Option<
         return serde_json::from_slice(&done.stdout).map_err(io::Error::from);
     }
     Err(io::Error::other(String::from_utf8_lossy(&done.stderr).trim().to_owned()))
+}
+
+/// The rows of several lanes, each once, in the order in which each lane has them: the best first, as the command has them.
+fn merged(mut rows: Vec<Value>) -> Vec<Value> {
+    fn order(row: &Value) -> impl Ord + '_ {
+        let text = |name: &str| row[name].as_str().unwrap_or_default();
+        (Reverse(row["score"].as_u64()), Reverse(text("updated")), text("id"), text("project"))
+    }
+    // Guidance has no score, and the order of its source.
+    if rows.iter().any(|row| row.get("score").is_some()) {
+        rows.sort_by(|one, other| order(one).cmp(&order(other)));
+    }
+    let mut known = BTreeSet::new();
+    rows.retain(|row| known.insert(row["id"].to_string()));
+    rows
 }
 
 /// The rows of an answer: a list, or an object with one.
@@ -256,5 +268,21 @@ impl GuidanceReader {
         let mut found = self.constraints(path)?;
         found.retain(|each| each["severity"] == "blocking");
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_of_all_lanes_come_first_and_each_once() {
+        let row = |id: &str, score: u64, day: &str| json!({"id": id, "score": score, "updated": day});
+        let rows = vec![row("b", 3, "02"), row("a", 1, "01"), row("c", 9, "01"), row("d", 3, "03"), row("a", 1, "01")];
+        let ids = |rows: Vec<Value>| -> Vec<String> {
+            merged(rows).iter().map(|row| row["id"].as_str().unwrap_or_default().to_owned()).collect()
+        };
+        assert_eq!(ids(rows), ["c", "d", "b", "a"]);
+        assert_eq!(ids(vec![json!({"id": "z"}), json!({"id": "a"})]), ["z", "a"], "guidance keeps its order");
     }
 }

@@ -239,6 +239,12 @@ fn call_tracker(tracker: &TaskTracker, call: &Call) {
             let pairs = call.pairs("attributes");
             tracker.add_event_with(arg(0), arg(1), pairs.iter().map(|(name, each)| (name.clone(), attribute(each))));
         }
+        ("run", _) => {
+            let entered = tracker.task(arg(0)).title(arg(1)).enter();
+            if arg(2) == "fails" {
+                entered.fail("Refused");
+            }
+        }
         ("link", _) => match given("url") {
             Some(url) => tracker.link_with_url(arg(0), arg(1), arg(2), url),
             None => tracker.link(arg(0), arg(1), arg(2)),

@@ -42,8 +42,17 @@ function modeOf(given: string | undefined): string {
   return process.env["OTEL_SDK_DISABLED"]?.trim().toLowerCase() === "true" ? "disabled" : "online";
 }
 
-// How long the end of the process waits for a service.
 const EXIT_WAIT_MS = 5000;
+
+/** How long the end of the process waits for the backend: five seconds where the helper would end with it, or there is none. */
+function exitWaitMs(isAlone: boolean): number {
+  const named = (process.env["CONTEXTCORE_EXIT_WAIT"] ?? "").trim();
+  const seconds = Number(named.replace(/s$/, ""));
+  if (named && Number.isFinite(seconds)) return Math.max(seconds, 0) * 1000;
+  if (named) log.once("exit wait", `CONTEXTCORE_EXIT_WAIT is ${named}, which is no number of seconds`);
+  const isLast = process.pid === 1 || ["1", "true", "yes", "on"].includes((process.env["CI"] ?? "").trim().toLowerCase());
+  return isAlone || isLast ? EXIT_WAIT_MS : 0;
+}
 
 /** Waits until what this process wrote was accepted. */
 const waitFor = (target: Spool, timeoutMs: number): Promise<boolean> =>
@@ -69,12 +78,14 @@ function atExit(): void {
   }
 }
 
-/** While the event loop can still wait: what goes to a service, and no helper posts. */
+/** While the event loop can still wait, where nobody would send it after the end of the process. */
 async function beforeExit(): Promise<void> {
-  for (const target of allSpools()) {
-    if (!target.drains || !post.postsItself(target) || !Object.keys(target.positions()).length) continue;
+  const left = allSpools().filter((each) => each.drains && each.lane !== NOWHERE && Object.keys(each.positions()).length);
+  const wait = exitWaitMs(left.some(post.postsItself));
+  const deadline = Date.now() + wait;
+  for (const target of wait > 0 ? left : []) {
     target.sync();
-    await post.flush(target, EXIT_WAIT_MS).catch((error: unknown) => notSent(target, error));
+    await waitFor(target, Math.max(deadline - Date.now(), 0)).catch((error: unknown) => notSent(target, error));
   }
 }
 

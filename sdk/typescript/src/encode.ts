@@ -72,13 +72,16 @@ export const texts: Write = (value) => {
 
 const two = (value: number): string => String(value).padStart(2, "0");
 
+// The last time of the calendar that reads the lines, which has room for a zone of any offset.
+const LATEST = Date.UTC(9999, 11, 30, 22, 0, 0, 999);
+
 const day: Write = (value, complain) => {
-  if (value instanceof Date && !Number.isNaN(value.getTime())) {
+  if (value instanceof Date && value.getTime() <= LATEST) {
     return `${value.getFullYear()}-${two(value.getMonth() + 1)}-${two(value.getDate())}`;
   }
   const found = trimmed(value).slice(0, 10);
   const date = new Date(`${found}T00:00:00Z`);
-  if (/^\d{4}-\d\d-\d\d$/.test(found) && !Number.isNaN(date.getTime()) && date.toISOString().startsWith(found)) return found;
+  if (/^\d{4}-\d\d-\d\d$/.test(found) && date.getTime() <= LATEST && !Number.isNaN(date.getTime()) && date.toISOString().startsWith(found)) return found;
   complain(`${plain(value).slice(0, 50)} is no date like 2026-11-26`);
   return null;
 };
@@ -87,7 +90,7 @@ const day: Write = (value, complain) => {
 export const moment: Write = (value, complain) => {
   const given = typeof value === "string" && /^\d{4}-\d\d-\d\d$/.test(value.trim()) ? `${value.trim()}T00:00:00` : value;
   const found = given instanceof Date ? given : new Date(typeof given === "number" ? given : plain(given));
-  if (Number.isNaN(found.getTime()) || found.getUTCFullYear() > 9999 || found.getUTCFullYear() < 1) {
+  if (Number.isNaN(found.getTime()) || found.getTime() > LATEST || found.getUTCFullYear() < 1) {
     complain(`${plain(value).slice(0, 50)} is no time like 2026-11-26T20:51:06Z`);
     return null;
   }

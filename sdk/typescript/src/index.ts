@@ -134,20 +134,20 @@ export class TaskTracker extends Client {
   }
 
   /**
-   * Runs a function as a task: in progress while it runs, done at its end, blocked with the error's name if it throws (being
-   * aborted does not block it).
+   * Runs a function as a task: in progress while it runs, done at its end, blocked with the error's name if it throws, until it runs
+   * again (being aborted does not block it).
    */
   async task<T>(taskId: string, title: string, work: (task: Task) => T | Promise<T>, fields: TaskFields = {}): Promise<T> {
     const task = this.startTask(taskId, title, fields);
     this.updateStatus(taskId, Status.InProgress);
     try {
       const result = await work(task);
-      // Else the function itself has completed or cancelled it.
-      if (this.#active.has(plain(taskId).trim())) this.completeTask(taskId);
+      if (this.#isActive(taskId)) this.completeTask(taskId);
       return result;
     } catch (error) {
       const name = error instanceof Error ? error.name : typeof error;
-      if (name !== "AbortError") this.blockTask(taskId, name);
+      // As a status, which the next run ends.
+      if (name !== "AbortError" && this.#isActive(taskId)) this.updateStatus(taskId, Status.Blocked, { reason: name });
       throw error;
     }
   }
@@ -155,6 +155,11 @@ export class TaskTracker extends Client {
   /** Ids of the tasks that this process started through this tracker and has not finished. */
   getActiveTasks(): string[] {
     return [...this.#active];
+  }
+
+  /** Whether the function itself has not completed or cancelled it. */
+  #isActive(taskId: string): boolean {
+    return this.#active.has(plain(taskId).trim());
   }
 
   #note(taskId: string, status: string | undefined): void {

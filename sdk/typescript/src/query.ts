@@ -42,6 +42,22 @@ function rows(answer: unknown, field: string): Answer[] {
   return found as Answer[];
 }
 
+/** The rows of several lanes, each once, in the order in which each lane has them: the best first, as the command has them. */
+function merged(found: Answer[]): Answer[] {
+  const text = (each: Answer, name: string): string => String(each[name] ?? "");
+  const score = (each: Answer): number => Number(each["score"]) || 0;
+  const compared = (one: string, other: string): number => (one < other ? -1 : Number(one > other));
+  const order = (one: Answer, other: Answer): number =>
+    score(other) - score(one) ||
+    compared(text(other, "updated"), text(one, "updated")) ||
+    compared(text(one, "id"), text(other, "id")) ||
+    compared(text(one, "project"), text(other, "project"));
+  // Guidance has no score, and the order of its source.
+  const sorted = found.some((each) => "score" in each) ? [...found].sort(order) : found;
+  const seen = new Set<string>();
+  return sorted.filter((each) => !seen.has(each.id) && seen.add(each.id));
+}
+
 /** Who asks, and where. */
 export interface QuerierOptions {
   projectId?: string;
@@ -117,18 +133,17 @@ export class InsightQuerier {
   /** What the helpers of all lanes answer, or null if none knows the question. */
   async #bySocket(request: object, field: string): Promise<Answer[] | null> {
     const lanes = join(this.#state, "lanes");
-    let found: Map<string, Answer> | null = null;
+    let found: Answer[] | null = null;
     for (const lane of existsSync(lanes) ? readdirSync(lanes).sort() : []) {
       try {
         const answer = await ask(join(lanes, lane), request, this.#timeoutMs);
         if (answer["ok"] !== true) continue;
-        found ??= new Map();
-        for (const each of rows(answer, field)) if (!found.has(each.id)) found.set(each.id, each);
+        found = [...(found ?? []), ...rows(answer, field)];
       } catch {
         // Nobody is there.
       }
     }
-    return found === null ? null : [...found.values()];
+    return found === null ? null : merged(found);
   }
 
   async #byCommand(command: string[], query: Record<string, unknown>): Promise<unknown> {

@@ -58,12 +58,23 @@ export function files(state: string): string[] {
   return readdirSync(state, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".jsonl")).sort();
 }
 
+/** A function as a task, which fails or not. */
+async function run(tracker: TaskTracker, [taskId, title, outcome]: string[]): Promise<void> {
+  const work = (): void => {
+    if (outcome === "fails") throw Object.assign(new Error("hunter2"), { name: "Refused" });
+  };
+  await tracker.task(taskId!, title!, work).catch(() => {});
+}
+
 for (const each of cases) {
   test(each.name, async () => {
     const state = mkdtempSync(join(tmpdir(), "contextcore-"));
     try {
       const client: any = new clients[each.client]({ projectId: "p", stateDir: state, drain: "off", ...named(each.options) });
-      for (const call of each.calls) client[camel(call.method)](...value(call.args), named(call.options ?? {}));
+      for (const call of each.calls) {
+        if (call.method === "run") await run(client, value(call.args));
+        else client[camel(call.method)](...value(call.args), named(call.options ?? {}));
+      }
       await client.close();
       const lines = files(state).flatMap((name) => readFileSync(join(state, name), "utf8").split("\n").slice(1));
       assert.deepEqual(lines.filter(Boolean).map(redacted), each.lines);

@@ -36,6 +36,24 @@ test("the socket is asked, whatever the length of its path", async (context) => 
   assert.deepEqual((await handoffs.getPending("me")).map((each) => each.id), ["ins_1"]);
 });
 
+test("the best of all lanes come first, and each once", async (context) => {
+  const state = join(place, "lanes-of-two");
+  const row = (id: string, score: number, day: string): object => ({ id, score, updated: `2026-11-${day}T00:00:00.000Z` });
+  const lanes = { "00": [row("b", 3, "02"), row("a", 1, "01")], "01": [row("c", 9, "01"), row("d", 3, "03"), row("a", 1, "01")] };
+  for (const [name, insights] of Object.entries(lanes)) {
+    const lane = join(state, "lanes", name);
+    mkdirSync(lane, { recursive: true });
+    const answer = { ok: true, insights, guidance: [{ id: `z${name}` }, { id: "a" }] };
+    const server = createServer((socket) => socket.on("data", () => socket.write(`${JSON.stringify(answer)}\n`)));
+    await new Promise<void>((listening) => server.listen(join(lane, "engine.sock"), listening));
+    context.after(() => server.close());
+  }
+  const querier = new InsightQuerier({ projectId: "p", stateDir: state, strict: true });
+  assert.deepEqual((await querier.query()).map((each) => each.id), ["c", "d", "b", "a"]);
+  assert.deepEqual((await querier.query({ limit: 2 })).map((each) => each.id), ["c", "d"]);
+  assert.deepEqual((await querier.getGuidance()).map((each) => each.id), ["z00", "a", "z01"]);
+});
+
 test("the command is asked where nobody listens", async () => {
   const command = join(place, "command");
   writeFileSync(command, `#!/bin/sh\necho "$@" "$CONTEXTCORE_AGENT" > ${join(place, "args")}\necho '[{"id": "ins_3"}]'\n`, { mode: 0o755 });

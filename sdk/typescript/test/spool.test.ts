@@ -37,7 +37,7 @@ function operations(place: string): any[] {
 /** Runs a program with the SDK in a process of its own. */
 function run(program: string, place: string, env: Record<string, string> = {}): { stderr: string; stdout: string; status: number | null } {
   const code = `import { TaskTracker } from ${JSON.stringify(source)};\n${program}`;
-  const kept = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(CONTEXTCORE_|OTEL_|NODE_)/.test(name)));
+  const kept = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(CI$|CONTEXTCORE_|OTEL_|NODE_)/.test(name)));
   const options = { env: { ...kept, CONTEXTCORE_STATE_DIR: place, ...env }, encoding: "utf8" as const };
   return spawnSync(process.execPath, ["--input-type=module", "-e", code], options);
 }
@@ -213,6 +213,22 @@ test("the helper is started with what it needs, and close asks it", async (conte
   assert.equal(out, "true\n");
   assert.equal(asked[0].cmd, "flush");
   assert.deepEqual(Object.values(asked[0].writers), [1]);
+});
+
+test("the end of a process waits for the backend where the helper would end with it", (context) => {
+  const place = state(context);
+  mkdirSync(place, { recursive: true });
+  const binary = join(place, "..", "fake");
+  writeFileSync(binary, "#!/bin/sh\n", { mode: 0o755 });
+  const program = "const t = new TaskTracker({projectId: 'p', otlpEndpoint: 'http://tempo:4317'}); t.completeTask('T-1')";
+  const seconds = (env: Record<string, string>): number => {
+    const begin = Date.now();
+    assert.equal(run(program, place, { CONTEXTCORE_BIN: binary, ...env }).status, 0);
+    return (Date.now() - begin) / 1000;
+  };
+  const atOnce = seconds({});
+  assert.ok(seconds({ CI: "true" }) > 5 && seconds({ CONTEXTCORE_EXIT_WAIT: "6s" }) > 6);
+  assert.ok(atOnce < 5 && seconds({ CI: "true", CONTEXTCORE_EXIT_WAIT: "0" }) < 5);
 });
 
 test("the first line of a file says what the process says of itself", (context) => {

@@ -90,8 +90,7 @@ impl Fold {
             let why = format!("{} is a {}, not a {}", self.insight.id, self.insight.insight_type, emit.insight_type);
             return self.enter_emission(emit, report, Some(why));
         }
-        let is_author = emit.agent == self.insight.author.id && self.insight.author.kind == AuthorKind::Agent;
-        if is_author && self.insight.review != Review::Confirmed {
+        if self.is_author(emit, report) && self.insight.review != Review::Confirmed {
             self.say(emit, report);
         } else {
             self.insight.seen += 1;
@@ -100,6 +99,15 @@ impl Fold {
             self.agree(record, principal(report, emit.agent.is_some(), None), report);
         }
         self.insight.updated = self.insight.updated.max(report.at);
+    }
+
+    /// Whether the same agent, or the same person, said it first. What a person proved to have said, only that person says anew.
+    fn is_author(&self, emit: &InsightEmit, report: &InsightReport) -> bool {
+        let (one, other) = (&self.insight.author, author(emit, report));
+        let is_same = one.kind == other.kind && one.id == other.id;
+        let is_proved =
+            || !self.author.starts_with(TOKEN) || self.author == principal(report, emit.agent.is_some(), None);
+        is_same && (one.kind == AuthorKind::Agent || is_proved())
     }
 
     /// Another principal that proved who it is says the same, from work of its own.
@@ -124,11 +132,11 @@ impl Fold {
         fill(&mut self.insight, emit);
         self.given = emit.confidence.or(self.given);
         self.insight.confidence = self.given;
-        let expires_at = emit.expires_at.as_deref().map(|text| Millis::parse_date_or_time(text).ok_or(text));
+        let expires_at = emit.expires_at.as_deref().map(|text| Millis::parse_date_or_time(text).ok_or(()));
         let mut refused = report.refused.clone();
         match expires_at {
             Some(Ok(end)) => (self.insight.expires_at, self.ends_by_default) = (Some(end), false),
-            Some(Err(text)) => refused = Some(format!("expires_at `{text}` is neither a date nor a time")),
+            Some(Err(())) => refused = Some("expires_at is neither a date nor a time".to_owned()),
             None => {}
         }
         let changed = before.is_none_or(|before| before != self.insight);
@@ -236,7 +244,9 @@ impl Fold {
             return;
         }
         let (mine, status) = (self.insight.insight_type, self.status_at(report.at));
-        let refused = if mine != insight_type {
+        let refused = if report.refused.is_some() {
+            report.refused.clone()
+        } else if mine != insight_type {
             Some(format!("a {insight_type} cannot replace a {mine}"))
         } else if !lifecycle::can_be_superseded(mine) {
             Some(format!("a {mine} is not replaced: retract it"))

@@ -125,6 +125,25 @@ fn saying_it_again_is_counted_and_no_second_agent_is_believed() {
 }
 
 #[test]
+fn a_person_who_says_it_again_says_more_and_nobody_else_does() {
+    let said = |seq, who: &str, rationale: Option<&str>| {
+        let emit = InsightEmit { agent: None, rationale: rationale.map(str::to_owned), ..emit(InsightType::Decision) };
+        InsightReport { actor: Some(who.into()), ..report(seq, Said::Emit(Box::new(emit))) }
+    };
+    let rationale = |reports: Vec<InsightReport>| folded(reports).insight.rationale;
+    assert_eq!(rationale(vec![said(1, "ada", None), said(2, "ada", Some("because"))]).as_deref(), Some("because"));
+    assert_eq!(rationale(vec![said(1, "ada", None), said(2, "ben", Some("because"))]), None);
+    let proved = |report| proven(report, "ada", true);
+    let pretended = rationale(vec![proved(said(1, "ada", None)), said(2, "ada", Some("because"))]);
+    assert_eq!(pretended, None, "who has a shell proves nothing");
+    let again = rationale(vec![proved(said(1, "ada", None)), proved(said(2, "ada", Some("because")))]);
+    assert_eq!(again.as_deref(), Some("because"));
+    let mut agent = emit(InsightType::Decision);
+    (agent.agent, agent.rationale) = (Some("ada".into()), Some("because".into()));
+    assert_eq!(rationale(vec![said(1, "ada", None), report(2, Said::Emit(Box::new(agent)))]), None);
+}
+
+#[test]
 fn votes_count_once_for_each_principal() {
     let vote = |seq, action, by_person, who| update(seq, action, by_person, who);
     let first = || report(1, Said::Emit(Box::new(emit(InsightType::Lesson))));

@@ -346,6 +346,20 @@ impl Operation {
         }
     }
 
+    /// The first field that is empty and must not be.
+    fn empty(&self) -> Option<&'static str> {
+        let of: &[(&str, &'static str)] = match self {
+            Self::Status(of) => &[(&of.status, "status")],
+            Self::Comment(of) => &[(&of.text, "text")],
+            Self::Link(of) => &[(&of.kind, "kind"), (&of.reference, "ref")],
+            Self::SprintStart(of) | Self::SprintEnd(of) => &[(&of.id, "id")],
+            _ => &[],
+        };
+        let task = self.task().map(|task| (task, "task"));
+        let mut all = task.iter().chain(of);
+        all.find(|(text, _)| text.trim().is_empty()).map(|(_, field)| *field)
+    }
+
     /// Cuts a long text, so that the line fits: the first `part` gives way first.
     fn cut(&mut self, part: usize) {
         match (self, part) {
@@ -438,8 +452,8 @@ pub fn parse(text: &str) -> Result<Parsed, String> {
         return Ok(Parsed::Newer { seq: envelope.seq });
     }
     let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    if line.operation.task().is_some_and(|task| task.trim().is_empty()) {
-        return Err("`task` is empty".to_owned());
+    if let Some(field) = line.operation.empty() {
+        return Err(format!("`{field}` is empty"));
     }
     Ok(Parsed::Line(Box::new(line)))
 }

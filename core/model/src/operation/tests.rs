@@ -50,6 +50,11 @@ fn what_a_newer_program_wrote_is_left_for_one() {
         r#"{"v":1,"seq":1,"t":"2026-11-26T20:51:06.000Z","op":"task.complete"}"#,
         r#"{"v":1,"seq":1,"t":"2026-11-26T20:51:06.000Z","op":"task.complete","task":" "}"#,
         r#"{"v":1,"t":"2026-11-26T20:51:06.000Z","op":"task.complete","task":"a"}"#,
+        r#"{"v":1,"seq":1,"t":"2026-11-26T20:51:06.000Z","op":"task.status","task":"a","status":""}"#,
+        r#"{"v":1,"seq":1,"t":"2026-11-26T20:51:06.000Z","op":"task.comment","task":"a","text":" "}"#,
+        r#"{"v":1,"seq":1,"t":"2026-11-26T20:51:06.000Z","op":"task.link","task":"a","kind":"pr","ref":""}"#,
+        r#"{"v":1,"seq":1,"t":"2026-11-26T20:51:06.000Z","op":"task.link","task":"a","kind":"","ref":"1"}"#,
+        r#"{"v":1,"seq":1,"t":"2026-11-26T20:51:06.000Z","op":"sprint.start","id":""}"#,
     ] {
         assert!(parse(text).is_err(), "{text}");
     }

@@ -128,6 +128,32 @@ fn why_a_task_entered_a_blocked_status_is_its_impediment_until_it_leaves_that() 
 }
 
 #[test]
+fn a_run_that_failed_is_blocked_until_the_next_begins_or_somebody_lifts_that() {
+    let status = |status: Status, reason: Option<&str>| Report::Status {
+        status: Some(status),
+        native: status.as_str().into(),
+        reason: reason.map(str::to_owned),
+    };
+    let run = vec![
+        reported("a", 1, 1_000, started(titled("Import"))),
+        reported("a", 2, 2_000, status(Status::InProgress, None)),
+        reported("a", 3, 3_000, status(Status::Blocked, Some("ValueError"))),
+    ];
+    let after = |more: Vec<Reported<Report>>| {
+        let record = merged(vec![run.iter().cloned().chain(more).collect()]);
+        let state = timeline::last(&record.timeline).unwrap();
+        (state.facts.status, state.facts.flag.as_ref().map(ToString::to_string))
+    };
+    let blocked_by = |reason: &str| Some(reason.to_owned());
+    assert_eq!(after(vec![]), (Status::Blocked, blocked_by("ValueError")));
+    let second = reported("b", 1, 9_000, status(Status::InProgress, None));
+    assert_eq!(after(vec![second.clone()]), (Status::InProgress, None));
+    assert_eq!(after(vec![reported("c", 1, 5_000, Report::Unblocked)]), (Status::InProgress, None), "by hand");
+    let vendor = reported("c", 1, 5_000, Report::Blocked { reason: Some("vendor".into()), by: None });
+    assert_eq!(after(vec![vendor, second]), (Status::InProgress, blocked_by("vendor")), "of others it stays");
+}
+
+#[test]
 fn null_clears_and_what_is_not_given_stays() {
     let cleared = Fields { parent: Some(None), ..Fields::default() };
     let attributes = |value: Option<&str>| Fields {

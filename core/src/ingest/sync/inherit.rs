@@ -6,10 +6,11 @@
 use tokio_util::sync::CancellationToken;
 
 use super::Options;
+use super::insights::{circle, leads_to, replacements};
 use super::job::{Job, Source};
 use crate::model::error::Result;
 use crate::model::guidance::stored::AllGuidance;
-use crate::model::insight::{self, InsightRecord};
+use crate::model::insight::{self, InsightRecord, InsightReport, Said};
 use crate::model::observation::Operations;
 use crate::model::operation;
 use crate::model::report::{Report, Reported, SprintReport};
@@ -129,12 +130,13 @@ impl Job<'_> {
         let known = to.insight(&theirs.project, &theirs.id)?;
         let old = known.as_ref().and_then(insight::fold);
         let done = (done(from, Signal::Traces, &theirs.source)?, done(from, Signal::Logs, &theirs.source)?);
+        let theirs_key = (theirs.project.clone(), theirs.id.clone());
         let ours = adopted(theirs, self.name(), done, to.seq());
         let (mut record, reports) = match known {
             Some(known) => (known, ours.reports),
             None => (InsightRecord { reports: Vec::new(), ..ours.clone() }, ours.reports),
         };
-        let added = record.add(reports);
+        let added = record.add(without_circles(to, &theirs_key, reports)?);
         if added == 0 {
             return Ok(());
         }
@@ -197,6 +199,26 @@ fn adopted(theirs: InsightRecord, source: &str, (spans, logs): (u64, u64), now: 
     InsightRecord { source: source.into(), exported_by, reports, ..theirs }
 }
 
+/// Reports of an insight, of which those are refused that would close a circle of insights that replace each other: each of two engines
+/// knew one half.
+fn without_circles(
+    to: &Transaction<'_>,
+    (project, id): &(String, String),
+    mut reports: Vec<InsightReport>,
+) -> Result<Vec<InsightReport>> {
+    for report in &mut reports {
+        let Said::Superseded { by, insight_type, .. } = &report.said else { continue };
+        let next = |one: &str| {
+            let record = to.insight(project, one)?;
+            Ok(record.map(|record| replacements(&record, *insight_type)).unwrap_or_default())
+        };
+        if leads_to(by, id, next)? {
+            report.refused = Some(circle(by, id));
+        }
+    }
+    Ok(reports)
+}
+
 /// How far the other engine had exported a signal of its source.
 fn done(from: &Store, signal: Signal, source: &str) -> Result<u64> {
     Ok(from.position(signal, source)?.done)
@@ -221,7 +243,7 @@ fn with_exported(ours: &TaskRecord, theirs: &TaskRecord, done: u64, now: u64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::insight::{InsightReport, Said};
+    use crate::model::insight::InsightType;
     use crate::model::operation::{InsightEmit, InsightUpdate};
     use crate::model::samples::{facts, stored, to};
     use crate::model::time::Millis;
@@ -256,5 +278,26 @@ mod tests {
         assert_eq!(exported.reports.iter().map(|report| report.journal).collect::<Vec<_>>(), [EXPORTED, 9]);
         let new = adopted(theirs, "sdk", (0, 2), 9);
         assert_eq!((new.key().source.as_str(), new.reports[0].journal, new.reports[1].journal), ("sdk", 9, EXPORTED));
+    }
+
+    #[test]
+    fn a_circle_of_which_each_engine_knew_one_half_is_refused() {
+        let [one, other] = ["ins_00000000000000aa", "ins_00000000000000bb"];
+        let replaced = |by: &str| {
+            let said = Said::Superseded { by: by.into(), insight_type: InsightType::Decision, agent: None };
+            InsightReport::new("w", 1, Millis(1), None, said)
+        };
+        let store = Store::over(std::sync::Arc::new(crate::store::MemoryKv::default())).unwrap();
+        let mut to = store.begin().unwrap();
+        let mut record = InsightRecord::new("sdk", "shop", one);
+        record.add([replaced(other)]);
+        to.put_insight(None, &record).unwrap();
+        let refused = |id: &str, by: &str| {
+            let key = ("shop".to_owned(), id.to_owned());
+            without_circles(&to, &key, vec![replaced(by)]).unwrap().remove(0).refused
+        };
+        let why = format!("{one} cannot replace what replaces it: {other}");
+        assert_eq!(refused(other, one), Some(why));
+        assert_eq!(refused(other, "ins_00000000000000cc"), None);
     }
 }

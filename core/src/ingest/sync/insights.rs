@@ -3,7 +3,7 @@
 //! Reports are gathered from the records of a page and stored in the order in which they count, so that each insight is written
 //! once, in the transaction that moves the cursor past its reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::job::Job;
 use crate::lock;
@@ -15,8 +15,8 @@ use crate::model::time::{DAY, Millis};
 use crate::store::own::FORGOTTEN;
 use crate::store::{Item, Transaction};
 
-/// Insights that replace one another, one after the other: no chain is longer.
-const LONGEST_CHAIN: usize = 64;
+/// Insights that are looked at to know whether one replaces another, directly or through others.
+const MOST_REPLACEMENTS: usize = 256;
 /// Insights forgotten in one transaction.
 const FORGOTTEN_AT_ONCE: usize = 1_000;
 
@@ -71,7 +71,7 @@ impl Page<'_, '_> {
         let Ok(insight_type) = emit.insight_type.parse::<InsightType>() else { return Ok(Vec::new()) };
         let (mut replaced, mut refused) = (Vec::new(), Vec::new());
         for other in emit.supersedes.clone() {
-            if self.is_replaced_by(key, &other)? {
+            if self.is_replaced_by(key, &other, insight_type)? {
                 refused.push(other);
             } else {
                 let said = Said::Superseded { by: key.1.clone(), insight_type, agent: emit.agent.clone() };
@@ -82,24 +82,47 @@ impl Page<'_, '_> {
             let mut emit = emit.clone();
             emit.supersedes.retain(|id| !refused.contains(id));
             report.said = Said::Emit(emit);
-            report.refused = Some(format!("{} cannot replace what replaces it: {}", key.1, refused.join(", ")));
+            report.refused = Some(circle(&key.1, &refused.join(", ")));
         }
         Ok(replaced)
     }
 
     /// Whether `other` is the insight, or replaces it, directly or through others.
-    fn is_replaced_by(&mut self, key: &Key, other: &str) -> Result<bool> {
-        let mut next = Some(key.1.clone());
-        for _ in 0..LONGEST_CHAIN {
-            let Some(id) = next else { return Ok(false) };
-            if id == other {
-                return Ok(true);
-            }
-            let folded = insight::fold(&self.get(&(key.0.clone(), id))?.record);
-            next = folded.and_then(|folded| folded.insight.superseded_by);
-        }
-        Ok(true)
+    fn is_replaced_by(&mut self, key: &Key, other: &str, insight_type: InsightType) -> Result<bool> {
+        leads_to(&key.1, other, |id| {
+            let record = &self.get(&(key.0.clone(), id.to_owned()))?.record;
+            Ok(replacements(record, insight_type))
+        })
     }
+}
+
+/// The insights of a type that replace one, as reported: also before anything else is known of it, and where time or another replacement
+/// came first, because an older report that arrives late may change that.
+pub(super) fn replacements(record: &InsightRecord, insight_type: InsightType) -> Vec<String> {
+    let by = |report: &InsightReport| match &report.said {
+        Said::Superseded { by, insight_type: of, .. } if *of == insight_type && report.refused.is_none() => {
+            Some(by.clone())
+        }
+        _ => None,
+    };
+    record.reports.iter().filter_map(by).collect()
+}
+
+/// Whether what replaces an insight leads from `id` to `other`. True also where that is too long to know.
+pub(super) fn leads_to(id: &str, other: &str, mut next: impl FnMut(&str) -> Result<Vec<String>>) -> Result<bool> {
+    let (mut waiting, mut seen) = (vec![id.to_owned()], BTreeSet::from([id.to_owned()]));
+    while let Some(id) = waiting.pop() {
+        if id == other || seen.len() > MOST_REPLACEMENTS {
+            return Ok(true);
+        }
+        waiting.extend(next(&id)?.into_iter().filter(|by| seen.insert(by.clone())));
+    }
+    Ok(false)
+}
+
+/// Why one insight does not replace others.
+pub(super) fn circle(by: &str, others: &str) -> String {
+    format!("{by} cannot replace what replaces it: {others}")
 }
 
 /// Whether nobody ever asked for an insight, nobody stands behind it, and nobody waits for what becomes of it.
@@ -223,5 +246,54 @@ impl Job<'_> {
         }
         *left -= surplus.min(*left).min(over.len());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::operation::InsightEmit;
+    use crate::store::Store;
+
+    const IDS: [&str; 3] = ["ins_00000000000000aa", "ins_00000000000000bb", "ins_00000000000000cc"];
+
+    /// A report of a decision that replaces others, as the writer of its own that another process is.
+    fn decision(of: usize, replaces: &[usize]) -> (Key, InsightReport) {
+        let emit = InsightEmit {
+            id: IDS[of].into(),
+            insight_type: "decision".into(),
+            summary: format!("Decision {of}"),
+            supersedes: replaces.iter().map(|of| IDS[*of].to_owned()).collect(),
+            ..InsightEmit::default()
+        };
+        let at = Millis(1_000 + i64::try_from(of).unwrap());
+        (("shop".to_owned(), IDS[of].to_owned()), InsightReport::new(IDS[of], 1, at, None, Said::Emit(Box::new(emit))))
+    }
+
+    /// What replaces each of the decisions, after their reports arrived in this order.
+    fn replaced(arrived: &[(usize, &[usize])]) -> Vec<Option<usize>> {
+        let store = Store::over(std::sync::Arc::new(crate::store::MemoryKv::default())).unwrap();
+        let transaction = store.begin().unwrap();
+        let mut page = Page { to: &transaction, source: "sdk", insights: BTreeMap::new() };
+        for (of, replaces) in arrived {
+            let (key, report) = decision(*of, replaces);
+            page.add(&key, report).unwrap();
+        }
+        let by = |id: &&str| {
+            let changed = page.insights.get(&("shop".to_owned(), (*id).to_owned()))?;
+            let by = insight::fold(&changed.record)?.insight.superseded_by?;
+            IDS.iter().position(|id| *id == by)
+        };
+        IDS.iter().map(by).collect()
+    }
+
+    #[test]
+    fn decisions_that_replace_each_other_in_a_circle_leave_one_whatever_arrives_first() {
+        assert_eq!(replaced(&[(0, &[1]), (1, &[0])]), [None, Some(0), None], "before the other is known");
+        assert_eq!(replaced(&[(1, &[]), (0, &[1]), (1, &[0])]), [None, Some(0), None]);
+        assert_eq!(replaced(&[(0, &[1]), (1, &[2]), (2, &[0])]), [None, Some(0), Some(1)]);
+        assert_eq!(replaced(&[(2, &[0]), (0, &[1]), (1, &[2])]), [Some(2), Some(0), None]);
+        assert_eq!(replaced(&[(0, &[0])]), [None, None, None]);
+        assert_eq!(replaced(&[(0, &[1]), (2, &[0]), (1, &[])]), [Some(2), Some(0), None], "a line is no circle");
     }
 }

@@ -23,6 +23,8 @@ _EVENT_ATTRIBUTES = 16
 _EVENT_BYTES = 2000
 _LINKS = ("commit", "pr", "build", "deployment", "trace", "url")
 _INTEGER = 2**63
+# The last time of the calendar that reads the lines, which has room for a zone of any offset.
+_LATEST = datetime(9999, 12, 30, 22, 0, 0, 999999, timezone.utc)
 
 # What `before_send` adds must be JSON, too: NaN is none.
 encoder = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -105,11 +107,12 @@ def texts(value: Any, complain: Complain) -> "list[str] | None":
 def day(value: object, complain: Complain) -> "str | None":
     """A date, ``YYYY-MM-DD``."""
     if isinstance(value, datetime):
-        return f"{value.year:04d}-{value.month:02d}-{value.day:02d}"
-    if isinstance(value, date):
-        return value.isoformat()
+        value = value.date()
     try:
-        return date.fromisoformat(plain(value).strip()[:10]).isoformat()
+        found = value if isinstance(value, date) else date.fromisoformat(plain(value).strip()[:10])
+        if found > _LATEST.date():
+            raise ValueError
+        return found.isoformat()
     except ValueError:
         complain(f"{plain(value)[:50]!r} is no date like 2026-11-26")
         return None
@@ -131,6 +134,8 @@ def moment(value: object, complain: Complain) -> "str | None":
     try:
         # `astimezone` reads a naive datetime as local time.
         found = _parsed(value).astimezone(timezone.utc)
+        if found > _LATEST:
+            raise ValueError
     except (ValueError, OverflowError, OSError):
         complain(f"{plain(value)[:50]!r} is no time like 2026-11-26T20:51:06Z")
         return None

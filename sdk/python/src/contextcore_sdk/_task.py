@@ -55,8 +55,7 @@ class Task:
 
     def unblock(self, new_status: "str | None" = None, *, at: "datetime | None" = None) -> None:
         """See `TaskTracker.unblock_task`."""
-        given = {} if new_status is None else {"new_status": new_status}
-        self._tracker.unblock_task(self.id, **given, at=at)
+        self._tracker.unblock_task(self.id, new_status, at=at)
 
     def complete(self, *, at: "datetime | None" = None) -> None:
         """See `TaskTracker.complete_task`."""
@@ -105,17 +104,18 @@ class Task:
     def __exit__(
         self, kind: "type[BaseException] | None", error: "BaseException | None", trace: "TracebackType | None"
     ) -> None:
-        """Completes the task, or blocks it if the block raised."""
+        """Completes the task, or blocks it if the block raised: as a status, which the next entry ends."""
         # A child that was forked inside the block also leaves it; the task ends once, where it was begun.
         if self._pid != os.getpid():
             return
-        if error is not None:
-            if not _is_cancellation(error):
-                self._tracker.block_task(self.id, type(error).__name__)
-        elif self._tracker._is_active(self.id):
-            # Else the block itself has completed or cancelled it.
+        if not self._tracker._is_active(self.id):
+            # The block itself has completed or cancelled it.
+            return
+        if error is None:
             self._tracker.complete_task(self.id)
             self._tracker._note(self.id, "done")
+        elif not _is_cancellation(error):
+            self._tracker.update_status(self.id, "blocked", reason=type(error).__name__)
 
     async def __aenter__(self) -> "Task":
         """As `with`."""

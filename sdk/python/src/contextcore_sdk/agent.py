@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from . import _encode, _query
@@ -252,8 +252,9 @@ class InsightQuerier:
 
     def query(
         self, project_id: "str | None" = None, insight_type: "str | None" = None, *, text: "str | None" = None,
-        path: "str | None" = None, task_id: "str | None" = None, agent_id: "str | None" = None,
-        audience: "str | None" = None, min_confidence: "float | None" = None, since: "str | None" = "90d",
+        path: "str | os.PathLike[str] | None" = None, task_id: "str | None" = None, agent_id: "str | None" = None,
+        audience: "str | None" = None, min_confidence: "float | None" = None,
+        since: "str | timedelta | date | None" = "90d",
         status: "str | None" = "open", limit: int = 20,
     ) -> "list[Insight]":  # fmt: skip
         """Insights, best first.
@@ -267,7 +268,8 @@ class InsightQuerier:
             agent_id: Only those of an agent.
             audience: `human` or `agent`.
             min_confidence: Only those at least as sure.
-            since: How far back, e.g. `90d`; None for all.
+            since: How far back, e.g. `90d` or a `timedelta`, or from when, a date or a time; None for all. A time without a zone
+                is local time.
             status: `open` (what still holds), `all`, or one status.
             limit: At most this many.
         """
@@ -286,7 +288,7 @@ class InsightQuerier:
         """Decisions that hold."""
         return self.query(insight_type="decision", **kw)
 
-    def get_lessons(self, applies_to: "str | None" = None, **kw: Any) -> "list[Insight]":
+    def get_lessons(self, applies_to: "str | os.PathLike[str] | None" = None, **kw: Any) -> "list[Insight]":
         """Lessons, for a path if one is given."""
         return self.query(insight_type="lesson", path=applies_to, **kw)
 
@@ -294,7 +296,7 @@ class InsightQuerier:
         """Questions without an answer."""
         return self.query(insight_type="question", **kw)
 
-    def get_guidance(self, path: "str | None" = None) -> "list[dict[str, Any]]":
+    def get_guidance(self, path: "str | os.PathLike[str] | None" = None) -> "list[dict[str, Any]]":
         """Guidance from people: constraints, preferences, focus. For a path if one is given."""
         return self._source.guidance(self.project_id, path)
 
@@ -306,15 +308,15 @@ class GuidanceReader:
         """Takes the options of `InsightQuerier`."""
         self._querier = InsightQuerier(project_id, **options)
 
-    def get_guidance(self, path: "str | None" = None) -> "list[dict[str, Any]]":
+    def get_guidance(self, path: "str | os.PathLike[str] | None" = None) -> "list[dict[str, Any]]":
         """All of it, for a path if one is given."""
         return self._querier.get_guidance(path)
 
-    def get_constraints(self, path: "str | None" = None) -> "list[dict[str, Any]]":
+    def get_constraints(self, path: "str | os.PathLike[str] | None" = None) -> "list[dict[str, Any]]":
         """What must not be done."""
         return [each for each in self.get_guidance(path) if each.get("kind", "constraint") == "constraint"]
 
-    def get_blocking(self, path: "str | None" = None) -> "list[dict[str, Any]]":
+    def get_blocking(self, path: "str | os.PathLike[str] | None" = None) -> "list[dict[str, Any]]":
         """Constraints that forbid a change."""
         return [each for each in self.get_constraints(path) if each.get("severity") == "blocking"]
 

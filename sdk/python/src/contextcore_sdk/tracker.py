@@ -54,7 +54,6 @@ class _Default(str):
 
 UNSET = _Unset()
 _TASK: str = _Default("task")
-_IN_PROGRESS: str = _Default("in_progress")
 _FINISHED = (Status.DONE.value, Status.CANCELLED.value)
 
 
@@ -170,9 +169,9 @@ class TaskTracker(Client):
         """Says that a task cannot go on, why, and which task it waits for. Its status stays what it is underneath."""
         self._record("task.block", task_id, at, {"reason": reason, "blocked_by": blocked_by})
 
-    def unblock_task(self, task_id: str, new_status: str = _IN_PROGRESS, *, at: "datetime | None" = None) -> None:
+    def unblock_task(self, task_id: str, new_status: "str | None" = None, *, at: "datetime | None" = None) -> None:
         """Says that a task can go on: in the status it had, or in one that is given."""
-        if self._record("task.unblock", task_id, at, {}) and new_status and new_status is not _IN_PROGRESS:
+        if self._record("task.unblock", task_id, at, {}) and new_status:
             self.update_status(task_id, new_status, at=at)
 
     def complete_task(self, task_id: str, *, at: "datetime | None" = None) -> None:
@@ -220,7 +219,7 @@ class TaskTracker(Client):
         """A task for a `with` block, an `async with` block, or a function.
 
         In progress on entry and done at the end. If the block raises, the task is blocked, with the exception's type as the
-        reason; being cancelled or exiting does not block it. As a decorator without arguments the function's name is the id
+        reason, until it is entered again; being cancelled or exiting does not block it. As a decorator without arguments the function's name is the id
         and the first line of its docstring the title.
 
             with tracker.task("PROJ-7", "Migrate the orders table"):

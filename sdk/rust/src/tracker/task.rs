@@ -111,10 +111,18 @@ impl TaskGuard {
         Self { task, process: std::process::id() }
     }
 
-    /// Ends the task as blocked, for this reason.
+    /// Ends the task as blocked, for this reason, until it is entered again.
     pub fn fail(self, reason: &str) {
-        self.task.block(reason);
+        self.blocked(reason);
         self.task.tracker.note(&self.task.id, Some("done"));
+    }
+
+    /// As a status, which the next entry ends; unless the task was completed or cancelled meanwhile.
+    fn blocked(&self, reason: &str) {
+        let task = &self.task;
+        if task.tracker.is_active(&task.id) {
+            task.tracker.update_status_because(&task.id, "blocked", reason);
+        }
     }
 }
 
@@ -133,7 +141,7 @@ impl Drop for TaskGuard {
             return;
         }
         if std::thread::panicking() {
-            task.block("panic");
+            self.blocked("panic");
         } else if task.tracker.is_active(&task.id) {
             // Otherwise the task was completed, cancelled or blocked meanwhile.
             task.complete();
