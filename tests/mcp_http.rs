@@ -198,7 +198,7 @@ fn until(client: &Client<'_>, tool: &str, arguments: &Value, part: &str) -> Stri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_token_reports_is_its_agents_and_a_key_that_others_have_is_its_own() {
-    let (_tool, _home, mut service) = serving().await;
+    let (_tool, _home, service) = serving().await;
     let (writer, all) = (Client(&service, "token-of-writer"), Client(&service, "token-of-all"));
     writer.text("report_task", json!({"key": "A-1", "op": "start", "title": "Pay"}));
     all.text("report_task", json!({"key": "A-1", "op": "start", "title": "Write", "project": "BLOG"}));

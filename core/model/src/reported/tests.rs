@@ -134,7 +134,7 @@ fn a_run_that_failed_is_blocked_until_the_next_begins_or_somebody_lifts_that() {
         native: status.as_str().into(),
         reason: reason.map(str::to_owned),
     };
-    let run = vec![
+    let run = [
         reported("a", 1, 1_000, started(titled("Import"))),
         reported("a", 2, 2_000, status(Status::InProgress, None)),
         reported("a", 3, 3_000, status(Status::Blocked, Some("ValueError"))),
