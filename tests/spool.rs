@@ -212,10 +212,10 @@ async fn a_helper_holds_no_file_of_its_caller_open() {
         .spawn()
         .unwrap();
     let mut pipe = child.stdout.take().unwrap();
-    let (said, heard) = std::sync::mpsc::channel();
-    std::thread::spawn(move || said.send(pipe.read_to_end(&mut Vec::new())));
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(pipe.read_to_end(&mut Vec::new())));
     assert!(child.wait().unwrap().success());
-    heard.recv_timeout(Duration::from_secs(5)).expect("nobody has the pipe any more").unwrap();
+    ended.recv_timeout(Duration::from_secs(5)).expect("nobody has the pipe any more").unwrap();
     until("the first span came", || !backend.spans().is_empty());
     let mut helper = UnixStream::connect(shell.lane().join("engine.sock")).expect("the helper lingers");
     helper.write_all(b"{\"v\":1,\"cmd\":\"stop\"}\n").unwrap();

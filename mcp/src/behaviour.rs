@@ -14,10 +14,10 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::answer::Problem;
 use crate::caller::Caller;
+use crate::deadline::Deadline;
 use crate::definitions::Definition;
 use crate::fake::Fake;
-use crate::gate::Gate;
-use crate::tools::Turn;
+use crate::tools::CallContext;
 use crate::{resources, tools};
 
 fn caller(agent: &str) -> Caller {
@@ -27,7 +27,8 @@ fn caller(agent: &str) -> Caller {
 fn ask(fake: &Fake, agent: &str, tool: &str, arguments: Value) -> Result<Value, Problem> {
     let definition = Definition::of(tool).unwrap();
     let random = rand::random();
-    let outcome = tools::call(fake, &caller(agent), definition, arguments.as_object().unwrap(), Turn::of(random))?;
+    let outcome =
+        tools::call(fake, &caller(agent), definition, arguments.as_object().unwrap(), CallContext::of(random))?;
     Ok(outcome.value)
 }
 
@@ -66,7 +67,7 @@ fn a_key_of_two_projects_is_that_of_the_callers_and_no_word_about_the_other() {
     };
     let ask = |caller: &Caller, arguments: Value| {
         let definition = Definition::of("get_task").unwrap();
-        let outcome = tools::call(&fake, caller, definition, arguments.as_object().unwrap(), Turn::of(1));
+        let outcome = tools::call(&fake, caller, definition, arguments.as_object().unwrap(), CallContext::of(1));
         outcome.map_or_else(|problem| problem.to_string(), |outcome| outcome.value["task"]["title"].to_string())
     };
     let key = |key: &str| json!({"key": key});
@@ -157,8 +158,8 @@ fn nothing_is_written_for_a_client_that_waits_no_more() {
         ("update_insight", json!({"id": id, "action": "contradict"})),
         ("report_task", json!({"key": "A-1", "op": "start"})),
     ] {
-        let turn = Turn::of(7);
-        assert!(turn.gate.close().to_string().contains("nothing was written"));
+        let turn = CallContext::of(7);
+        assert!(turn.deadline.close().to_string().contains("nothing was written"));
         let definition = Definition::of(tool).unwrap();
         let late = tools::call(&fake, &caller("b"), definition, arguments.as_object().unwrap(), turn);
         assert!(late.is_err(), "{tool} {arguments}");
@@ -171,7 +172,7 @@ fn nothing_is_written_for_a_client_that_waits_no_more() {
 fn what_a_tainted_agent_writes_says_so() {
     let fake = Fake::default();
     let tainted = |tool: &str, arguments: Value| {
-        let turn = Turn { tainted_by: Some("A-1".to_owned()), ..Turn::of(rand::random()) };
+        let turn = CallContext { tainted_by: Some("A-1".to_owned()), ..CallContext::of(rand::random()) };
         tools::call(&fake, &caller("t"), Definition::of(tool).unwrap(), arguments.as_object().unwrap(), turn)
             .unwrap()
             .value
@@ -349,7 +350,7 @@ fn the_answer_of_a_form_is_kept_in_the_project_of_its_question() {
     let fake = Fake::default();
     let asked = call(&fake, "a", "ask_human", json!({"question": "Which bank?", "project": "blog"}));
     let id = asked["id"].as_str().unwrap();
-    tools::keep_answer(&fake, &caller("a"), Gate::default(), ("blog", id), "B").unwrap();
+    tools::keep_answer(&fake, &caller("a"), Deadline::default(), ("blog", id), "B").unwrap();
     let found = call(&fake, "b", "find_insights", json!({"id": id}));
     let insight = &found["insight"];
     assert_eq!((&insight["project"], &insight["status"]), (&json!("blog"), &json!("suggested")));
@@ -385,7 +386,8 @@ fn what_is_left_out_is_counted_and_can_be_reached() {
         }
         let outsider = Caller { project: None, ..caller("b") };
         let tool = Definition::of("get_project").unwrap();
-        let page = tools::call(&fake, &outsider, tool, arguments.as_object().unwrap(), Turn::of(1)).unwrap().value;
+        let page =
+            tools::call(&fake, &outsider, tool, arguments.as_object().unwrap(), CallContext::of(1)).unwrap().value;
         assert_eq!(page["total"], 251);
         seen.extend(page["projects"].as_array().unwrap().iter().map(|project| project["id"].to_string()));
         cursor = page["next"].clone();

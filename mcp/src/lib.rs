@@ -16,11 +16,11 @@ mod behaviour;
 mod budget;
 mod caller;
 mod clean;
+mod deadline;
 mod definitions;
 #[cfg(test)]
 mod fake;
 mod fence;
-mod gate;
 mod http;
 mod limits;
 mod prompts;
@@ -33,5 +33,6 @@ mod usefulness;
 
 pub use backend::{Backend, BudgetLeft, Reads, Written};
 pub use caller::Caller;
+pub use deadline::PATIENCE;
 pub use http::http_config;
-pub use server::{Options, PATIENCE, Server};
+pub use server::{Options, Server};

@@ -10,7 +10,7 @@ use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::clean;
 use crate::definitions::Definition;
-use crate::tools::{self, Outcome, Turn};
+use crate::tools::{self, CallContext, Outcome};
 
 const SCHEME: &str = "contextcore://";
 const JSON: &str = "application/json";
@@ -82,7 +82,13 @@ pub(crate) fn read(backend: &dyn Backend, caller: &Caller, uri: &str, random: u6
     let name = decoded(name).filter(|name| !name.is_empty()).ok_or_else(missing)?;
     let call = |tool: &str, arguments: serde_json::Value| {
         let tool = Definition::of(tool).ok_or_else(missing)?;
-        tools::call(backend, caller, tool, arguments.as_object().unwrap_or(&serde_json::Map::new()), Turn::of(random))
+        tools::call(
+            backend,
+            caller,
+            tool,
+            arguments.as_object().unwrap_or(&serde_json::Map::new()),
+            CallContext::of(random),
+        )
     };
     let json = |outcome: Outcome| (outcome.json, outcome.is_untrusted, JSON);
     let (text, is_untrusted, mime) = match kind(uri) {
@@ -102,7 +108,7 @@ pub(crate) fn read(backend: &dyn Backend, caller: &Caller, uri: &str, random: u6
 /// The guidance of a project as Markdown, the binding first, and whether there is text in it that nobody vouches for.
 fn guidance(backend: &dyn Backend, caller: &Caller, project: &str, random: u64) -> Result<(String, bool), Problem> {
     let (mut text, mut is_untrusted) = (String::new(), false);
-    tools::with(backend, caller, Turn::of(random), |call| {
+    tools::with(backend, caller, CallContext::of(random), |call| {
         let project = call.visible(project)?;
         if call.reads.project_config(&project).is_none() {
             call.reads.project(&ProjectQuery { project: project.clone(), sprint: None })?;

@@ -24,17 +24,15 @@ use tokio::sync::OnceCell;
 use crate::answer::Problem;
 use crate::backend::Backend;
 use crate::caller::Caller;
+use crate::deadline::{Deadline, in_time, too_long};
 use crate::definitions::{ALL, Definition};
-use crate::gate::{Gate, in_time, too_long};
 use crate::limits::Memory;
-use crate::tools::{self, Outcome, Turn};
+use crate::tools::{self, CallContext, Outcome};
 use crate::{audit, budget, clean, prompts, resources};
 
 /// How long lists may be kept by a client, in milliseconds; and what is read.
 const LISTS: u64 = 3_600_000;
 const READS: u64 = 30_000;
-/// How long a call may take, from its first step to its last.
-pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What every client reads first. Clients cut it at 2,048 characters.
 const INSTRUCTIONS: &str = include_str!("instructions.md");
@@ -201,17 +199,17 @@ impl Server {
         caller: &Caller,
         tool: &'static Definition,
         request: &CallToolRequestParams,
-        gate: Gate,
+        deadline: Deadline,
     ) -> Result<Outcome, Problem> {
         let arguments = request.arguments.clone().unwrap_or_default();
         tools::check(tool, &arguments)?;
         let tainted_by = if tool.write { self.may_write(&caller.agent).await? } else { None };
         if let Some(sealed) = &request.request_state {
-            return self.form_returned(caller, request, sealed, gate).await;
+            return self.form_returned(caller, request, sealed, deadline).await;
         }
         let agent = caller.agent.clone();
         let subject = arguments.get("key").and_then(Value::as_str).unwrap_or("guidance").to_owned();
-        let (caller, turn) = (caller.clone(), Turn { tainted_by, gate, random: rand::random() });
+        let (caller, turn) = (caller.clone(), CallContext { tainted_by, deadline, random: rand::random() });
         let asked = move |backend: &dyn Backend| tools::call(backend, &caller, tool, &arguments, turn);
         let outcome = self.blocking(asked).await?;
         if outcome.is_untrusted {
@@ -344,9 +342,9 @@ impl ServerHandler for Server {
                 return Err(error);
             }
         };
-        let gate = Gate::default();
-        let late = || if tool.write { gate.close() } else { too_long() };
-        let answer = in_time(self.answer(&caller, tool, &request, gate.clone()), late).await;
+        let deadline = Deadline::default();
+        let late = || if tool.write { deadline.close() } else { too_long() };
+        let answer = in_time(self.answer(&caller, tool, &request, deadline.clone()), late).await;
         let form = match &answer {
             Ok(outcome) => self.form(&caller, &request, &context, outcome).await,
             Err(_) => None,

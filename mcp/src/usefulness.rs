@@ -189,7 +189,7 @@ fn missed(fake: &Fake, questions: &[Question], tool: &str, argument: &str) -> Ve
     let is_missed = |(number, question): &(usize, &Question)| {
         let arguments = json!({"project": "shop", argument: question.question});
         let arguments = arguments.as_object().unwrap();
-        let answer = tools::call(fake, &Caller::default(), definition, arguments, tools::Turn::of(7)).unwrap();
+        let answer = tools::call(fake, &Caller::default(), definition, arguments, tools::CallContext::of(7)).unwrap();
         !mentions(&answer.value, &question.fact(*number).id)
     };
     let missed = questions.iter().enumerate().filter(is_missed);

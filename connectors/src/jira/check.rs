@@ -4,7 +4,8 @@ use contextcore_core::ingest::connector::CheckReport;
 use contextcore_core::{Error, ErrorKind, Result};
 
 use super::api::{self, Site};
-use super::fields::{Field, NOT_HERE};
+use super::field_names::NOT_HERE;
+use super::fields::Field;
 use super::listed::Listed;
 use super::session::{Jira, SiteContext};
 use super::{mapping, sprints};

@@ -16,8 +16,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use contextcore_core::model::SmolStr;
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Fields, NOT_HERE};
 use super::history::Item;
+
+/// The name of a configured field that the site does not have.
+pub(super) const NOT_HERE: &str = "not on this site";
 
 /// Names that fields had, by the field's id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,11 +37,6 @@ impl FieldNames {
         if !name.is_empty() && name != NOT_HERE {
             self.0.entry(id.into()).or_default().insert(name.into());
         }
-    }
-
-    /// Remembers what the fields are called that are read.
-    pub(super) fn note_all(&mut self, fields: &Fields) {
-        fields.all().for_each(|(_, field)| self.note(&field.id, &field.name));
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use super::field_names::FieldNames;
+use super::field_names::{FieldNames, NOT_HERE};
 use super::settings::Settings;
 use crate::vocabulary::{EPIC_LINK as EPIC_LINK_NAMES, FLAGGED, SPRINT as SPRINT_NAMES, STORY_POINTS, is, says};
 
@@ -29,6 +29,11 @@ pub(super) struct Fields {
 }
 
 impl Fields {
+    /// Remembers what the fields are called that are read.
+    pub(super) fn note_names(&self, names: &mut FieldNames) {
+        self.all().for_each(|(_, field)| names.note(&field.id, &field.name));
+    }
+
     /// Every field with our name for it.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &Field)> {
         let Self { sprint, points, epic_link, parent_link, flagged, epic_name } = self;
@@ -104,9 +109,6 @@ impl Field {
         std::iter::once(&self.name).chain(&self.former).any(|known| known.to_lowercase() == name)
     }
 }
-
-/// The name of a configured field that the site does not have.
-pub(super) const NOT_HERE: &str = "not on this site";
 
 /// The kind of the sprint field.
 const SPRINT: &str = "com.pyxis.greenhopper.jira:gh-sprint";

@@ -149,7 +149,7 @@ impl Reference {
     /// their issues do, and former names of fields.
     pub(super) fn past(self) -> Self {
         let Self { statuses, types, epic_types, fields, mut field_names, .. } = self;
-        field_names.note_all(&fields);
+        fields.note_names(&mut field_names);
         Self { statuses, types, epic_types, field_names, ..Self::default() }
     }
 

@@ -226,7 +226,7 @@ impl Lists<'_> {
         }
         let by_board: BTreeSet<Box<str>> = boards.values().filter_map(|board| board.estimate.clone()).collect();
         let mut names = self.old.field_names.clone();
-        names.note_all(&self.old.fields);
+        self.old.fields.note_names(&mut names);
         let Some(answers) = answers else { return Ok((self.old.fields.clone(), names)) };
         let mut found = fields::discover(self.settings, &answers, &by_board, &names);
         if self.site == Site::Cloud && !self.old.is_known() {
@@ -238,7 +238,7 @@ impl Lists<'_> {
         if self.site == Site::DataCenter {
             found.add_translated_names(&answers);
         }
-        names.note_all(&found);
+        found.note_names(&mut names);
         Ok((found, names))
     }
 

@@ -117,7 +117,7 @@ impl Viewer<'_> {
     }
 }
 
-/// Says how to choose one of the tasks that have a key: by what tells them apart.
+/// Says how to choose one of the tasks that have a key: by what differs between them.
 fn several(key: &str, found: &[TaskView]) -> String {
     let distinct = |of: fn(&TaskView) -> &str| {
         let names: BTreeSet<&str> = found.iter().map(of).collect();

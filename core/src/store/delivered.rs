@@ -3,25 +3,12 @@
 //! A copy or an export has it as keys after all others. In a database they become an inbox again; in a directory the process that
 //! has the source takes them from there.
 
-use serde::{Deserialize, Serialize};
-
 use super::format;
 use super::key::{Key, Kind};
-use super::kv::{KeyRange, Pair};
+use super::kv::{Delivered, KeyRange, Pair};
 use super::reader::Store;
 use super::transaction::Transaction;
 use crate::model::error::{Error, ErrorKind, Result};
-
-/// One delivery: what a request to `POST /v1/ops` or `/mcp` held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivered {
-    /// The UUID under which it was delivered.
-    pub id: String,
-    /// The source that it is for.
-    pub source: String,
-    /// Its lines.
-    pub body: String,
-}
 
 impl Delivered {
     fn key(&self, place: usize) -> Vec<u8> {

@@ -15,7 +15,8 @@
 
 use std::sync::Arc;
 
-use super::delivered::Delivered;
+use serde::{Deserialize, Serialize};
+
 use super::format;
 use super::key::{Key, Kind};
 use super::unit::Unit;
@@ -26,6 +27,17 @@ pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// The writes of one batch: a value puts its key, `None` removes it. No key occurs twice.
 pub type Batch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// One delivery: what a request to `POST /v1/ops` or `/mcp` held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The UUID under which it was delivered.
+    pub id: String,
+    /// The source that it is for.
+    pub source: String,
+    /// Its lines.
+    pub body: String,
+}
 
 /// Keys [`Pages`] reads at a time.
 pub(super) const PAGE: usize = 256;

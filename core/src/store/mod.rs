@@ -41,13 +41,12 @@ pub use self::backup::Imported;
 pub use self::copies::Copies;
 pub use self::copy::{Counts, Destination};
 pub use self::dead::DeadId;
-pub use self::delivered::Delivered;
 #[cfg(test)]
 pub(crate) use self::directory::on_disk;
 pub(crate) use self::insight_totals::ACTIVE_FOR;
 pub use self::insight_totals::InsightTotals;
 pub(crate) use self::key::own;
-pub use self::kv::{Batch, Guard, KeyRange, Kv, Pair, WriteTurn};
+pub use self::kv::{Batch, Delivered, Guard, KeyRange, Kv, Pair, WriteTurn};
 pub use self::maintenance::Verified;
 pub use self::memory::MemoryKv;
 pub(crate) use self::paged::TASKS_AT_ONCE;

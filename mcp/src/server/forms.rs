@@ -16,8 +16,8 @@ use super::Server;
 use crate::answer::Problem;
 use crate::caller::Caller;
 use crate::clean;
-use crate::gate::Gate;
-use crate::tools::{self, Outcome, Turn};
+use crate::deadline::Deadline;
+use crate::tools::{self, CallContext, Outcome};
 
 /// How long a form may stay open.
 const FORM: Duration = Duration::from_secs(900);
@@ -36,7 +36,7 @@ impl Server {
         caller: &Caller,
         request: &CallToolRequestParams,
         sealed: &str,
-        gate: Gate,
+        deadline: Deadline,
     ) -> Result<Outcome, Problem> {
         let bound = binding(caller, request);
         let Form { id, project } = self.codec().await?.open_json_with(sealed, &bound).map_err(|_| {
@@ -61,10 +61,12 @@ impl Server {
         let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
             let answer = crate::answer::Answer::new(json!({"id": id, "status": "open"}), &[]);
             let caller = caller.clone();
-            return self.blocking(move |backend| tools::with(backend, &caller, Turn::default(), |_| Ok(answer))).await;
+            return self
+                .blocking(move |backend| tools::with(backend, &caller, CallContext::default(), |_| Ok(answer)))
+                .await;
         };
         let caller = caller.clone();
-        self.blocking(move |backend| tools::keep_answer(backend, &caller, gate, (&project, &id), &text)).await
+        self.blocking(move |backend| tools::keep_answer(backend, &caller, deadline, (&project, &id), &text)).await
     }
 
     /// What seals forms.

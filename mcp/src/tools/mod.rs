@@ -27,9 +27,9 @@ use crate::backend::{Backend, Reads, Written};
 use crate::budget;
 use crate::caller::Caller;
 use crate::clean;
+use crate::deadline::Deadline;
 use crate::definitions::Definition;
 use crate::fence::Fence;
-use crate::gate::Gate;
 use crate::scoped::Scoped;
 
 /// All that a tool needs for one call.
@@ -43,21 +43,21 @@ pub(crate) struct Call<'a> {
     pub(crate) tainted_by: Option<String>,
     /// Random, for what needs an id of its own.
     pub(crate) random: u64,
-    gate: Gate,
+    deadline: Deadline,
 }
 
 /// What is one call's own.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct CallContext {
     /// The task whose untrusted text was served to the agent lately.
     pub(crate) tainted_by: Option<String>,
     /// What it passes before it writes.
-    pub(crate) gate: Gate,
+    pub(crate) deadline: Deadline,
     /// Random, for what needs an id or a mark of its own.
     pub(crate) random: u64,
 }
 
-impl Turn {
+impl CallContext {
     /// One of an agent that read nothing untrusted.
     pub(crate) fn of(random: u64) -> Self {
         Self { random, ..Self::default() }
@@ -102,7 +102,7 @@ pub(crate) fn call(
     caller: &Caller,
     tool: &Definition,
     arguments: &Map<String, Value>,
-    turn: Turn,
+    turn: CallContext,
 ) -> Result<Outcome, Problem> {
     check(tool, arguments)?;
     let repo = arguments.get("repo").and_then(Value::as_str);
@@ -131,12 +131,12 @@ pub(crate) fn check(tool: &Definition, arguments: &Map<String, Value>) -> Result
 pub(crate) fn keep_answer(
     backend: &dyn Backend,
     caller: &Caller,
-    gate: Gate,
+    deadline: Deadline,
     (project, id): (&str, &str),
     text: &str,
 ) -> Result<Outcome, Problem> {
     refuse_secrets(&Map::from_iter([("answer".to_owned(), json!(text))]))?;
-    let turn = Turn { gate, ..Turn::default() };
+    let turn = CallContext { deadline, ..CallContext::default() };
     with(backend, caller, turn, |call| people::answered(call, (project, id), text))
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn change(
     before: &contextcore_core::query::InsightView,
     action: contextcore_core::model::insight::InsightAction,
 ) -> Result<Outcome, Problem> {
-    with(backend, caller, Turn::default(), |call| {
+    with(backend, caller, CallContext::default(), |call| {
         call.update(before, action, None, Vec::new()).map(|_| Answer::default())
     })
 }
@@ -157,7 +157,7 @@ pub(crate) fn change(
 pub(crate) fn with(
     backend: &dyn Backend,
     caller: &Caller,
-    turn: Turn,
+    turn: CallContext,
     answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
 ) -> Result<Outcome, Problem> {
     answered(backend, (caller, None), turn, answer)
@@ -166,10 +166,10 @@ pub(crate) fn with(
 fn answered(
     backend: &dyn Backend,
     (caller, repo): (&Caller, Option<&str>),
-    turn: Turn,
+    turn: CallContext,
     answer: impl FnOnce(&Call<'_>) -> Result<Answer, Problem>,
 ) -> Result<Outcome, Problem> {
-    let Turn { tainted_by, gate, random } = turn;
+    let CallContext { tainted_by, deadline, random } = turn;
     let mut all = backend.open()?;
     if let Some(repo) = repo {
         all.mean_repository(repo);
@@ -178,7 +178,7 @@ fn answered(
     let reads: &dyn Reads = if caller.is_restricted() { &scoped } else { &*all };
     #[expect(clippy::cast_possible_truncation, reason = "half of the random bits")]
     let fence = Fence::new(random as u32);
-    let answer = answer(&Call { backend, reads, caller, fence, now: backend.now(), tainted_by, random, gate })?;
+    let answer = answer(&Call { backend, reads, caller, fence, now: backend.now(), tainted_by, random, deadline })?;
     let budget = answer.budget.unwrap_or(budget::DEFAULT);
     finish(answer, &reads.freshness()?, budget)
 }
@@ -265,9 +265,9 @@ fn refuse_secrets(arguments: &Map<String, Value>) -> Result<(), Problem> {
 }
 
 impl Call<'_> {
-    /// Writes an operation, as whom it came from, unless the client was told already that the call took too long.
+    /// Writes an operation, as whom it came from, unless the client has the answer already that the call took too long.
     pub(crate) fn write(&self, project: &str, operation: Operation) -> Result<Written, Problem> {
-        self.gate.pass()?;
+        self.deadline.pass()?;
         Ok(self.backend.write(project, operation, &self.caller.agent)?)
     }
 

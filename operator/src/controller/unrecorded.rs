@@ -24,7 +24,7 @@ const GATHER: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(crate) struct Unrecorded {
     /// By the UID of the context, oldest first.
-    contexts: BTreeMap<String, Vec<Entry>>,
+    contexts: BTreeMap<String, Vec<KeptRecord>>,
     /// Of contexts that are gone.
     left: Vec<ContextChange>,
     /// When statuses have to be written.
@@ -33,7 +33,7 @@ pub(crate) struct Unrecorded {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct KeptRecord {
     change: ContextChange,
     state: State,
 }
@@ -54,7 +54,7 @@ impl Unrecorded {
         let entries = self.contexts.entry(uid.to_owned()).or_default();
         for change in kept.iter().filter_map(|kept| ContextChange::of_kept(place, uid, kept)) {
             if !entries.iter().any(|entry| entry.change.id() == change.id()) {
-                entries.push(Entry { change, state: State::Waits });
+                entries.push(KeptRecord { change, state: State::Waits });
             }
         }
     }
@@ -76,7 +76,7 @@ impl Unrecorded {
     /// A status was written that keeps this one.
     pub(crate) fn wrote(&mut self, change: ContextChange) {
         let entries = self.contexts.entry(change.uid.clone()).or_default();
-        entries.push(Entry { change, state: State::Waits });
+        entries.push(KeptRecord { change, state: State::Waits });
         while entries.len() > MOST_KNOWN {
             let first = |state| entries.iter().position(|entry| entry.state == state);
             let at = first(State::Settled).or_else(|| first(State::Sent));
@@ -89,7 +89,7 @@ impl Unrecorded {
     pub(crate) fn take_waiting(&mut self) -> Vec<ContextChange> {
         let under_way = self.contexts.values().flatten().filter(|entry| entry.state == State::Sent).count();
         let waiting = self.contexts.values_mut().flatten().filter(|entry| entry.state == State::Waits);
-        let mut waiting: Vec<&mut Entry> = waiting.collect();
+        let mut waiting: Vec<&mut KeptRecord> = waiting.collect();
         waiting.sort_by_key(|entry| entry.change.at);
         waiting.truncate(MOST_SENT.saturating_sub(under_way));
         let mut changes = std::mem::take(&mut self.left);

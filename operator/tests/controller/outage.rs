@@ -8,19 +8,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 
 /// A port before the API server that can be closed.
-struct Door {
+struct Proxy {
     port: u16,
     is_closed: Arc<AtomicBool>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
-impl Door {
+impl Proxy {
     fn before(url: &str) -> Self {
         let server = url.trim_start_matches("https://").trim_end_matches('/').to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let door =
+        let proxy =
             Self { port: listener.local_addr().unwrap().port(), is_closed: Arc::default(), open: Arc::default() };
-        let (is_closed, open) = (Arc::clone(&door.is_closed), Arc::clone(&door.open));
+        let (is_closed, open) = (Arc::clone(&proxy.is_closed), Arc::clone(&proxy.open));
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if is_closed.load(Ordering::SeqCst) {
@@ -33,7 +33,7 @@ impl Door {
                 pass_on(upstream, client);
             }
         });
-        door
+        proxy
     }
 
     /// Ends every connection.
@@ -56,7 +56,7 @@ impl Door {
         let text = std::fs::read_to_string(of).unwrap();
         let url = cluster.url().trim_end_matches('/');
         assert!(text.contains(url), "{text}");
-        let path = of.with_file_name(format!("kubeconfig-door-{name}"));
+        let path = of.with_file_name(format!("kubeconfig-proxy-{name}"));
         std::fs::write(&path, text.replace(url, &format!("https://127.0.0.1:{}", self.port))).unwrap();
         path
     }
@@ -78,13 +78,13 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream) {
 #[test]
 fn an_outage_that_is_shorter_than_the_lease_leaves_nothing_behind() {
     let Some((cluster, ns)) = cluster("outage") else { return };
-    let door = Door::before(cluster.url());
-    let kubeconfig = door.kubeconfig(cluster, &cluster.kubeconfig(), &ns);
+    let proxy = Proxy::before(cluster.url());
+    let kubeconfig = proxy.kubeconfig(cluster, &cluster.kubeconfig(), &ns);
     let controller = Controller::start_as(kubeconfig, &ns, "", Fake::default());
     cluster.apply(&ns, &[with_rules("a")]).succeeds();
     until_condition(cluster, &ns, "a", "Ready", ("True", "Ready"));
     let before = cluster.get(CONTEXTS, &ns, "a").unwrap()["status"].clone();
-    door.close_for(Duration::from_secs(2));
+    proxy.close_for(Duration::from_secs(2));
     // What happens after it is seen, and nothing is said of it.
     cluster.apply(&ns, &[context("a", &json!({"requirements": {"availability": "99.5"}})), with_rules("b")]).succeeds();
     let began = Instant::now();
@@ -106,8 +106,8 @@ fn an_outage_that_is_shorter_than_the_lease_leaves_nothing_behind() {
 fn a_right_that_is_taken_and_given_back_is_noticed_both_times() {
     let Some((cluster, ns)) = cluster("regained") else { return };
     let account = cluster.kubeconfig_of(&ns, "controller");
-    let door = Door::before(cluster.url());
-    let kubeconfig = door.kubeconfig(cluster, &account, &ns);
+    let proxy = Proxy::before(cluster.url());
+    let kubeconfig = proxy.kubeconfig(cluster, &account, &ns);
     let rule =
         |groups: &[&str], resources: &[&str]| json!({"apiGroups": groups, "resources": resources, "verbs": ["*"]});
     let role = |monitoring: &[&str]| {
@@ -133,7 +133,7 @@ fn a_right_that_is_taken_and_given_back_is_noticed_both_times() {
     cluster.apply(&ns, &[with_rules("a")]).succeeds();
     until_condition(cluster, &ns, "a", "RoutingReady", ("True", "Applied"));
     cluster.apply(&ns, &[role(&all[..2])]).succeeds();
-    door.cut();
+    proxy.cut();
     let message = until_condition(cluster, &ns, "a", "RoutingReady", ("False", "ApplyFailed"));
     assert!(message.contains("alertmanagerconfigs") && message.contains("grant the controller"), "{message}");
     cluster.apply(&ns, &[role(&all)]).succeeds();

@@ -222,15 +222,15 @@ fn one_repository_makes_nothing_stricter_in_another() {
         GuidanceItem::new("shop", source, GuidanceKind::Constraint, "api", "Keep it").with_severity(severity)
     };
     let forge = |repository: &str| GuidanceSource::Forge { repository: repository.into(), branch: "main".into() };
-    let told = |items: Vec<GuidanceItem>| {
+    let holding = |items: Vec<GuidanceItem>| {
         let items = in_force(items, Millis(0));
         items.iter().map(|item| format!("{} {}", item.id, item.severity)).collect::<Vec<_>>()
     };
     let (web, api) = (of(forge("acme/web"), Severity::Blocking), of(forge("acme/api"), Severity::Advisory));
-    let both = told(vec![web.clone(), api.clone()]);
+    let both = holding(vec![web.clone(), api.clone()]);
     assert_eq!(both, ["forge:acme/web/api blocking", "forge:acme/api/api advisory"]);
     let everywhere = of(GuidanceSource::Projects { project: "shop".into() }, Severity::Warning);
-    let all = told(vec![web, api, everywhere]);
+    let all = holding(vec![web, api, everywhere]);
     let want = ["forge:acme/web/api blocking", "projects:shop/api blocking", "forge:acme/api/api warning"];
     assert_eq!(all, want, "what holds everywhere and each of them do");
 }

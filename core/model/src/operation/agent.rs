@@ -80,7 +80,7 @@ mod tests {
         for json in [
             r#"{"op":"task.comment","task":"A-1","text":"x"}"#,
             r#"{"op":"task.event","task":"A-1","name":"agent.none"}"#,
-            r#"{"op":"sprint.start","sprint":"s"}"#,
+            r#"{"op":"sprint.start","id":"s"}"#,
         ] {
             let operation: Operation = serde_json::from_str(json).unwrap();
             assert_eq!(operation.evidence_of("claude-code"), None, "{json}");

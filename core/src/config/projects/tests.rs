@@ -80,7 +80,8 @@ fn entries_of_one_project_are_united_and_what_is_left_out_is_said() {
     let notes = notes(&config).join("\n");
     for part in [
         "shop: owner is shop-team in commerce/checkout and cart-team in commerce/cart: the first counts",
-        "SHOP of jira is included by project shop in commerce/checkout and by project pay in DIR/projects/b.yml: the first counts",
+        "SHOP of jira is included by project shop in commerce/checkout and by project pay in ",
+        "projects/b.yml: the first counts; remove it from the one that it does not belong to",
         "includes PAY of jria, which is no source",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");

@@ -36,9 +36,8 @@ use self::lease::check_writer;
 pub use self::lease::{Holder, Lease, LeaseRow, Working};
 use self::remembered::{Reading, Tenure};
 use self::sql::{FORMAT, INBOX, Sql, WRITER};
-use super::delivered::Delivered;
 use super::format;
-use super::kv::{self, Batch, Guard, KeyRange, Kv, Pair, WriteTurn};
+use super::kv::{self, Batch, Delivered, Guard, KeyRange, Kv, Pair, WriteTurn};
 use super::unit::Unit;
 use crate::model::error::{Error, ErrorKind, Result};
 

@@ -1,11 +1,14 @@
-//! What keeps a call from writing after its client was told that it took too long: the client would say the same again, and a question
-//! or a handoff would be there twice.
+//! What keeps a call from writing after its client read that it took too long: the client would ask for the same again, and a
+//! question or a handoff would be there twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use crate::answer::Problem;
-use crate::server::PATIENCE;
+
+/// How long a call may take, from its first step to its last.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 const OPEN: u8 = 0;
 const WRITING: u8 = 1;
@@ -13,9 +16,9 @@ const CLOSED: u8 = 2;
 
 /// Whether a call may write. Clones are of the same call.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Gate(Arc<AtomicU8>);
+pub(crate) struct Deadline(Arc<AtomicU8>);
 
-impl Gate {
+impl Deadline {
     /// Passes, right before something is written.
     ///
     /// # Errors
@@ -38,7 +41,7 @@ impl Gate {
     }
 }
 
-/// Waits as long as a call may take. What blocks goes on unheard: it cannot be stopped, so what writes passes a [`Gate`].
+/// Waits as long as a call may take. What blocks goes on: it cannot be stopped, so what writes passes a [`Deadline`].
 pub(crate) async fn in_time<T>(
     work: impl Future<Output = Result<T, Problem>>,
     late: impl FnOnce() -> Problem,
@@ -61,10 +64,10 @@ mod tests {
 
     #[test]
     fn what_was_said_about_a_late_call_stays_true() {
-        let late = Gate::default();
+        let late = Deadline::default();
         assert!(late.close().to_string().contains("nothing was written"));
         assert!(late.clone().pass().is_err(), "it was said that nothing is written");
-        let writing = Gate::default();
+        let writing = Deadline::default();
         assert!(writing.pass().is_ok() && writing.pass().is_ok());
         assert!(writing.close().to_string().contains("look whether it is stored"));
     }
