@@ -74,14 +74,14 @@ mod tests {
 
     #[test]
     fn a_helper_finds_the_files_of_its_caller() {
-        let given = |name: &str, value: &str| passed_on(name, value, Path::new("/work"));
+        let given = |name: &str, value: &str| passed_on(name, value, Path::new("/home/ada"));
         for name in ["CONTEXTCORE_CONFIG", "CONTEXTCORE_STATE_DIR", "OTEL_EXPORTER_OTLP_CERTIFICATE"] {
-            assert_eq!(given(name, "a/b").as_deref(), Some("/work/a/b"), "{name}");
+            assert_eq!(given(name, "a/b").as_deref(), Some("/home/ada/a/b"), "{name}");
             assert_eq!(given(name, "/a/b").as_deref(), Some("/a/b"), "{name}");
             assert_eq!(given(name, "").as_deref(), Some(""), "{name}");
         }
         for name in ["OTEL_EXPORTER_OTLP_CLIENT_KEY", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "SSL_CERT_FILE"] {
-            assert_eq!(given(name, "./a").as_deref(), Some("/work/./a"), "{name}");
+            assert_eq!(given(name, "./a").as_deref(), Some("/home/ada/./a"), "{name}");
         }
         assert_eq!(given("XDG_STATE_HOME", "state"), None);
         assert_eq!(given("XDG_STATE_HOME", "/state").as_deref(), Some("/state"));
