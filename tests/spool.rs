@@ -324,7 +324,7 @@ async fn work_without_an_endpoint_waits_for_one() {
     let mut shell = Shell::new("");
     let reported = shell.task(&["start", "T-1"], true);
     assert_eq!(reported["lane"], "none");
-    assert_eq!(shell.drain(&[]), 0);
+    assert_eq!(shell.drain(&[]), 4, "what waits is not sent");
     shell.endpoint = backend.grpc_url();
     let endpoint = shell.endpoint.clone();
     assert_eq!(shell.drain(&["--endpoint", &endpoint]), 0);
