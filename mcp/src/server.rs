@@ -6,7 +6,7 @@ mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use contextcore_core::export::calls::Call;
 use contextcore_core::{Millis, lock};
@@ -440,7 +440,10 @@ impl ServerHandler for Server {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::deadline::PATIENCE;
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_hangs_is_answered_after_ten_seconds() {

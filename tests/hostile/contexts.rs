@@ -30,10 +30,10 @@ fn context() -> Value {
             "requirements": {"availability": "99.95", "latencyP99": "200ms"},
             "risks": [{"risk": BAD, "priority": "P1", "mitigation": BAD}],
             "design": {"adr": BAD, "adrs": [BAD], "doc": address},
-            "targets": [{"kind": "Deployment", "selector": {"matchLabels": {"a": BAD, format!("b{BAD}"): "c"}}}],
+            "targets": [{"kind": "Deployment", "selector": {"matchLabels": {"a": "c"}}}],
             "observability": {
                 "runbook": address,
-                "scrape": {"port": BAD, "selector": {"a": BAD}},
+                "scrape": {"port": BAD, "selector": {"a": "b"}},
                 "disableAlerts": {"until": "2999-01-01", "reason": BAD},
             },
             "agentGuidance": {
@@ -77,6 +77,9 @@ fn files(folder: &Path) -> Vec<String> {
         with("/metadata/namespace", json!(BAD)),
         with(&format!("/spec/{BAD}"), json!(BAD)),
         with("/spec/project/id", json!(BAD)),
+        with("/spec/targets/0/selector/matchLabels/a", json!(BAD)),
+        with(&format!("/spec/targets/0/selector/matchLabels/b{BAD}"), json!("c")),
+        with("/spec/observability/scrape/selector/a", json!(BAD)),
         with("/spec/project/repositories", json!([BAD])),
         with("/spec/business/owner", json!(BAD)),
         with("/spec/business/criticality", json!(BAD)),
