@@ -31,8 +31,10 @@ fn folded(events: &[EventView], sprints: &BTreeMap<String, String>) -> Vec<Value
     let mut entries: Vec<Row> = Vec::new();
     for event in events {
         let next = entry(event, sprints);
-        match entries.last_mut() {
-            Some(last) if last.likeness == next.likeness && !next.moves => last.times += 1,
+        // What agents report at once is stored in any order, so alike ones need not follow each other; what moved the task parts them.
+        let alike = entries.iter_mut().rev().take_while(|row| !row.moves).find(|row| row.likeness == next.likeness);
+        match alike {
+            Some(row) if !next.moves => row.times += 1,
             _ => entries.push(next),
         }
     }
